@@ -1,0 +1,88 @@
+/* Heaps of dead threads: parked, drained, adopted. */
+#include "abandon.h"
+
+static struct hz3_lock lock = HZ3_LOCK_INIT(HZ3_RANK_ABANDON, "abandon");
+static struct hz3_owner *parked;	/* under lock, as the next */
+static uint32_t parked_count;
+static _Atomic bool any_parked;		/* relaxed: lets new threads skip the lock */
+static _Atomic bool drain_wanted;	/* relaxed: a hint, set after the post, cleared before the drain */
+
+void hz3_abandon_park_locked(struct hz3_heap *heap)
+{
+	struct hz3_owner *owner = heap->owner;
+
+	owner->next_parked = parked;
+	parked = owner;
+	parked_count++;
+	atomic_store_explicit(&owner->state, HZ3_OWNER_PARKED, memory_order_relaxed);
+	atomic_store_explicit(&any_parked, true, memory_order_relaxed);
+	/* What came between the thread's last drain and now; later posters see that the owner is parked. */
+	if (atomic_load_explicit(&owner->posted, memory_order_relaxed))
+		hz3_abandon_request_drain();
+}
+
+void hz3_abandon_park(struct hz3_heap *heap)
+{
+	hz3_lock(&lock);
+	hz3_abandon_park_locked(heap);
+	hz3_unlock(&lock);
+}
+
+struct hz3_heap *hz3_abandon_adopt(void)
+{
+	if (!atomic_load_explicit(&any_parked, memory_order_relaxed))
+		return NULL;
+	hz3_lock(&lock);
+	struct hz3_owner *owner = parked;
+	if (owner) {
+		parked = owner->next_parked;
+		parked_count--;
+		atomic_store_explicit(&owner->state, HZ3_OWNER_RUNNING, memory_order_relaxed);
+		atomic_store_explicit(&any_parked, parked != NULL, memory_order_relaxed);
+	}
+	hz3_unlock(&lock);
+	return owner ? owner->heap : NULL;
+}
+
+void hz3_abandon_request_drain(void)
+{
+	atomic_store_explicit(&drain_wanted, true, memory_order_relaxed);
+}
+
+bool hz3_abandon_wants_drain(void)
+{
+	return atomic_load_explicit(&drain_wanted, memory_order_relaxed);
+}
+
+static void drain_one_locked(struct hz3_owner *owner)
+{
+	if (!atomic_load_explicit(&owner->posted, memory_order_relaxed))
+		return;
+	hz3_heap_drain_all(owner->heap, SIZE_MAX);
+	hz3_heap_flush(owner->heap, HZ3_FLUSH_IDLE);
+	hz3_heap_trim(owner->heap);
+}
+
+void hz3_abandon_drain(void)
+{
+	hz3_lock(&lock);
+	atomic_store_explicit(&drain_wanted, false, memory_order_relaxed);
+	for (struct hz3_owner *owner = parked; owner; owner = owner->next_parked)
+		drain_one_locked(owner);
+	hz3_unlock(&lock);
+}
+
+void hz3_abandon_lock(void)
+{
+	hz3_lock(&lock);
+}
+
+void hz3_abandon_unlock(void)
+{
+	hz3_unlock(&lock);
+}
+
+uint32_t hz3_abandon_parked_locked(void)
+{
+	return parked_count;
+}

@@ -1,0 +1,31 @@
+/*
+ * Heaps of dead threads: parked, drained, adopted.
+ *
+ * A parked heap is whole: it keeps its pages and its owner id, and remote frees keep arriving.  The abandon lock protects
+ * the list and everything private in the heaps on it.  Any thread may call everything here.
+ */
+#ifndef HZ3_ABANDON_H
+#define HZ3_ABANDON_H
+
+#include "heap.h"
+
+/* Leave a heap to others.  Its thread must not touch it any more. */
+void hz3_abandon_park(struct hz3_heap *heap);
+void hz3_abandon_park_locked(struct hz3_heap *heap);
+
+/* Take a parked heap over, the last parked first; NULL: there is none. */
+struct hz3_heap *hz3_abandon_adopt(void);
+
+/* Somebody has posted to a parked heap; asks whether that happened since the last drain.  Hints. */
+void hz3_abandon_request_drain(void);
+bool hz3_abandon_wants_drain(void);
+
+/* Take in what arrived for parked heaps, and give their empty pages back. */
+void hz3_abandon_drain(void);
+
+/* Those who walk parked heaps, and fork. */
+void hz3_abandon_lock(void);
+void hz3_abandon_unlock(void);
+uint32_t hz3_abandon_parked_locked(void);
+
+#endif

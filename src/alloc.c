@@ -1,0 +1,232 @@
+/* The hot paths: where malloc and free go when something special happens. */
+#include "alloc.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "abandon.h"
+#include "decay.h"
+#include "large.h"
+
+/* Beyond this, the alignment of any class is exhausted and runs take over. */
+#define CLASS_ALIGNMENT_MAX HZ3_CLASS_SIZE_MAX
+
+/*
+ * A block of the class: from the heap, else from a fresh page.  Before memory is taken from the system, what waits for
+ * heaps of dead threads is brought home; the shared heap's lock ranks above theirs, so it leaves that to others.
+ */
+static void *alloc_class(struct hz3_heap *heap, unsigned class)
+{
+	void *p = hz3_heap_refill(heap, class);
+
+	if (p)
+		return p;
+	if (hz3_abandon_wants_drain() && heap != hz3_thread_shared_heap())
+		hz3_abandon_drain();
+	return hz3_heap_refill_fresh(heap, class);
+}
+
+static void *alloc_large(struct hz3_heap *heap, size_t size, size_t alignment, bool *zero)
+{
+	void *p = hz3_large_alloc(heap->arena, size, alignment, zero);
+
+	if (p) {
+		hz3_count(&heap->counters.large_allocs, 1);
+		hz3_count(&heap->counters.large_alloc_bytes, hz3_large_usable_size(p));
+	}
+	return p;
+}
+
+/* One try.  class < 0: no class will do. */
+static void *try_alloc(int class, size_t size, size_t alignment, bool *zero)
+{
+	struct hz3_heap *heap = hz3_thread_begin();
+	void *p;
+
+	if (class >= 0) {
+		*zero = false;
+		p = alloc_class(heap, (unsigned)class);
+		hz3_count(&heap->counters.slow_allocs, 1);
+	} else {
+		p = alloc_large(heap, size, alignment, zero);
+	}
+	hz3_thread_end(heap);
+	return p;
+}
+
+static HZ3_NOINLINE void *alloc_slow(int class, size_t size, size_t alignment, bool *zero)
+{
+	int saved_errno = errno;
+
+	/* Setting up comes first: sizes of pages and thresholds are known then. */
+	hz3_thread_setup();
+	void *p = try_alloc(class, size, alignment, zero);
+	if (hz3_unlikely(p == NULL)) {
+		hz3_decay_reclaim();
+		p = try_alloc(class, size, alignment, zero);
+	}
+	errno = p ? saved_errno : ENOMEM;
+	if (HZ3_DEBUG && class >= 0 && p)
+		hz3_live_begin(p);
+	return p;
+}
+
+void *hz3_alloc_miss(size_t size)
+{
+	bool zero;
+
+	if (size <= HZ3_CLASS_SIZE_MAX)
+		return alloc_slow((int)hz3_size_class(size), size, HZ3_GRANULE, &zero);
+	if (size > PTRDIFF_MAX) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return alloc_slow(-1, size, HZ3_GRANULE, &zero);
+}
+
+void *hz3_alloc_zero(size_t size)
+{
+	bool zero = false;
+	void *p;
+
+	if (size <= HZ3_CLASS_SIZE_MAX) {
+		p = hz3_alloc(size);
+	} else if (size > PTRDIFF_MAX) {
+		errno = ENOMEM;
+		return NULL;
+	} else {
+		p = alloc_slow(-1, size, HZ3_GRANULE, &zero);
+	}
+	if (p && !zero)
+		memset(p, 0, size);
+	return p;
+}
+
+void *hz3_alloc_aligned(size_t alignment, size_t size)
+{
+	bool zero;
+
+	if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (alignment <= HZ3_GRANULE)
+		return hz3_alloc(size);
+	if (alignment <= CLASS_ALIGNMENT_MAX && size <= HZ3_CLASS_SIZE_MAX) {
+		int class = hz3_size_class_aligned(alignment, size);
+		if (class >= 0)
+			return hz3_alloc(hz3_class_size((unsigned)class));
+	}
+	return alloc_slow(-1, size ? size : 1, alignment, &zero);
+}
+
+void hz3_alloc_page_event(struct hz3_page *page)
+{
+	int saved_errno = errno;
+	struct hz3_heap *heap = hz3_thread_begin();
+
+	hz3_heap_page_event(heap, page);
+	hz3_thread_end(heap);
+	errno = saved_errno;
+}
+
+static void free_large(void *p)
+{
+	int saved_errno = errno;
+	struct hz3_heap *heap = hz3_thread_begin();
+	size_t bytes = hz3_large_free(p);
+
+	hz3_count(&heap->counters.large_frees, 1);
+	hz3_count(&heap->counters.large_free_bytes, bytes);
+	hz3_thread_end(heap);
+	errno = saved_errno;
+}
+
+void hz3_alloc_free_outside(void *p)
+{
+	if (p)
+		free_large(p);
+}
+
+/* Everything that isn't a hit in the buffer; also for threads without a heap. */
+static HZ3_NOINLINE void free_block_slow(void *p, size_t slice, unsigned class, enum hz3_buffer_need need)
+{
+	int saved_errno = errno;
+	struct hz3_heap *heap = hz3_thread_begin();
+
+	if (hz3_route_owner(hz3_route_of(slice)) == heap->owner->id) {
+		if (hz3_heap_free_local(hz3_page_at(slice), p))
+			hz3_heap_page_event(heap, hz3_page_at(slice));
+	} else if (hz3_heap_free_remote(heap, slice, class, p, need)) {
+		hz3_abandon_request_drain();
+	}
+	hz3_thread_end(heap);
+	errno = saved_errno;
+}
+
+void hz3_alloc_free_other(struct hz3_heap *heap, void *p, size_t slice, uint64_t route)
+{
+	unsigned class = hz3_route_class(route);
+
+	if (hz3_unlikely(hz3_route_owner(route) == 0)) {
+		free_large(p);
+		return;
+	}
+	slice -= hz3_route_offset(route);
+	if (hz3_route_owner(route) == hz3_route_owner(heap->tag)) {
+		if (hz3_heap_free_local(hz3_page_at(slice), p))
+			hz3_alloc_page_event(hz3_page_at(slice));
+		return;
+	}
+	/* A thread without a heap has an empty buffer as well: that is a miss. */
+	enum hz3_buffer_need need = hz3_buffer_add(&heap->buffer, slice, class, p);
+	if (hz3_unlikely(need != HZ3_BUFFER_OK))
+		free_block_slow(p, slice, class, need);
+}
+
+/* The class of the block at p, or -1 if it is in no page.  Dies if p is in a page and no block starts there. */
+static int class_of(const void *p)
+{
+	uintptr_t granule = hz3_page_map_granule(p);
+
+	if (!hz3_page_map_covers(granule))
+		return -1;
+	size_t slice = granule >> HZ3_SLICE_GRANULES_SHIFT;
+	uint64_t route = hz3_route_of(slice);
+	if (hz3_route_owner(route) == 0)
+		return -1;
+	unsigned class = hz3_route_class(route);
+	uintptr_t start = (uintptr_t)hz3_slice_address(slice - hz3_route_offset(route));
+	hz3_check(hz3_class_is_block_start(class, (uintptr_t)p - start), "%p is not the start of a block", p);
+	return (int)class;
+}
+
+size_t hz3_alloc_usable_size(const void *p)
+{
+	if (p == NULL)
+		return 0;
+	int class = class_of(p);
+	return class >= 0 ? hz3_class_size((unsigned)class) : hz3_large_usable_size(p);
+}
+
+void *hz3_alloc_resize(void *p, size_t size)
+{
+	int class = class_of(p);
+
+	/* In a page: the same block while it fits and at least half of it is used. */
+	if (class >= 0) {
+		size_t have = hz3_class_size((unsigned)class);
+		return size <= have && size >= have / 2 ? p : NULL;
+	}
+	int saved_errno = errno;
+	struct hz3_heap *heap = hz3_thread_begin();
+	size_t before = hz3_large_usable_size(p);
+	void *q = hz3_large_resize(p, size);
+	if (q) {
+		hz3_count(&heap->counters.large_alloc_bytes, hz3_large_usable_size(q));
+		hz3_count(&heap->counters.large_free_bytes, before);
+	}
+	hz3_thread_end(heap);
+	errno = saved_errno;
+	return q;
+}

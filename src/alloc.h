@@ -1,0 +1,76 @@
+/*
+ * The hot paths: what malloc and free are when nothing special happens, and where they go when it does.
+ *
+ * Any thread may call everything here, at any time, in signal handlers excepted.
+ */
+#ifndef HZ3_ALLOC_H
+#define HZ3_ALLOC_H
+
+#include "heap.h"
+#include "thread.h"
+
+/* The ways out of the hot paths. */
+void *hz3_alloc_miss(size_t size);
+void hz3_alloc_page_event(struct hz3_page *page);
+void hz3_alloc_free_other(struct hz3_heap *heap, void *p, size_t slice, uint64_t route);
+void hz3_alloc_free_outside(void *p);
+
+/* A block of at least size bytes, 16-aligned; NULL and ENOMEM if there is no memory or size exceeds PTRDIFF_MAX. */
+static HZ3_INLINE void *hz3_alloc(size_t size)
+{
+	struct hz3_heap *heap = hz3_thread_heap;
+
+	if (hz3_likely(size <= HZ3_CLASS_SIZE_MAX)) {
+		struct hz3_page *page = heap->page[hz3_size_class(size)];
+		struct hz3_block *block = page->free;
+		if (hz3_likely(block != NULL)) {
+			struct hz3_block *next = block->next;
+			page->free = next;
+			__builtin_prefetch(next, 1);
+			if (HZ3_DEBUG)
+				hz3_live_begin(block);
+			return block;
+		}
+	}
+	return hz3_alloc_miss(size);
+}
+
+/* Free a block.  NULL is nothing; errno is kept. */
+static HZ3_INLINE void hz3_alloc_free(void *p)
+{
+	uintptr_t granule = hz3_page_map_granule(p);
+	struct hz3_heap *heap = hz3_thread_heap;
+
+	if (hz3_unlikely(!hz3_page_map_covers(granule))) {
+		hz3_alloc_free_outside(p);
+		return;
+	}
+	size_t slice = granule >> HZ3_SLICE_GRANULES_SHIFT;
+	uint64_t route = hz3_route_of(slice);
+	if (HZ3_DEBUG && hz3_route_owner(route))
+		hz3_check(hz3_live_end(p), "free: %p was freed before, or is not the start of a block", p);
+	if (hz3_unlikely((route ^ heap->tag) >= HZ3_ROUTE_OWN_LIMIT)) {
+		hz3_alloc_free_other(heap, p, slice, route);
+		return;
+	}
+	struct hz3_page *page = hz3_page_at(slice);
+	if (hz3_heap_free_local(page, p))
+		hz3_alloc_page_event(page);
+}
+
+/* As hz3_alloc, and zeroed. */
+void *hz3_alloc_zero(size_t size);
+
+/* As hz3_alloc, the address a multiple of alignment (a power of 2, any). */
+void *hz3_alloc_aligned(size_t alignment, size_t size);
+
+/* Bytes that the block really has; NULL has none.  Dies on a pointer that is no block. */
+size_t hz3_alloc_usable_size(const void *p);
+
+/*
+ * Make the block fit size (1 to PTRDIFF_MAX) without copying.  Returns p, or where it moved to; NULL if the caller has to
+ * allocate, copy and free.
+ */
+void *hz3_alloc_resize(void *p, size_t size);
+
+#endif

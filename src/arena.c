@@ -1,0 +1,604 @@
+/* Arenas: address ranges from which pages and large runs are cut. */
+#include "arena.h"
+
+#include "meta.h"
+#include "options.h"
+#include "os.h"
+
+/*
+ * Free runs hang in bins by length: one bin for each length up to 32, then four per doubling.  A bitmap says which
+ * bins are not empty.
+ */
+#define BINS_EXACT 32u
+#define BINS (BINS_EXACT + 4u * 20u)
+#define BIN_WORDS ((BINS + 63) / 64)
+#define BIN_SEARCH 16			/* runs looked at in the bin where some are too short */
+#define COMMIT_SLICES ((size_t)16)	/* memory is mapped 1 MiB at a time */
+#define GROW_SLICES ((size_t)64)
+
+/* Chunks of the window and the arena that each belongs to. */
+#define CHUNK_SLICES_SHIFT 6
+
+struct bins {
+	struct hz3_run *head[BINS];
+	uint64_t nonempty[BIN_WORDS];
+};
+
+struct hz3_arena {
+	struct hz3_lock lock;
+	unsigned index;
+	struct bins bins[HZ3_RUN_KINDS];
+	struct hz3_run *oldest, *newest;	/* dirty runs by stamp */
+	struct hz3_arena_counters counters HZ3_ALIGNED(HZ3_CACHE_LINE);
+} HZ3_ALIGNED(HZ3_CACHE_LINE);
+
+static struct hz3_arena *arenas;
+static unsigned arena_count;
+
+/*
+ * Arena by chunk: written when the window grows, before any run of the chunk exists; read by whoever holds a run of it.
+ * A byte for each 4 MiB of 1 TiB; untouched parts have no memory.
+ */
+static _Atomic uint8_t chunk_arena[(1u << 24) >> CHUNK_SLICES_SHIFT];
+
+/* relaxed: reaching a slice of the chunk means that somebody handed it over after the write. */
+static unsigned arena_index_of(size_t slice)
+{
+	return atomic_load_explicit(&chunk_arena[slice >> CHUNK_SLICES_SHIFT], memory_order_relaxed);
+}
+
+static struct hz3_arena *arena_of(size_t slice)
+{
+	return &arenas[arena_index_of(slice)];
+}
+
+static struct hz3_run *run_at(size_t slice)
+{
+	return (struct hz3_run *)&hz3_page_map.slice[slice];
+}
+
+static size_t run_slice(const struct hz3_run *run)
+{
+	return (size_t)((const struct hz3_slice *)run - hz3_page_map.slice);
+}
+
+/* Counters have one writer at a time (the lock's holder), so a plain addition in two steps loses nothing. */
+static void count(_Atomic size_t *counter, ptrdiff_t n)
+{
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + (size_t)n,
+			      memory_order_relaxed);
+}
+
+/* The bin that a run of n slices hangs in; lengths rise with bins. */
+static unsigned bin_of(size_t n)
+{
+	if (n <= BINS_EXACT)
+		return (unsigned)n - 1;
+	unsigned log = hz3_log2(n);
+	unsigned quarter = (unsigned)(n >> (log - 2)) & 3;
+	unsigned bin = BINS_EXACT + (log - 5) * 4 + quarter;
+	return bin < BINS ? bin : BINS - 1;
+}
+
+static void bin_insert(struct hz3_arena *arena, struct hz3_run *run)
+{
+	struct bins *bins = &arena->bins[run->kind];
+	unsigned bin = bin_of(run->slices);
+
+	run->prev = NULL;
+	run->next = bins->head[bin];
+	if (run->next)
+		run->next->prev = run;
+	bins->head[bin] = run;
+	bins->nonempty[bin / 64] |= (uint64_t)1 << (bin % 64);
+}
+
+static void bin_remove(struct hz3_arena *arena, struct hz3_run *run)
+{
+	struct bins *bins = &arena->bins[run->kind];
+	unsigned bin = bin_of(run->slices);
+
+	if (run->next)
+		run->next->prev = run->prev;
+	if (run->prev)
+		run->prev->next = run->next;
+	else
+		bins->head[bin] = run->next;
+	if (bins->head[bin] == NULL)
+		bins->nonempty[bin / 64] &= ~((uint64_t)1 << (bin % 64));
+}
+
+/* Put a dirty run into the time order behind "after" (NULL: at the very start). */
+static void age_insert_after(struct hz3_arena *arena, struct hz3_run *run, struct hz3_run *after)
+{
+	run->earlier = after;
+	run->later = after ? after->later : arena->oldest;
+	if (run->later)
+		run->later->earlier = run;
+	else
+		arena->newest = run;
+	if (after)
+		after->later = run;
+	else
+		arena->oldest = run;
+}
+
+static void age_remove(struct hz3_arena *arena, struct hz3_run *run)
+{
+	if (run->later)
+		run->later->earlier = run->earlier;
+	else
+		arena->newest = run->earlier;
+	if (run->earlier)
+		run->earlier->later = run->later;
+	else
+		arena->oldest = run->later;
+}
+
+/* relaxed: the ends of free runs are written and read under the arena's lock. */
+static void tag_ends(struct hz3_run *run)
+{
+	size_t first = run_slice(run), last = first + run->slices - 1;
+	uint64_t tag = (uint64_t)HZ3_ROUTE_FREE << HZ3_ROUTE_KIND_SHIFT | (run->slices & 0xffffff);
+
+	atomic_store_explicit(&hz3_page_map.route[first], tag, memory_order_relaxed);
+	atomic_store_explicit(&hz3_page_map.route[last], tag, memory_order_relaxed);
+}
+
+static void untag_ends(struct hz3_run *run)
+{
+	size_t first = run_slice(run), last = first + run->slices - 1;
+
+	atomic_store_explicit(&hz3_page_map.route[first], 0, memory_order_relaxed);
+	atomic_store_explicit(&hz3_page_map.route[last], 0, memory_order_relaxed);
+}
+
+/* Take a free run out of every list; its slices have route 0 afterwards. */
+static void run_unlink_locked(struct hz3_arena *arena, struct hz3_run *run)
+{
+	bin_remove(arena, run);
+	if (run->kind == HZ3_RUN_DIRTY) {
+		age_remove(arena, run);
+		count(&arena->counters.dirty, -(ptrdiff_t)run->slices);
+	}
+	untag_ends(run);
+}
+
+static void run_link_locked(struct hz3_arena *arena, struct hz3_run *run, struct hz3_run *age_after)
+{
+	bin_insert(arena, run);
+	if (run->kind == HZ3_RUN_DIRTY) {
+		age_insert_after(arena, run, age_after);
+		count(&arena->counters.dirty, (ptrdiff_t)run->slices);
+	}
+	tag_ends(run);
+}
+
+/* The free run of the given kind that ends just before slice, or starts at it; NULL if there is none. */
+static struct hz3_run *run_before(struct hz3_arena *arena, size_t slice, unsigned kind)
+{
+	if (slice <= 1 || arena_of(slice - 1) != arena)
+		return NULL;
+	uint64_t route = hz3_route_of(slice - 1);
+	if (hz3_route_owner(route) != 0 || hz3_route_kind(route) != HZ3_ROUTE_FREE)
+		return NULL;
+	struct hz3_run *run = run_at(slice - (route & 0xffffff));
+	return run->kind == kind ? run : NULL;
+}
+
+static struct hz3_run *run_from(struct hz3_arena *arena, size_t slice, unsigned kind)
+{
+	if (slice >= hz3_page_map_slices() || arena_of(slice) != arena)
+		return NULL;
+	uint64_t route = hz3_route_of(slice);
+	if (hz3_route_owner(route) != 0 || hz3_route_kind(route) != HZ3_ROUTE_FREE)
+		return NULL;
+	struct hz3_run *run = run_at(slice);
+	return run->kind == kind ? run : NULL;
+}
+
+/* Make [slice, slice + n) a free run of its kind, merged with its neighbours. */
+static void insert_locked(struct hz3_arena *arena, size_t slice, size_t n, unsigned kind, uint64_t now)
+{
+	struct hz3_run *left = run_before(arena, slice, kind);
+	struct hz3_run *right = run_from(arena, slice + n, kind);
+
+	if (left) {
+		run_unlink_locked(arena, left);
+		slice -= left->slices;
+		n += left->slices;
+	}
+	if (right) {
+		run_unlink_locked(arena, right);
+		n += right->slices;
+	}
+	struct hz3_run *run = run_at(slice);
+	run->slices = (uint32_t)n;
+	run->kind = (uint8_t)kind;
+	run->stamp_ms = now;
+	run_link_locked(arena, run, arena->newest);
+}
+
+/* What is left of a run after its front was used: same kind, same age, no neighbours to merge with. */
+static void keep_rest_locked(struct hz3_arena *arena, size_t slice, size_t n, unsigned kind, uint64_t stamp,
+			     struct hz3_run *age_after)
+{
+	if (n == 0)
+		return;
+	struct hz3_run *run = run_at(slice);
+	run->slices = (uint32_t)n;
+	run->kind = (uint8_t)kind;
+	run->stamp_ms = stamp;
+	run_link_locked(arena, run, age_after);
+}
+
+/* Slices to skip at the front of a run so that what follows is aligned. */
+static size_t misalignment(size_t slice, size_t align)
+{
+	size_t position = (hz3_page_map.base >> HZ3_SLICE_SHIFT) + slice;
+
+	return hz3_align_up(position, align) - position;
+}
+
+static bool run_fits(struct hz3_run *run, size_t n, size_t align)
+{
+	size_t skip = misalignment(run_slice(run), align);
+
+	return run->slices >= skip && run->slices - skip >= n;
+}
+
+static int next_nonempty(const struct bins *bins, unsigned from)
+{
+	for (unsigned w = from / 64; w < BIN_WORDS; w++) {
+		uint64_t word = bins->nonempty[w];
+		if (w == from / 64)
+			word &= ~(uint64_t)0 << (from % 64);
+		if (word)
+			return (int)(w * 64 + (unsigned)__builtin_ctzll(word));
+	}
+	return -1;
+}
+
+/* A run of this kind that holds n aligned slices: the best of some in the tightest bin, else the first of a larger one. */
+static struct hz3_run *find_locked(struct hz3_arena *arena, unsigned kind, size_t n, size_t align)
+{
+	struct bins *bins = &arena->bins[kind];
+
+	for (int bin = next_nonempty(bins, bin_of(n)); bin >= 0; bin = next_nonempty(bins, (unsigned)bin + 1)) {
+		struct hz3_run *run = bins->head[bin];
+		/* The last bin holds all lengths from its start up, and must be searched to its end. */
+		int limit = bin == BINS - 1 ? INT32_MAX : BIN_SEARCH;
+		for (int i = 0; run && i < limit; i++, run = run->next)
+			if (run_fits(run, n, align))
+				return run;
+		if ((unsigned)bin + 1 >= BINS)
+			break;
+	}
+	return NULL;
+}
+
+/* How much of a run to commit when n slices of it are wanted. */
+static size_t commit_amount(size_t n, size_t available)
+{
+	return hz3_min(hz3_align_up(n, COMMIT_SLICES), available);
+}
+
+/*
+ * Use n aligned slices of a free run that fits.  Returns the first, or 0 if memory could not be committed, in which case
+ * the run is free as before.
+ */
+static size_t use_locked(struct hz3_arena *arena, struct hz3_run *run, size_t n, size_t align)
+{
+	size_t start = run_slice(run), total = run->slices, skip = misalignment(start, align);
+	unsigned kind = run->kind;
+	uint64_t stamp = run->stamp_ms;
+	struct hz3_run *age_after = kind == HZ3_RUN_DIRTY ? run->earlier : NULL;
+	size_t first = start + skip, rest = total - skip - n;
+	size_t extra = 0;	/* committed beyond what is used */
+
+	if (kind == HZ3_RUN_UNCOMMITTED) {
+		size_t amount = commit_amount(n, n + rest);
+		if (hz3_page_map_commit(first, amount) != 0) {
+			amount = n;
+			if (hz3_page_map_commit(first, amount) != 0)
+				return 0;
+		}
+		count(&arena->counters.committed, (ptrdiff_t)amount);
+		extra = amount - n;
+	}
+	run_unlink_locked(arena, run);
+	keep_rest_locked(arena, start, skip, kind, stamp, age_after);
+	if (skip && kind == HZ3_RUN_DIRTY)
+		age_after = run_at(start);
+	keep_rest_locked(arena, first + n, extra, HZ3_RUN_CLEAN, 0, NULL);
+	keep_rest_locked(arena, first + n + extra, rest - extra, kind, stamp, age_after);
+	count(&arena->counters.active, (ptrdiff_t)n);
+	return first;
+}
+
+/* Extend the arena by at least n aligned slices. */
+static bool grow_locked(struct hz3_arena *arena, size_t n, size_t align)
+{
+	size_t got, want = hz3_max(n + (align - 1), GROW_SLICES);
+	size_t first = hz3_page_map_grow(want, &got);
+
+	if (first == 0)
+		return false;
+	for (size_t chunk = first >> CHUNK_SLICES_SHIFT; chunk <= (first + got - 1) >> CHUNK_SLICES_SHIFT; chunk++)
+		atomic_store_explicit(&chunk_arena[chunk], (uint8_t)arena->index, memory_order_relaxed);
+	insert_locked(arena, first, got, HZ3_RUN_UNCOMMITTED, 0);
+	return true;
+}
+
+static size_t alloc_locked(struct hz3_arena *arena, size_t n, size_t align, bool *zero)
+{
+	for (unsigned kind = 0; kind < HZ3_RUN_KINDS; kind++) {
+		struct hz3_run *run = find_locked(arena, kind, n, align);
+		if (run == NULL)
+			continue;
+		*zero = kind != HZ3_RUN_DIRTY && hz3_os_purge_zeroes;
+		size_t slice = use_locked(arena, run, n, align);
+		if (slice)
+			return slice;
+	}
+	return 0;
+}
+
+size_t hz3_arena_alloc(struct hz3_arena *arena, size_t n, size_t align, bool *zero)
+{
+	if (n > (size_t)1 << 23 || align > (size_t)1 << 23)
+		return 0;
+	hz3_lock(&arena->lock);
+	size_t slice = alloc_locked(arena, n, align, zero);
+	if (slice == 0 && grow_locked(arena, n, align))
+		slice = alloc_locked(arena, n, align, zero);
+	hz3_unlock(&arena->lock);
+	return slice;
+}
+
+void hz3_arena_free(size_t slice, size_t n)
+{
+	struct hz3_arena *arena = arena_of(slice);
+	uint64_t now = hz3_os_now_ms();
+
+	hz3_lock(&arena->lock);
+	count(&arena->counters.active, -(ptrdiff_t)n);
+	insert_locked(arena, slice, n, HZ3_RUN_DIRTY, now);
+	hz3_unlock(&arena->lock);
+}
+
+static bool extend_locked(struct hz3_arena *arena, size_t slice, size_t n, size_t want)
+{
+	for (unsigned kind = 0; kind < HZ3_RUN_KINDS; kind++) {
+		struct hz3_run *run = run_from(arena, slice + n, kind);
+		if (run == NULL || run->slices < want - n)
+			continue;
+		return use_locked(arena, run, want - n, 1) != 0;
+	}
+	return false;
+}
+
+bool hz3_arena_extend(size_t slice, size_t n, size_t want)
+{
+	struct hz3_arena *arena = arena_of(slice);
+
+	hz3_lock(&arena->lock);
+	bool done = extend_locked(arena, slice, n, want);
+	hz3_unlock(&arena->lock);
+	return done;
+}
+
+/* The oldest dirty run, taken out as if it were in use, or 0 if none is older than before_ms. */
+static size_t purge_begin_locked(struct hz3_arena *arena, uint64_t before_ms, size_t *n)
+{
+	struct hz3_run *run = arena->oldest;
+
+	if (run == NULL || run->stamp_ms > before_ms)
+		return 0;
+	*n = run->slices;
+	run_unlink_locked(arena, run);
+	return run_slice(run);
+}
+
+static void purge_end_locked(struct hz3_arena *arena, size_t slice, size_t n, bool purged)
+{
+	if (purged) {
+		atomic_fetch_add_explicit(&arena->counters.purges, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&arena->counters.purged_slices, n, memory_order_relaxed);
+		insert_locked(arena, slice, n, HZ3_RUN_CLEAN, 0);
+		return;
+	}
+	/* Locked memory, or a system that refuses: still dirty, and not to be tried again before it has aged. */
+	atomic_fetch_add_explicit(&arena->counters.purge_failures, 1, memory_order_relaxed);
+	insert_locked(arena, slice, n, HZ3_RUN_DIRTY, hz3_os_now_ms());
+}
+
+/*
+ * Purge the oldest dirty runs that were freed at before_ms or earlier, while more than keep slices are dirty.  The run
+ * being purged counts as in use, so the lock need not be held while the system works.  Stops at the first failure.
+ */
+static size_t purge(struct hz3_arena *arena, uint64_t before_ms, size_t keep)
+{
+	size_t bytes = 0, slice, n = 0;
+	bool purged = true;
+
+	hz3_lock(&arena->lock);
+	while (purged && atomic_load_explicit(&arena->counters.dirty, memory_order_relaxed) > keep) {
+		slice = purge_begin_locked(arena, before_ms, &n);
+		if (slice == 0)
+			break;
+		hz3_unlock(&arena->lock);
+		purged = hz3_os_purge(hz3_slice_address(slice), n << HZ3_SLICE_SHIFT) == 0;
+		hz3_lock(&arena->lock);
+		purge_end_locked(arena, slice, n, purged);
+		bytes += purged ? n << HZ3_SLICE_SHIFT : 0;
+	}
+	hz3_unlock(&arena->lock);
+	return bytes;
+}
+
+size_t hz3_arena_purge(unsigned i, uint64_t age_ms)
+{
+	uint64_t now = hz3_os_now_ms();
+
+	if (age_ms > now)
+		return 0;
+	return purge(&arenas[i], now - age_ms, 0);
+}
+
+size_t hz3_arenas_purge(uint64_t age_ms)
+{
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < arena_count; i++)
+		bytes += hz3_arena_purge(i, age_ms);
+	return bytes;
+}
+
+size_t hz3_arena_purge_to(unsigned i, size_t keep)
+{
+	struct hz3_arena *arena = &arenas[i];
+
+	/* relaxed: a hint; purge looks again under the lock. */
+	if (atomic_load_explicit(&arena->counters.dirty, memory_order_relaxed) <= keep >> HZ3_SLICE_SHIFT)
+		return 0;
+	/* Down to half, so that the next free does not have to purge again. */
+	return purge(arena, UINT64_MAX, keep >> (HZ3_SLICE_SHIFT + 1));
+}
+
+/* Turn every free run of one kind into address space.  Those that the system won't unmap stay as they are. */
+static size_t decommit_kind_locked(struct hz3_arena *arena, unsigned kind)
+{
+	struct bins *bins = &arena->bins[kind];
+	size_t bytes = 0;
+
+	for (int bin = next_nonempty(bins, 0); bin >= 0 && bin < (int)BINS;
+	     bin = (unsigned)bin + 1 < BINS ? next_nonempty(bins, (unsigned)bin + 1) : -1) {
+		struct hz3_run *run = bins->head[bin], *next;
+		for (; run; run = next) {
+			size_t slice = run_slice(run), n = run->slices;
+			next = run->next;
+			if (hz3_page_map_decommit(slice, n) != 0)
+				continue;
+			run_unlink_locked(arena, run);
+			count(&arena->counters.committed, -(ptrdiff_t)n);
+			insert_locked(arena, slice, n, HZ3_RUN_UNCOMMITTED, 0);
+			bytes += n << HZ3_SLICE_SHIFT;
+		}
+	}
+	return bytes;
+}
+
+size_t hz3_arenas_decommit(void)
+{
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < arena_count; i++) {
+		hz3_lock(&arenas[i].lock);
+		bytes += decommit_kind_locked(&arenas[i], HZ3_RUN_DIRTY);
+		bytes += decommit_kind_locked(&arenas[i], HZ3_RUN_CLEAN);
+		hz3_unlock(&arenas[i].lock);
+	}
+	return bytes;
+}
+
+static size_t sum(size_t offset)
+{
+	size_t slices = 0;
+
+	for (unsigned i = 0; i < arena_count; i++) {
+		const _Atomic size_t *counter = (const void *)((const char *)&arenas[i].counters + offset);
+		slices += atomic_load_explicit(counter, memory_order_relaxed);
+	}
+	return slices << HZ3_SLICE_SHIFT;
+}
+
+size_t hz3_arenas_active(void)
+{
+	return sum(offsetof(struct hz3_arena_counters, active));
+}
+
+size_t hz3_arenas_dirty(void)
+{
+	return sum(offsetof(struct hz3_arena_counters, dirty));
+}
+
+size_t hz3_arenas_committed(void)
+{
+	return sum(offsetof(struct hz3_arena_counters, committed));
+}
+
+bool hz3_arenas_init(void)
+{
+	unsigned n = (unsigned)hz3_options.narenas;
+
+	if (n == 0)
+		n = (unsigned)hz3_min(hz3_os_cpus(), 16);
+	arenas = hz3_meta_alloc(n * sizeof(*arenas));
+	if (arenas == NULL)
+		return false;
+	for (unsigned i = 0; i < n; i++) {
+		hz3_lock_init(&arenas[i].lock, HZ3_RANK_ARENA, "arena");
+		arenas[i].index = i;
+	}
+	arena_count = n;
+	return true;
+}
+
+unsigned hz3_arenas_count(void)
+{
+	return arena_count;
+}
+
+struct hz3_arena *hz3_arena_for(unsigned i)
+{
+	return &arenas[i % arena_count];
+}
+
+const struct hz3_arena_counters *hz3_arena_counters(unsigned i)
+{
+	return &arenas[i].counters;
+}
+
+void hz3_arenas_lock(void)
+{
+	for (unsigned i = 0; i < arena_count; i++)
+		hz3_lock_same_rank(&arenas[i].lock);
+}
+
+void hz3_arenas_unlock(void)
+{
+	for (unsigned i = arena_count; i-- > 0;)
+		hz3_unlock(&arenas[i].lock);
+}
+
+static size_t validate_bin_locked(struct hz3_arena *arena, unsigned kind, unsigned bin)
+{
+	size_t slices = 0;
+
+	for (struct hz3_run *run = arena->bins[kind].head[bin]; run; run = run->next) {
+		size_t first = run_slice(run), last = first + run->slices - 1;
+		hz3_check(run->kind == kind && bin_of(run->slices) == bin, "arena: run %zu in the wrong bin", first);
+		hz3_check(hz3_route_of(first) == hz3_route_of(last) &&
+				  (hz3_route_of(first) & 0xffffff) == run->slices,
+			  "arena: run %zu has wrong tags", first);
+		hz3_check(!run->next || run->next->prev == run, "arena: run %zu is badly linked", first);
+		slices += run->slices;
+	}
+	return slices;
+}
+
+void hz3_arenas_validate(void)
+{
+	for (unsigned i = 0; i < arena_count; i++) {
+		struct hz3_arena *arena = &arenas[i];
+		size_t slices[HZ3_RUN_KINDS] = { 0 };
+		hz3_lock(&arena->lock);
+		for (unsigned kind = 0; kind < HZ3_RUN_KINDS; kind++)
+			for (unsigned bin = 0; bin < BINS; bin++)
+				slices[kind] += validate_bin_locked(arena, kind, bin);
+		hz3_check(slices[HZ3_RUN_DIRTY] == arena->counters.dirty, "arena %u: %zu dirty slices listed, %zu counted",
+			  i, slices[HZ3_RUN_DIRTY], (size_t)arena->counters.dirty);
+		hz3_unlock(&arena->lock);
+	}
+}

@@ -1,0 +1,96 @@
+/*
+ * Arenas: address ranges from which pages and large runs are cut, each with its own lock, free lists and decay.
+ *
+ * Any thread may call everything here.  A run that is in use belongs to whoever holds it; a free run belongs to its
+ * arena and is touched under the arena's lock only.  Every slice of a run that is handed out has route 0.
+ */
+#ifndef HZ3_ARENA_H
+#define HZ3_ARENA_H
+
+#include "base.h"
+#include "lock.h"
+#include "page_map.h"
+
+#define HZ3_ARENAS_MAX 64
+
+/*
+ * What is known about the memory of a free run; runs of one kind only are merged.  In the order of preference when one
+ * is to be used: dirty memory costs nothing, clean memory page faults, uncommitted memory a system call as well.
+ */
+enum hz3_run_kind {
+	HZ3_RUN_DIRTY,		/* has memory with old contents */
+	HZ3_RUN_CLEAN,		/* mapped, without memory */
+	HZ3_RUN_UNCOMMITTED,	/* address space only */
+	HZ3_RUN_KINDS
+};
+
+/* A free run, in the line of its first slice. */
+struct hz3_run {
+	struct hz3_run *next, *prev;		/* its bin */
+	struct hz3_run *later, *earlier;	/* dirty runs by time of their last free */
+	uint64_t stamp_ms;
+	uint32_t slices;
+	uint8_t kind;
+	uint8_t pad[19];
+};
+
+_Static_assert(sizeof(struct hz3_run) == sizeof(struct hz3_slice), "a run is one line");
+
+/* Slices in use, dirty, ...: relaxed words that the lock's holder writes and anybody may read. */
+struct hz3_arena_counters {
+	_Atomic size_t active;
+	_Atomic size_t dirty;
+	_Atomic size_t committed;
+	_Atomic uint64_t purges;
+	_Atomic uint64_t purged_slices;
+	_Atomic uint64_t purge_failures;
+};
+
+struct hz3_arena;
+
+/* Make the arenas.  Once, before any other call; cpus decides how many unless the options do. */
+bool hz3_arenas_init(void);
+unsigned hz3_arenas_count(void);
+
+/* The arena for the i-th heap. */
+struct hz3_arena *hz3_arena_for(unsigned i);
+const struct hz3_arena_counters *hz3_arena_counters(unsigned i);
+
+/*
+ * n contiguous slices, the first one's address a multiple of align slices (a power of 2); 0 if there is no memory.
+ * *zero tells whether they are known to read as zeroes.
+ */
+size_t hz3_arena_alloc(struct hz3_arena *arena, size_t n, size_t align, bool *zero);
+
+/* Give n slices back; dirty.  The caller has set their routes to 0. */
+void hz3_arena_free(size_t slice, size_t n);
+
+/* Grow a run in place from n to want slices.  False, and nothing changes, if what follows isn't free. */
+bool hz3_arena_extend(size_t slice, size_t n, size_t want);
+
+/*
+ * Return memory to the system: dirty runs whose last free was at least age_ms ago (0: all), of one arena or of all.
+ * Returns bytes.  No lock is held during the system calls.
+ */
+size_t hz3_arena_purge(unsigned i, uint64_t age_ms);
+size_t hz3_arenas_purge(uint64_t age_ms);
+
+/* When more than keep bytes are dirty in an arena: purge the oldest until half of that is left.  Returns bytes. */
+size_t hz3_arena_purge_to(unsigned i, size_t keep);
+
+/* When address space is short: give up the mappings of all free runs.  Returns bytes. */
+size_t hz3_arenas_decommit(void);
+
+/* Bytes over all arenas, as of now. */
+size_t hz3_arenas_active(void);
+size_t hz3_arenas_dirty(void);
+size_t hz3_arenas_committed(void);
+
+/* Around fork: every arena lock, in index order. */
+void hz3_arenas_lock(void);
+void hz3_arenas_unlock(void);
+
+/* Debug and tests: walks every free list of every arena, checks it against the routes, dies on a difference. */
+void hz3_arenas_validate(void);
+
+#endif

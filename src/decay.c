@@ -1,0 +1,183 @@
+/* When memory goes back to the system. */
+#include "decay.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+#include "abandon.h"
+#include "arena.h"
+#include "options.h"
+#include "os.h"
+#include "scavenge.h"
+#include "thread.h"
+
+#define ROUND_MS_MIN 100u
+#define ROUND_MS_MAX 1000u
+#define STACK_BYTES ((size_t)256 << 10)
+#define WORTH_A_THREAD ((size_t)1 << 20)
+#define RETRY_MS 60000u
+
+enum { THREAD_NONE, THREAD_STARTING, THREAD_RUNS };
+
+static struct hz3_lock lock = HZ3_LOCK_INIT(HZ3_RANK_DECAY, "decay");
+static _Atomic int thread_state;	/* NONE to STARTING by CAS: one thread starts it */
+static _Atomic uint64_t next_start_ms;	/* relaxed, as the next two: schedules, not data */
+static _Atomic uint64_t next_purge_ms;
+static _Atomic int64_t decay_ms = INT64_MIN;	/* until set: what the options say */
+
+int64_t hz3_decay_ms(void)
+{
+	int64_t ms = atomic_load_explicit(&decay_ms, memory_order_relaxed);
+
+	return ms == INT64_MIN ? hz3_options.dirty_decay_ms : ms;
+}
+
+void hz3_decay_set_ms(int64_t ms)
+{
+	atomic_store_explicit(&decay_ms, ms, memory_order_relaxed);
+}
+
+int hz3_decay_thread_runs(void)
+{
+	return atomic_load_explicit(&thread_state, memory_order_relaxed) == THREAD_RUNS;
+}
+
+static unsigned round_ms(void)
+{
+	int64_t quarter = hz3_decay_ms() / 4;
+
+	return quarter < ROUND_MS_MIN ? ROUND_MS_MIN : quarter > ROUND_MS_MAX ? ROUND_MS_MAX : (unsigned)quarter;
+}
+
+/* One round.  Under the lock, so that fork does not cut it in the middle. */
+static void do_round(void)
+{
+	hz3_lock(&lock);
+	if (hz3_abandon_wants_drain())
+		hz3_abandon_drain();
+	struct hz3_heap *heap = hz3_thread_begin();
+	if (hz3_scavenge_sleepers_locked(heap) > 0)
+		hz3_heap_trim(heap);
+	hz3_thread_end(heap);
+	if (hz3_decay_ms() >= 0)
+		hz3_arenas_purge((uint64_t)hz3_decay_ms());
+	hz3_unlock(&lock);
+}
+
+static void *background(void *arg)
+{
+	(void)arg;
+	pthread_setname_np(pthread_self(), "hz3-decay");
+	for (;;) {
+		hz3_os_sleep_ms(round_ms());
+		do_round();
+	}
+	return NULL;
+}
+
+/* With all signals blocked, so that none of the program's handlers ever runs on this thread. */
+static bool start_thread(void)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	sigset_t all, old;
+
+	if (pthread_attr_init(&attr) != 0)
+		return false;
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	int error = pthread_create(&thread, &attr, background, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	return error == 0;
+}
+
+/* Start the background thread if the process has threads anyway and there is something for it to do. */
+static void maybe_start(uint64_t now)
+{
+	int none = THREAD_NONE;
+
+	if (!hz3_options.background_thread || !hz3_thread_is_multi() ||
+	    now < atomic_load_explicit(&next_start_ms, memory_order_relaxed) ||
+	    (hz3_arenas_dirty() < WORTH_A_THREAD && !hz3_abandon_wants_drain()))
+		return;
+	if (!atomic_compare_exchange_strong(&thread_state, &none, THREAD_STARTING))
+		return;
+	if (start_thread()) {
+		atomic_store_explicit(&thread_state, THREAD_RUNS, memory_order_relaxed);
+		return;
+	}
+	atomic_store_explicit(&next_start_ms, now + RETRY_MS, memory_order_relaxed);
+	atomic_store_explicit(&thread_state, THREAD_NONE, memory_order_relaxed);
+}
+
+/* What the background thread would do, where there is none. */
+static void tick_inline(uint64_t now)
+{
+	if (hz3_decay_ms() < 0)
+		return;
+	if (hz3_arenas_dirty() > hz3_options.dirty_max) {
+		for (unsigned i = 0; i < hz3_arenas_count(); i++)
+			hz3_arena_purge_to(i, hz3_options.dirty_max / hz3_arenas_count());
+		return;
+	}
+	if (now < atomic_load_explicit(&next_purge_ms, memory_order_relaxed))
+		return;
+	atomic_store_explicit(&next_purge_ms, now + round_ms(), memory_order_relaxed);
+	hz3_arenas_purge((uint64_t)hz3_decay_ms());
+}
+
+void hz3_decay_tick(void)
+{
+	int state = atomic_load_explicit(&thread_state, memory_order_relaxed);
+
+	if (state == THREAD_RUNS)
+		return;
+	uint64_t now = hz3_os_now_ms();
+	if (state == THREAD_NONE)
+		maybe_start(now);
+	tick_inline(now);
+}
+
+/* What the calling thread can do about others' memory; its own heap is changed under begin and end. */
+static void collect(void)
+{
+	hz3_thread_go_idle();
+	hz3_abandon_request_drain();
+	hz3_abandon_drain();
+	struct hz3_heap *heap = hz3_thread_begin();
+	hz3_scavenge_all(heap);
+	hz3_heap_trim(heap);
+	hz3_thread_end(heap);
+}
+
+size_t hz3_decay_purge_all(void)
+{
+	hz3_thread_setup();
+	collect();
+	return hz3_arenas_purge(0);
+}
+
+int hz3_decay_reclaim(void)
+{
+	collect();
+	return hz3_arenas_decommit() > 0;
+}
+
+void hz3_decay_lock(void)
+{
+	hz3_lock(&lock);
+}
+
+void hz3_decay_unlock(void)
+{
+	hz3_unlock(&lock);
+}
+
+void hz3_decay_forget_thread(void)
+{
+	atomic_store_explicit(&thread_state, THREAD_NONE, memory_order_relaxed);
+}

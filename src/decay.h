@@ -1,0 +1,40 @@
+/*
+ * When memory goes back to the system.
+ *
+ * Free runs are kept for a while (dirty_decay_ms) and then purged: by a background thread, which starts when a process that
+ * has threads has something to give back, or inline, now and then, by whoever takes a slow path.  A process without the
+ * thread keeps at most dirty_max, since nobody would purge the rest if it fell idle.
+ *
+ * The decay lock protects a round of the background thread, and the start of it.
+ */
+#ifndef HZ3_DECAY_H
+#define HZ3_DECAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A thread calls hz3_decay_tick() once in so many slow paths, with no lock held and its heap at rest. */
+#define HZ3_DECAY_TICKS 16
+
+void hz3_decay_tick(void);
+
+/*
+ * Give back all that can be reached now: the calling thread's buffer and empty pages, parked heaps, whole pages of running
+ * owners, every dirty run.  Returns bytes purged.
+ */
+size_t hz3_decay_purge_all(void);
+
+/* Memory has run out: the same, and the address space of free runs with it.  True if something was got. */
+int hz3_decay_reclaim(void);
+
+/* dirty_decay_ms in force; may be set at any time. */
+int64_t hz3_decay_ms(void);
+void hz3_decay_set_ms(int64_t ms);
+int hz3_decay_thread_runs(void);
+
+/* Around fork; the child has no background thread. */
+void hz3_decay_lock(void);
+void hz3_decay_unlock(void);
+void hz3_decay_forget_thread(void);
+
+#endif

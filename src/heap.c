@@ -1,0 +1,412 @@
+/* The thread's heap: pages by size class, refill, drain, retire. */
+#include "heap.h"
+
+#include "meta.h"
+
+#define SWEEP_BUDGET ((size_t)256 << 10)
+
+struct hz3_page hz3_page_none = { .countdown = HZ3_COUNTDOWN_NEVER };
+
+struct hz3_heap *hz3_heap_new(void)
+{
+	struct hz3_heap *heap = hz3_meta_alloc(sizeof(*heap));
+	struct hz3_owner *owner = hz3_meta_alloc(sizeof(*owner));
+
+	/* What was got stays lost if the rest fails: structs are few, and there is no memory anyway. */
+	if (heap == NULL || owner == NULL)
+		return NULL;
+	for (unsigned class = 0; class < HZ3_CLASSES; class++)
+		heap->page[class] = &hz3_page_none;
+	heap->owner = owner;
+	owner->heap = heap;
+	atomic_store_explicit(&owner->state, HZ3_OWNER_RUNNING, memory_order_relaxed);
+	if (!hz3_owner_register(owner))
+		return NULL;
+	heap->tag = (uint64_t)owner->id << HZ3_ROUTE_OWNER_SHIFT;
+	heap->arena = hz3_arena_for(owner->id);
+	return heap;
+}
+
+static struct hz3_class_counters *class_counters(struct hz3_heap *heap, const struct hz3_page *page)
+{
+	return &heap->counters.class[page->class];
+}
+
+/* Blocks that came back to a current page will be handed out again: they are counted as allocated as well. */
+void hz3_heap_count_page(const struct hz3_page *page, struct hz3_class_counters *sum)
+{
+	uint32_t local = page->local_base - page->countdown;
+
+	hz3_count(&sum->freed_local, local);
+	if (page->state == HZ3_PAGE_CURRENT)
+		hz3_count(&sum->allocated, local);
+}
+
+/* Tell the counters of the page's local frees, and start a new countdown. */
+static void restart(struct hz3_heap *heap, struct hz3_page *page, uint32_t countdown)
+{
+	hz3_heap_count_page(page, class_counters(heap, page));
+	page->countdown = page->local_base = countdown;
+}
+
+static unsigned span_of(const struct hz3_page *page)
+{
+	return hz3_log2(page->slices);
+}
+
+static void release_page(struct hz3_heap *heap, struct hz3_page *page)
+{
+	hz3_page_list_remove(&heap->empty[span_of(page)], page);
+	heap->empty_slices -= page->slices;
+	hz3_arena_free(hz3_page_slice(page), page->slices);
+}
+
+/* Keep the stock of empty pages within bounds; the longest unused go first. */
+static void trim_stock(struct hz3_heap *heap, uint32_t slices_max)
+{
+	for (unsigned span = HZ3_PAGE_SPANS; span-- > 0 && heap->empty_slices > slices_max;)
+		while (heap->empty[span].last && heap->empty_slices > slices_max)
+			release_page(heap, heap->empty[span].last);
+}
+
+/* A page without blocks, in no list, goes to the stock. */
+static void stock(struct hz3_heap *heap, struct hz3_page *page)
+{
+	hz3_count(&class_counters(heap, page)->pages_retired, 1);
+	hz3_page_wipe(page);
+	hz3_page_list_prepend(&heap->empty[span_of(page)], page);
+	heap->empty_slices += page->slices;
+	trim_stock(heap, (uint32_t)hz3_options.empty_pages_max);
+}
+
+/*
+ * All blocks of an awake page are back.  While its QUEUED is set, the page is in a queue, or about to be: it must stay until
+ * a drain has unlinked it.
+ */
+static void page_emptied(struct hz3_heap *heap, struct hz3_page *page)
+{
+	/* acquire: if the word is 0, everything that pushers did to the page is over. */
+	if (atomic_load_explicit(&hz3_page_remote(page)->word, memory_order_acquire) != 0)
+		return;
+	hz3_page_list_remove(&heap->awake[page->class], page);
+	stock(heap, page);
+}
+
+static void wake(struct hz3_heap *heap, struct hz3_page *page, uint32_t free)
+{
+	hz3_remote_set_asleep(hz3_page_remote(page), false);
+	restart(heap, page, page->capacity - free);
+	page->state = HZ3_PAGE_AWAKE;
+	hz3_page_list_append(&heap->awake[page->class], page);
+	if (page->countdown == 0)
+		page_emptied(heap, page);
+}
+
+/* The current page has nothing left: out of all lists until enough of it is free. */
+static void put_to_sleep(struct hz3_heap *heap, struct hz3_page *page)
+{
+	hz3_assert(page->free == NULL && page->carved == page->capacity);
+	restart(heap, page, hz3_class_info[page->class].wake);
+	page->state = HZ3_PAGE_ASLEEP;
+	heap->page[page->class] = &hz3_page_none;
+	/* The last write to the page: from here on it may be taken over. */
+	hz3_remote_set_asleep(hz3_page_remote(page), true);
+}
+
+static void make_current(struct hz3_heap *heap, struct hz3_page *page)
+{
+	hz3_page_list_remove(&heap->awake[page->class], page);
+	hz3_count(&class_counters(heap, page)->allocated, page->capacity - page->countdown);
+	restart(heap, page, HZ3_COUNTDOWN_NEVER);
+	page->state = HZ3_PAGE_CURRENT;
+	heap->page[page->class] = page;
+}
+
+void hz3_heap_page_event(struct hz3_heap *heap, struct hz3_page *page)
+{
+	switch ((enum hz3_page_state)page->state) {
+	case HZ3_PAGE_CURRENT:
+		restart(heap, page, HZ3_COUNTDOWN_NEVER);
+		break;
+	case HZ3_PAGE_ASLEEP:
+		wake(heap, page, hz3_class_info[page->class].wake);
+		break;
+	case HZ3_PAGE_AWAKE:
+		restart(heap, page, 0);
+		page_emptied(heap, page);
+		break;
+	case HZ3_PAGE_EMPTY:
+		hz3_die("free: page %p is empty already: a block of it was freed twice", hz3_page_start(page));
+	}
+}
+
+/* Take a chain of a page of ours in. */
+static void deliver(struct hz3_heap *heap, struct hz3_page *page, struct hz3_chain chain)
+{
+	uint32_t left = page->countdown;
+
+	hz3_check(chain.count <= left || page->state == HZ3_PAGE_ASLEEP, "free: a block of page %p was freed twice",
+		  hz3_page_start(page));
+	if (chain.count) {
+		hz3_page_splice(page, chain);
+		hz3_count(&class_counters(heap, page)->freed_remote, chain.count);
+	}
+	if (page->state == HZ3_PAGE_ASLEEP && chain.count >= left) {
+		uint32_t free = hz3_class_info[page->class].wake - left + chain.count;
+		hz3_check(free <= page->capacity, "free: a block of page %p was freed twice", hz3_page_start(page));
+		wake(heap, page, free);
+		return;
+	}
+	page->countdown -= chain.count;
+	page->local_base -= chain.count;
+	if (page->state == HZ3_PAGE_CURRENT)
+		hz3_count(&class_counters(heap, page)->allocated, chain.count);
+	else if (page->state == HZ3_PAGE_AWAKE && page->countdown == 0)
+		page_emptied(heap, page);
+}
+
+/* Take the pages that a post completed.  True if something went to a parked heap. */
+static bool finish_post(struct hz3_heap *heap, struct hz3_posted *posted)
+{
+	for (struct hz3_page *page; (page = posted->claimed.first) != NULL;) {
+		hz3_page_list_remove(&posted->claimed, page);
+		hz3_heap_take_page(heap, page);
+	}
+	return posted->to_parked;
+}
+
+/* A chain of a page that is another's now: send it on. */
+static void forward(struct hz3_heap *heap, struct hz3_page *page, struct hz3_chain chain)
+{
+	struct hz3_posted posted = { 0 };
+
+	if (chain.count == 0)
+		return;
+	hz3_check(hz3_route_owner(hz3_route_of(hz3_page_slice(page))) != 0,
+		  "free: %p was freed twice: its page is not in use", (void *)chain.first);
+	hz3_count(&heap->counters.forwarded_chains, 1);
+	hz3_sink_send(&heap->buffer.outbox, page, chain, &heap->counters, &posted);
+	hz3_sink_post(&heap->buffer.outbox, &heap->counters, &posted);
+	finish_post(heap, &posted);
+}
+
+size_t hz3_heap_drain(struct hz3_heap *heap, unsigned class, size_t budget)
+{
+	struct hz3_inflow *inflow = &heap->inflow[class];
+	size_t blocks = 0, blocks_max = budget / hz3_class_size(class) + 1;
+	struct hz3_page *page;
+	struct hz3_chain chain;
+
+	if (hz3_sink_pending(heap->owner, class))
+		hz3_sink_collect(heap->owner, class, inflow, &heap->counters);
+	while (blocks < blocks_max && hz3_inflow_next(inflow, &page, &chain, &heap->counters)) {
+		if (hz3_likely(hz3_route_owner(hz3_route_of(hz3_page_slice(page))) == heap->owner->id))
+			deliver(heap, page, chain);
+		else
+			forward(heap, page, chain);
+		blocks += chain.count;
+	}
+	if (inflow->messages || inflow->page)
+		heap->inflow_classes |= (uint64_t)1 << class;
+	else
+		heap->inflow_classes &= ~((uint64_t)1 << class);
+	return blocks;
+}
+
+size_t hz3_heap_drain_all(struct hz3_heap *heap, size_t budget)
+{
+	size_t blocks = 0;
+
+	/* Before looking, so that what is posted from now on sets it again. */
+	atomic_store_explicit(&heap->owner->posted, 0, memory_order_relaxed);
+	for (unsigned class = 0; class < HZ3_CLASSES; class++)
+		while (hz3_sink_pending(heap->owner, class) || heap->inflow_classes >> class & 1) {
+			blocks += hz3_heap_drain(heap, class, budget);
+			if (budget != SIZE_MAX)
+				break;
+		}
+	return blocks;
+}
+
+/* Take the first block of a page that has one. */
+static void *pop(struct hz3_page *page)
+{
+	struct hz3_block *block = page->free;
+
+	page->free = block->next;
+	return block;
+}
+
+static void *carve(struct hz3_heap *heap, struct hz3_page *page)
+{
+	unsigned n = hz3_page_carve(page);
+
+	if (n == 0)
+		return NULL;
+	hz3_count(&class_counters(heap, page)->allocated, n);
+	return pop(page);
+}
+
+void *hz3_heap_refill(struct hz3_heap *heap, unsigned class)
+{
+	struct hz3_page *page = heap->page[class];
+
+	hz3_heap_drain(heap, class, hz3_options.remote_drain_budget);
+	if (page != &hz3_page_none) {
+		void *block = page->free ? pop(page) : carve(heap, page);
+		if (block)
+			return block;
+		/* Before it is called full: what others freed into it and was too little to be queued. */
+		struct hz3_chain chain = hz3_pages_peel(page, &heap->counters.sink[HZ3_SINK_PAGE]);
+		if (chain.count) {
+			deliver(heap, page, chain);
+			return pop(page);
+		}
+		put_to_sleep(heap, page);
+	}
+	page = heap->awake[class].first;
+	if (page == NULL)
+		return NULL;
+	make_current(heap, page);
+	return pop(page);
+}
+
+static struct hz3_page *page_from_stock(struct hz3_heap *heap, unsigned span)
+{
+	struct hz3_page *page = heap->empty[span].first;
+
+	if (page) {
+		hz3_page_list_remove(&heap->empty[span], page);
+		heap->empty_slices -= page->slices;
+	}
+	return page;
+}
+
+void *hz3_heap_refill_fresh(struct hz3_heap *heap, unsigned class)
+{
+	unsigned slices = hz3_class_info[class].slices;
+	bool zero;
+
+	/* What came back for other classes may hold whole pages. */
+	hz3_heap_drain_all(heap, SWEEP_BUDGET);
+	if (heap->awake[class].first) {
+		make_current(heap, heap->awake[class].first);
+		return pop(heap->page[class]);
+	}
+	struct hz3_page *page = page_from_stock(heap, hz3_log2(slices));
+	if (page == NULL) {
+		size_t slice = hz3_arena_alloc(heap->arena, slices, 1, &zero);
+		if (slice == 0)
+			return NULL;
+		page = hz3_page_at(slice);
+	}
+	hz3_page_format(page, class, heap->owner->id);
+	heap->page[class] = page;
+	hz3_count(&class_counters(heap, page)->pages_made, 1);
+	return carve(heap, page);
+}
+
+void hz3_heap_take_page(struct hz3_heap *heap, struct hz3_page *page)
+{
+	struct hz3_class_counters *counters = class_counters(heap, page);
+
+	hz3_heap_count_page(page, counters);
+	hz3_count(&counters->freed_remote, page->capacity);
+	hz3_count(&heap->counters.handover_pages, 1);
+	hz3_count(&heap->counters.handover_blocks, page->capacity);
+	stock(heap, page);
+}
+
+bool hz3_heap_flush(struct hz3_heap *heap, enum hz3_flush_cause cause)
+{
+	struct hz3_posted posted = { 0 };
+
+	hz3_buffer_flush(&heap->buffer, &heap->counters, cause, &posted);
+	return finish_post(heap, &posted);
+}
+
+static bool send_unbatched(struct hz3_heap *heap, size_t slice, struct hz3_block *block)
+{
+	struct hz3_posted posted = { 0 };
+
+	/* What is still there from before batching was turned off. */
+	hz3_buffer_flush(&heap->buffer, &heap->counters, HZ3_FLUSH_IDLE, &posted);
+	hz3_buffer_send_one(&heap->buffer, slice, block, &heap->counters, &posted);
+	return finish_post(heap, &posted);
+}
+
+bool hz3_heap_free_remote(struct hz3_heap *heap, size_t slice, unsigned class, struct hz3_block *block,
+			  enum hz3_buffer_need need)
+{
+	struct hz3_posted posted = { 0 };
+
+	if (need == HZ3_BUFFER_MISS) {
+		if (!hz3_sink_batch())
+			return send_unbatched(heap, slice, block);
+		need = hz3_buffer_add_new(&heap->buffer, slice, class, block, &heap->counters, &posted);
+	}
+	if (need == HZ3_BUFFER_WHOLE) {
+		struct hz3_page *page = hz3_buffer_close_whole(&heap->buffer, slice, &heap->counters, &posted);
+		if (page)
+			hz3_heap_take_page(heap, page);
+	}
+	/* A grant is at least a step, but a large block may need several. */
+	while (heap->buffer.held_bytes > heap->buffer.budget)
+		if (!hz3_buffer_raise_budget(&heap->buffer)) {
+			hz3_buffer_flush(&heap->buffer, &heap->counters, HZ3_FLUSH_BUDGET, &posted);
+			break;
+		}
+	return finish_post(heap, &posted);
+}
+
+/* The current page of a class, if none of its blocks is in use. */
+static void trim_current(struct hz3_heap *heap, unsigned class)
+{
+	struct hz3_page *page = heap->page[class];
+
+	if (page == &hz3_page_none)
+		return;
+	unsigned free = hz3_page_count_free(page);
+	if (free != page->carved ||
+	    atomic_load_explicit(&hz3_page_remote(page)->word, memory_order_acquire) != 0)
+		return;
+	restart(heap, page, HZ3_COUNTDOWN_NEVER);
+	/* What the counters took for allocated when it was carved, and never was handed out. */
+	hz3_count(&heap->counters.class[class].allocated, -(uint64_t)free);
+	heap->page[class] = &hz3_page_none;
+	stock(heap, page);
+}
+
+/* Awake pages whose last blocks were freed remotely, too few to be queued. */
+static void peel_awake(struct hz3_heap *heap, unsigned class)
+{
+	for (struct hz3_page *page = heap->awake[class].first, *next; page; page = next) {
+		next = page->next;
+		struct hz3_chain chain = hz3_pages_peel(page, &heap->counters.sink[HZ3_SINK_PAGE]);
+		if (chain.count)
+			deliver(heap, page, chain);
+	}
+}
+
+void hz3_heap_trim(struct hz3_heap *heap)
+{
+	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
+		peel_awake(heap, class);
+		trim_current(heap, class);
+	}
+	trim_stock(heap, 0);
+}
+
+void hz3_heap_validate(struct hz3_heap *heap)
+{
+	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
+		struct hz3_page *page = heap->page[class];
+		if (page != &hz3_page_none) {
+			hz3_check(page->state == HZ3_PAGE_CURRENT, "heap %u: current page %p in state %u",
+				  heap->owner->id, hz3_page_start(page), page->state);
+			hz3_page_validate(page, heap->owner->id);
+		}
+		for (page = heap->awake[class].first; page; page = page->next)
+			hz3_page_validate(page, heap->owner->id);
+	}
+}

@@ -1,0 +1,94 @@
+/*
+ * The thread's heap: pages by size class, refill, drain, retire.
+ *
+ * A heap is touched by its thread alone; or by the holder of the abandon lock while it is parked; or, for the shared heap of
+ * threads that are ending, by the holder of that heap's lock (thread.c).  "owner" points to the part that others may
+ * touch.
+ */
+#ifndef HZ3_HEAP_H
+#define HZ3_HEAP_H
+
+#include "arena.h"
+#include "owner.h"
+#include "page.h"
+#include "remote_buffer.h"
+#include "sink.h"
+#include "stats.h"
+
+/* Empty pages are kept by their number of slices: 1, 2, 4, 8. */
+#define HZ3_PAGE_SPANS 4
+
+struct hz3_heap {
+	uint64_t tag;				/* owner id as in a route; 0: no heap (a thread without one) */
+	struct hz3_page *page[HZ3_CLASSES];	/* current page of each class, never NULL */
+	struct hz3_owner *owner;
+	struct hz3_arena *arena;
+	/*
+	 * Not 0 while lists are being changed.  relaxed, and ordered against this thread's other stores by signal fences:
+	 * it is read in the child of a fork that this thread did not survive, which sees a prefix of its stores.
+	 */
+	_Atomic uint32_t busy;
+	uint32_t ticks;				/* slow paths so far */
+	uint64_t inflow_classes;		/* a bit per class whose inflow is not empty */
+	struct hz3_page_list awake[HZ3_CLASSES];
+	struct hz3_page_list empty[HZ3_PAGE_SPANS];
+	uint32_t empty_slices;			/* in all of the above */
+	struct hz3_inflow inflow[HZ3_CLASSES];
+	struct hz3_remote_buffer buffer;
+	struct hz3_counters counters;
+};
+
+/* What stands for a current page that isn't there: no free block, nothing to carve.  Never written. */
+extern struct hz3_page hz3_page_none;
+
+#define HZ3_HEAP_NO_PAGES { [0 ... HZ3_CLASSES - 1] = &hz3_page_none }
+
+/* A new heap with its owner, registered and running.  NULL if there is no memory. */
+struct hz3_heap *hz3_heap_new(void);
+
+/* A block of the class from what the heap has, drains included; NULL: it needs a fresh page. */
+void *hz3_heap_refill(struct hz3_heap *heap, unsigned class);
+
+/* Get a fresh page for the class and a block from it; NULL: no memory. */
+void *hz3_heap_refill_fresh(struct hz3_heap *heap, unsigned class);
+
+/* After a local free brought the page's countdown to 0. */
+void hz3_heap_page_event(struct hz3_heap *heap, struct hz3_page *page);
+
+/* A local free, the block's page known.  True: the countdown is at 0, and hz3_heap_page_event() must follow. */
+static HZ3_INLINE bool hz3_heap_free_local(struct hz3_page *page, struct hz3_block *block)
+{
+	struct hz3_block *head = page->free;
+
+	hz3_check(block != head, "free: %p was freed twice", (void *)block);
+	block->next = head;
+	/* The link before the head: a fork between the two must not leave a list that leads astray. */
+	atomic_signal_fence(memory_order_release);
+	page->free = block;
+	return hz3_unlikely(--page->countdown == 0);
+}
+
+/* A remote free that the buffer could not take at once: answer to hz3_buffer_add().  True: look after parked heaps. */
+bool hz3_heap_free_remote(struct hz3_heap *heap, size_t slice, unsigned class, struct hz3_block *block,
+			  enum hz3_buffer_need need);
+
+/* Flush the buffer.  True if something went to a parked heap. */
+bool hz3_heap_flush(struct hz3_heap *heap, enum hz3_flush_cause cause);
+
+/* Take in what arrived for one class, up to about budget bytes; for all classes.  Returns blocks. */
+size_t hz3_heap_drain(struct hz3_heap *heap, unsigned class, size_t budget);
+size_t hz3_heap_drain_all(struct hz3_heap *heap, size_t budget);
+
+/* Give all empty pages back to their arenas, current ones included. */
+void hz3_heap_trim(struct hz3_heap *heap);
+
+/* Take over a page whose blocks are all held by the caller. */
+void hz3_heap_take_page(struct hz3_heap *heap, struct hz3_page *page);
+
+/* The counters' view of a page that has local frees which they don't know yet, for statistics of heaps at rest. */
+void hz3_heap_count_page(const struct hz3_page *page, struct hz3_class_counters *sum);
+
+/* Dies unless every list of the heap is consistent. */
+void hz3_heap_validate(struct hz3_heap *heap);
+
+#endif

@@ -1,0 +1,316 @@
+/* Runs and mappings bigger than any class. */
+#include "large.h"
+
+#include <stdatomic.h>
+
+#include "options.h"
+#include "os.h"
+#include "size_class.h"
+
+/* A large run in use, in the line of its first slice; owned by whoever holds the block. */
+struct large_run {
+	size_t bytes;			/* usable: whole system pages */
+	size_t slices;
+};
+
+_Static_assert(sizeof(struct large_run) <= sizeof(struct hz3_slice), "a large run fits its line");
+
+/*
+ * Huge mappings: open addressing by address, at most half full.  Rare and costly calls go before each use, so one lock
+ * does.
+ */
+struct huge {
+	uintptr_t address;		/* 0: free cell */
+	size_t bytes;
+};
+
+static struct hz3_lock huge_lock = HZ3_LOCK_INIT(HZ3_RANK_LARGE, "huge");
+static struct huge *table;		/* under huge_lock, as the next two */
+static size_t table_cells;		/* a power of 2 */
+static size_t table_used;
+static _Atomic size_t huge_bytes;	/* relaxed: statistics, as the next */
+static _Atomic size_t huge_count;
+
+static const uint64_t large_route = (uint64_t)HZ3_ROUTE_LARGE << HZ3_ROUTE_KIND_SHIFT;
+
+static size_t cell_of(uintptr_t address)
+{
+	return (address >> 12) * 0x9e3779b97f4a7c15u >> 20 & (table_cells - 1);
+}
+
+/* The cell of the address, or the free one where it would go. */
+static size_t find_locked(uintptr_t address)
+{
+	size_t i = cell_of(address);
+
+	while (table[i].address != 0 && table[i].address != address)
+		i = (i + 1) & (table_cells - 1);
+	return i;
+}
+
+static bool table_grow_locked(void)
+{
+	size_t old_cells = table_cells, cells = old_cells ? old_cells * 2 : 256;
+	struct huge *old = table;
+	size_t bytes = hz3_align_up(cells * sizeof(*table), hz3_os_page_size);
+	struct huge *new = hz3_os_map(bytes, hz3_os_page_size);
+
+	if (new == NULL)
+		return false;
+	table = new;
+	table_cells = cells;
+	for (size_t i = 0; i < old_cells; i++)
+		if (old[i].address)
+			table[find_locked(old[i].address)] = old[i];
+	if (old)
+		hz3_os_unmap(old, hz3_align_up(old_cells * sizeof(*old), hz3_os_page_size));
+	return true;
+}
+
+static bool insert_locked(uintptr_t address, size_t bytes)
+{
+	/* Short of memory it may fill up further; the last cell must stay free, or a search would not end. */
+	if ((table_used + 1) * 2 > table_cells && !table_grow_locked() && table_used + 1 >= table_cells)
+		return false;
+	table[find_locked(address)] = (struct huge){ address, bytes };
+	table_used++;
+	return true;
+}
+
+/* Close the gap: move back whatever would no longer be found. */
+static void remove_locked(size_t gap)
+{
+	size_t mask = table_cells - 1;
+
+	table_used--;
+	for (size_t i = (gap + 1) & mask; table[i].address; i = (i + 1) & mask) {
+		size_t home = cell_of(table[i].address);
+		if (((i - home) & mask) < ((i - gap) & mask))
+			continue;
+		table[gap] = table[i];
+		gap = i;
+	}
+	table[gap].address = 0;
+}
+
+static void *huge_alloc(size_t size, size_t alignment)
+{
+	size_t bytes = hz3_align_up(size, hz3_os_page_size);
+	void *p = hz3_os_map(bytes, hz3_max(alignment, hz3_os_page_size));
+
+	/* Address space may be used up by free runs. */
+	if (p == NULL && hz3_arenas_decommit() > 0)
+		p = hz3_os_map(bytes, hz3_max(alignment, hz3_os_page_size));
+	if (p == NULL)
+		return NULL;
+	hz3_lock(&huge_lock);
+	bool known = insert_locked((uintptr_t)p, bytes);
+	hz3_unlock(&huge_lock);
+	if (!known) {
+		hz3_os_unmap(p, bytes);
+		return NULL;
+	}
+	atomic_fetch_add_explicit(&huge_bytes, bytes, memory_order_relaxed);
+	atomic_fetch_add_explicit(&huge_count, 1, memory_order_relaxed);
+	return p;
+}
+
+/* Take the mapping out of the table; its bytes, or 0 if there is none at p. */
+static size_t huge_forget(const void *p)
+{
+	size_t bytes = 0;
+
+	hz3_lock(&huge_lock);
+	if (table && p) {
+		size_t i = find_locked((uintptr_t)p);
+		if (table[i].address) {
+			bytes = table[i].bytes;
+			remove_locked(i);
+		}
+	}
+	hz3_unlock(&huge_lock);
+	return bytes;
+}
+
+static size_t huge_size(const void *p)
+{
+	size_t bytes = 0;
+
+	hz3_lock(&huge_lock);
+	if (table && p) {
+		size_t i = find_locked((uintptr_t)p);
+		bytes = table[i].address ? table[i].bytes : 0;
+	}
+	hz3_unlock(&huge_lock);
+	return bytes;
+}
+
+static size_t huge_free(void *p)
+{
+	size_t bytes = huge_forget(p);
+
+	if (bytes) {
+		atomic_fetch_sub_explicit(&huge_bytes, bytes, memory_order_relaxed);
+		atomic_fetch_sub_explicit(&huge_count, 1, memory_order_relaxed);
+		/* A failure (too many mappings to split one) leaks; give at least the memory back. */
+		if (hz3_os_unmap(p, bytes) != 0)
+			hz3_os_purge(p, bytes);
+	}
+	return bytes;
+}
+
+/*
+ * The caller holds the block, so the mapping is ours; its table cell follows it.  It is taken out first, because where the
+ * mapping was, another may appear at once; putting it back needs no memory.
+ */
+static void *huge_resize(void *p, size_t size)
+{
+	size_t want = hz3_align_up(size, hz3_os_page_size), have = huge_size(p);
+
+	if (have == 0 || want == have)
+		return have ? p : NULL;
+	huge_forget(p);
+	void *moved = hz3_os_remap(p, have, want, true);
+	hz3_lock(&huge_lock);
+	insert_locked((uintptr_t)(moved ? moved : p), moved ? want : have);
+	hz3_unlock(&huge_lock);
+	if (moved)
+		atomic_fetch_add_explicit(&huge_bytes, want - have, memory_order_relaxed);
+	return moved;
+}
+
+static struct large_run *large_at(size_t slice)
+{
+	return (struct large_run *)&hz3_page_map.slice[slice];
+}
+
+static size_t slices_for(size_t bytes)
+{
+	return hz3_align_up(bytes, HZ3_SLICE) >> HZ3_SLICE_SHIFT;
+}
+
+static void *run_alloc(struct hz3_arena *arena, size_t size, size_t alignment, bool *zero)
+{
+	size_t bytes = hz3_align_up(size, hz3_os_page_size), n = slices_for(bytes);
+	size_t slice = hz3_arena_alloc(arena, n, hz3_max(alignment >> HZ3_SLICE_SHIFT, 1), zero);
+
+	if (slice == 0)
+		return NULL;
+	large_at(slice)->bytes = bytes;
+	large_at(slice)->slices = n;
+	hz3_route_set(slice, large_route);
+	return hz3_slice_address(slice);
+}
+
+void *hz3_large_alloc(struct hz3_arena *arena, size_t size, size_t alignment, bool *zero)
+{
+	/* Huge blocks, and those that alignment would make so. */
+	if (size > hz3_options.huge_threshold || alignment > hz3_options.huge_threshold) {
+		*zero = true;
+		return huge_alloc(size, alignment);
+	}
+	return run_alloc(arena, size, alignment, zero);
+}
+
+/* The slice of a large run that starts at p, or 0. */
+static size_t run_of(const void *p)
+{
+	uintptr_t granule = hz3_page_map_granule(p);
+
+	if (!hz3_page_map_covers(granule) || granule % (1u << HZ3_SLICE_GRANULES_SHIFT) != 0)
+		return 0;
+	size_t slice = granule >> HZ3_SLICE_GRANULES_SHIFT;
+	return hz3_route_of(slice) == large_route ? slice : 0;
+}
+
+static _Noreturn void bad_pointer(const char *call, const void *p)
+{
+	uintptr_t granule = hz3_page_map_granule(p);
+
+	if ((uintptr_t)p % HZ3_GRANULE != 0)
+		hz3_die("%s: %p is misaligned: no block starts there", call, p);
+	if (!hz3_page_map_covers(granule))
+		hz3_die("%s: %p is a foreign pointer: it did not come from hz3, or it was freed before", call, p);
+	hz3_die("%s: %p is in memory that is not in use, or inside a large block: freed twice, or not the start of a block",
+		call, p);
+}
+
+size_t hz3_large_free(void *p)
+{
+	size_t slice = run_of(p), bytes;
+
+	if (slice) {
+		bytes = large_at(slice)->bytes;
+		size_t n = large_at(slice)->slices;
+		uint64_t expected = large_route;
+		/* relaxed: of two threads that free the same block, one must see that it is gone. */
+		if (!atomic_compare_exchange_strong_explicit(&hz3_page_map.route[slice], &expected, 0,
+							     memory_order_relaxed, memory_order_relaxed))
+			bad_pointer("free", p);
+		hz3_arena_free(slice, n);
+		return bytes;
+	}
+	bytes = huge_free(p);
+	if (bytes == 0)
+		bad_pointer("free", p);
+	return bytes;
+}
+
+size_t hz3_large_usable_size(const void *p)
+{
+	size_t slice = run_of(p);
+	size_t bytes = slice ? large_at(slice)->bytes : huge_size(p);
+
+	if (bytes == 0)
+		bad_pointer("malloc_usable_size", p);
+	return bytes;
+}
+
+static void *run_resize(size_t slice, size_t size)
+{
+	struct large_run *run = large_at(slice);
+	size_t bytes = hz3_align_up(size, hz3_os_page_size), n = slices_for(bytes);
+
+	if (size <= HZ3_CLASS_SIZE_MAX / 2 || bytes > hz3_options.huge_threshold)
+		return NULL;
+	if (n > run->slices && !hz3_arena_extend(slice, run->slices, n))
+		return NULL;
+	size_t surplus = n < run->slices ? run->slices - n : 0;
+	run->bytes = bytes;
+	run->slices = n;
+	if (surplus)
+		hz3_arena_free(slice + n, surplus);
+	return hz3_slice_address(slice);
+}
+
+void *hz3_large_resize(void *p, size_t size)
+{
+	size_t slice = run_of(p);
+
+	if (slice)
+		return run_resize(slice, size);
+	/* Back to a run, by copying, when most of the mapping would go unused. */
+	if (size <= hz3_options.huge_threshold / 2)
+		return NULL;
+	return huge_resize(p, size);
+}
+
+size_t hz3_large_huge_count(void)
+{
+	return atomic_load_explicit(&huge_count, memory_order_relaxed);
+}
+
+size_t hz3_large_huge_bytes(void)
+{
+	return atomic_load_explicit(&huge_bytes, memory_order_relaxed);
+}
+
+void hz3_large_lock(void)
+{
+	hz3_lock(&huge_lock);
+}
+
+void hz3_large_unlock(void)
+{
+	hz3_unlock(&huge_lock);
+}

@@ -1,0 +1,40 @@
+/*
+ * Runs and mappings bigger than any class.
+ *
+ * A large block is a run of slices without an owner: any thread may free it, straight to its arena.  A huge block, over
+ * the huge_threshold, is a mapping of its own, found through a table; it grows with mremap.  Any thread may call
+ * everything here.
+ */
+#ifndef HZ3_LARGE_H
+#define HZ3_LARGE_H
+
+#include "arena.h"
+#include "base.h"
+
+/*
+ * size bytes, size > 0, the address a multiple of alignment (a power of 2).  *zero tells whether it reads as zeroes.
+ * NULL: no memory.
+ */
+void *hz3_large_alloc(struct hz3_arena *arena, size_t size, size_t alignment, bool *zero);
+
+/* Free what is no block of a page; dies, with one line, if p is nothing that can be freed.  Returns its usable bytes. */
+size_t hz3_large_free(void *p);
+
+/* Usable bytes; dies like free. */
+size_t hz3_large_usable_size(const void *p);
+
+/*
+ * Change the size without copying.  Returns p, or where the mapping moved to; NULL, and nothing has changed, if that is not
+ * possible.
+ */
+void *hz3_large_resize(void *p, size_t size);
+
+/* Huge mappings now: how many, and bytes. */
+size_t hz3_large_huge_count(void);
+size_t hz3_large_huge_bytes(void);
+
+/* Around fork. */
+void hz3_large_lock(void);
+void hz3_large_unlock(void);
+
+#endif

@@ -1,0 +1,52 @@
+/* Memory for hz3's own long-lived structures. */
+#include "meta.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base.h"
+#include "os.h"
+
+#define META_CHUNK ((size_t)64 << 10)
+
+struct hz3_lock hz3_meta_lock = HZ3_LOCK_INIT(HZ3_RANK_META, "meta");
+
+static char *chunk;			/* under hz3_meta_lock, as is chunk_left */
+static size_t chunk_left;
+static _Atomic size_t mapped_bytes;	/* relaxed: a statistic */
+
+void hz3_meta_note(size_t bytes)
+{
+	atomic_fetch_add_explicit(&mapped_bytes, bytes, memory_order_relaxed);
+}
+
+size_t hz3_meta_bytes(void)
+{
+	return atomic_load_explicit(&mapped_bytes, memory_order_relaxed);
+}
+
+static void *alloc_locked(size_t bytes)
+{
+	if (bytes > chunk_left) {
+		size_t want = hz3_align_up(hz3_max(bytes, META_CHUNK), hz3_os_page_size);
+		char *fresh = hz3_os_map(want, hz3_os_page_size);
+		if (fresh == NULL)
+			return NULL;
+		hz3_meta_note(want);
+		chunk = fresh;
+		chunk_left = want;
+	}
+	void *p = chunk;
+	chunk += bytes;
+	chunk_left -= bytes;
+	return p;
+}
+
+void *hz3_meta_alloc(size_t bytes)
+{
+	bytes = hz3_align_up(bytes, HZ3_CACHE_LINE);
+	hz3_lock(&hz3_meta_lock);
+	void *p = alloc_locked(bytes);
+	hz3_unlock(&hz3_meta_lock);
+	return p;
+}

@@ -1,0 +1,22 @@
+/*
+ * Memory for hz3's own long-lived structures: a bump allocator that never frees.
+ *
+ * Any thread may call it; one lock protects the bump pointer.
+ */
+#ifndef HZ3_META_H
+#define HZ3_META_H
+
+#include <stddef.h>
+
+#include "lock.h"
+
+extern struct hz3_lock hz3_meta_lock;
+
+/* bytes of zeroed memory on a cache line of its own, or NULL.  They stay for the life of the process. */
+void *hz3_meta_alloc(size_t bytes);
+
+/* Bytes taken from the system for metadata so far, page map included. */
+size_t hz3_meta_bytes(void);
+void hz3_meta_note(size_t bytes);
+
+#endif

@@ -1,0 +1,374 @@
+/*
+ * Reads HZ3_CONF into hz3_options.
+ *
+ * Called while there is one thread (see options.h).  Uses the stack and the environment only.
+ */
+#include "options.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define KIB 1024
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+
+/* Longer than any good item: the longest name, and a path. */
+#define ITEM_BYTES 512
+
+#define PHRASE_BYTES 128
+
+struct hz3_options hz3_options = {
+#define OPTION(name, type, initial, min, max, doc) .name = initial,
+#include "options.def"
+#undef OPTION
+};
+
+static const struct hz3_options defaults = {
+#define OPTION(name, type, initial, min, max, doc) .name = initial,
+#include "options.def"
+#undef OPTION
+};
+
+/* The default as a number, per type. */
+#define NUMBER_BOOL(initial) (initial)
+#define NUMBER_INT(initial) (initial)
+#define NUMBER_SIZE(initial) (initial)
+#define NUMBER_SINK(initial) (initial)
+#define NUMBER_PATH(initial) 0
+
+static const struct hz3_option_row rows[] = {
+#define OPTION(n, t, i, lowest, highest, d)                                                                          \
+	{.name = #n,                                                                                                 \
+	 .doc = d,                                                                                                   \
+	 .type = HZ3_OPTION_##t,                                                                                     \
+	 .offset = offsetof(struct hz3_options, n),                                                                  \
+	 .initial = NUMBER_##t(i),                                                                                   \
+	 .min = lowest,                                                                                              \
+	 .max = highest},
+#include "options.def"
+#undef OPTION
+};
+
+static const char *const sink_names[] = {"central", "page", "auto"};
+
+size_t
+hz3_option_count(void)
+{
+	return sizeof(rows) / sizeof(rows[0]);
+}
+
+const struct hz3_option_row *
+hz3_option_row(size_t i)
+{
+	return i < hz3_option_count() ? &rows[i] : NULL;
+}
+
+const struct hz3_option_row *
+hz3_option_find(const char *name)
+{
+	for (size_t i = 0; i < hz3_option_count(); i++) {
+		if (strcmp(rows[i].name, name) == 0)
+			return &rows[i];
+	}
+	return NULL;
+}
+
+/* The only two places that know how a number is stored, so that the rest deals in int64_t. */
+static int64_t
+get_number(const struct hz3_option_row *row)
+{
+	const void *p = (const char *)&hz3_options + row->offset;
+
+	switch (row->type) {
+	case HZ3_OPTION_BOOL:
+		return *(const hz3_option_BOOL *)p;
+	case HZ3_OPTION_INT:
+		return *(const hz3_option_INT *)p;
+	case HZ3_OPTION_SIZE:
+		return (int64_t)*(const hz3_option_SIZE *)p;
+	case HZ3_OPTION_SINK:
+		return (int64_t)*(const hz3_option_SINK *)p;
+	case HZ3_OPTION_PATH:
+		break;
+	}
+	return 0;
+}
+
+static void
+set_number(const struct hz3_option_row *row, int64_t value)
+{
+	void *p = (char *)&hz3_options + row->offset;
+
+	switch (row->type) {
+	case HZ3_OPTION_BOOL:
+		*(hz3_option_BOOL *)p = value != 0;
+		break;
+	case HZ3_OPTION_INT:
+		*(hz3_option_INT *)p = (int)value;
+		break;
+	case HZ3_OPTION_SIZE:
+		*(hz3_option_SIZE *)p = (size_t)value;
+		break;
+	case HZ3_OPTION_SINK:
+		*(hz3_option_SINK *)p = (enum hz3_sink_choice)value;
+		break;
+	case HZ3_OPTION_PATH:
+		break;
+	}
+}
+
+/* The text of one word among several; its index, or -1. */
+static int64_t
+find_word(const char *const *words, size_t count, const char *text)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(words[i], text) == 0)
+			return (int64_t)i;
+	}
+	return -1;
+}
+
+/* 0 or 1; -1 if it is neither. */
+static int64_t
+parse_bool(const char *text)
+{
+	static const char *const words[] = {"0", "1", "false", "true", "no", "yes", "off", "on"};
+	int64_t i = find_word(words, sizeof(words) / sizeof(words[0]), text);
+
+	return i < 0 ? -1 : i % 2;
+}
+
+/* Decimal digits; returns what follows them, or NULL if there are none or too many. */
+static const char *
+parse_digits(const char *text, int64_t *value)
+{
+	const char *s = text;
+
+	*value = 0;
+	for (; *s >= '0' && *s <= '9'; s++) {
+		if (__builtin_mul_overflow(*value, 10, value) || __builtin_add_overflow(*value, *s - '0', value))
+			return NULL;
+	}
+	return s > text ? s : NULL;
+}
+
+static bool
+parse_int(const char *text, int64_t *value)
+{
+	bool negative = *text == '-';
+	const char *end = parse_digits(text + negative, value);
+
+	if (negative)
+		*value = -*value;
+	return end != NULL && *end == '\0';
+}
+
+/* Bytes, with an optional suffix. */
+static bool
+parse_size(const char *text, int64_t *value)
+{
+	const char *end = parse_digits(text, value);
+	int64_t unit = 1;
+
+	if (end == NULL)
+		return false;
+	switch (*end) {
+	case 'K':
+	case 'k':
+		unit = KIB;
+		break;
+	case 'M':
+	case 'm':
+		unit = MIB;
+		break;
+	case 'G':
+	case 'g':
+		unit = GIB;
+		break;
+	}
+	if (unit > 1)
+		end++;
+	return *end == '\0' && !__builtin_mul_overflow(*value, unit, value);
+}
+
+static bool
+set_path(const struct hz3_option_row *row, const char *text)
+{
+	size_t length = strlen(text);
+
+	if (length >= HZ3_OPTION_PATH_BYTES)
+		return false;
+	memcpy((char *)&hz3_options + row->offset, text, length + 1);
+	return true;
+}
+
+static bool
+set_value(const struct hz3_option_row *row, const char *text)
+{
+	int64_t value = 0;
+	bool good = false;
+
+	switch (row->type) {
+	case HZ3_OPTION_BOOL:
+		value = parse_bool(text);
+		good = value >= 0;
+		break;
+	case HZ3_OPTION_INT:
+		good = parse_int(text, &value);
+		break;
+	case HZ3_OPTION_SIZE:
+		good = parse_size(text, &value);
+		break;
+	case HZ3_OPTION_SINK:
+		value = find_word(sink_names, sizeof(sink_names) / sizeof(sink_names[0]), text);
+		good = value >= 0;
+		break;
+	case HZ3_OPTION_PATH:
+		return set_path(row, text);
+	}
+	if (!good || value < row->min || value > row->max)
+		return false;
+	set_number(row, value);
+	return true;
+}
+
+/* Bytes in the largest unit that divides them. */
+static size_t
+format_size(char *buf, size_t cap, int64_t value)
+{
+	if (value != 0 && value % GIB == 0)
+		return hz3_format(buf, cap, "%ldG", (long)(value / GIB));
+	if (value != 0 && value % MIB == 0)
+		return hz3_format(buf, cap, "%ldM", (long)(value / MIB));
+	if (value != 0 && value % KIB == 0)
+		return hz3_format(buf, cap, "%ldK", (long)(value / KIB));
+	return hz3_format(buf, cap, "%ld", (long)value);
+}
+
+int
+hz3_option_get_text(const char *name, char *buf, size_t cap)
+{
+	const struct hz3_option_row *row = hz3_option_find(name);
+	int64_t value;
+
+	if (row == NULL)
+		return -1;
+	value = get_number(row);
+	switch (row->type) {
+	case HZ3_OPTION_BOOL:
+		return (int)hz3_format(buf, cap, "%s", value ? "true" : "false");
+	case HZ3_OPTION_SIZE:
+		return (int)format_size(buf, cap, value);
+	case HZ3_OPTION_SINK:
+		return (int)hz3_format(buf, cap, "%s", sink_names[value]);
+	case HZ3_OPTION_PATH:
+		return (int)hz3_format(buf, cap, "%s", (const char *)&hz3_options + row->offset);
+	case HZ3_OPTION_INT:
+		break;
+	}
+	return (int)hz3_format(buf, cap, "%ld", (long)value);
+}
+
+size_t
+hz3_option_describe(const struct hz3_option_row *row, char *buf, size_t cap)
+{
+	char low[24], high[24];
+
+	switch (row->type) {
+	case HZ3_OPTION_BOOL:
+		return hz3_format(buf, cap, "true or false");
+	case HZ3_OPTION_SINK:
+		return hz3_format(buf, cap, "central, page or auto");
+	case HZ3_OPTION_PATH:
+		return hz3_format(buf, cap, "a path of at most %d bytes", HZ3_OPTION_PATH_BYTES - 1);
+	case HZ3_OPTION_INT:
+		break;
+	case HZ3_OPTION_SIZE:
+		format_size(low, sizeof(low), row->min);
+		if (row->max == HZ3_OPTION_SIZE_MAX)
+			return hz3_format(buf, cap, "a size (K, M, G) of at least %s", low);
+		format_size(high, sizeof(high), row->max);
+		return hz3_format(buf, cap, "a size (K, M, G) from %s to %s", low, high);
+	}
+	return hz3_format(buf, cap, "a number from %ld to %ld", (long)row->min, (long)row->max);
+}
+
+/* One "name:value", cut out of the text; it is split in place. */
+static bool
+apply_item(char *item)
+{
+	const struct hz3_option_row *row;
+	char *value = strchr(item, ':');
+	char phrase[PHRASE_BYTES];
+
+	if (value != NULL)
+		*value++ = '\0';
+	row = hz3_option_find(item);
+	if (row == NULL) {
+		hz3_warn("HZ3_CONF: there is no option \"%s\"; the form is name:value,name:value", item);
+		return false;
+	}
+	if (value != NULL && set_value(row, value))
+		return true;
+	hz3_option_describe(row, phrase, sizeof(phrase));
+	hz3_warn("HZ3_CONF: %s takes %s, not \"%s\"", item, phrase, value != NULL ? value : "");
+	return false;
+}
+
+/* Copies [text, end) without the blanks around it; false if it does not fit. */
+static bool
+copy_item(char *item, const char *text, const char *end)
+{
+	size_t length;
+
+	while (text < end && *text == ' ')
+		text++;
+	while (text < end && end[-1] == ' ')
+		end--;
+	length = hz3_min((size_t)(end - text), ITEM_BYTES - 1);
+	memcpy(item, text, length);
+	item[length] = '\0';
+	return length == (size_t)(end - text);
+}
+
+int
+hz3_options_parse(const char *text)
+{
+	char item[ITEM_BYTES];
+	int bad = 0;
+
+	while (*text != '\0') {
+		const char *end = strchrnul(text, ',');
+
+		if (!copy_item(item, text, end)) {
+			hz3_warn("HZ3_CONF: too long: %s", item);
+			bad++;
+		} else if (*item != '\0' && !apply_item(item)) {
+			bad++;
+		}
+		text = *end == ',' ? end + 1 : end;
+	}
+	return bad;
+}
+
+void
+hz3_options_reset(void)
+{
+	hz3_options = defaults;
+}
+
+void
+hz3_options_init(void)
+{
+	static bool done;
+	const char *text;
+
+	/* A malloc from the dynamic linker may come before libc has found the environment. */
+	if (done || environ == NULL)
+		return;
+	done = true;
+	text = secure_getenv("HZ3_CONF");
+	if (text != NULL)
+		(void)hz3_options_parse(text);
+}

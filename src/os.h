@@ -1,0 +1,85 @@
+/*
+ * Every system call: reserving, committing and purging memory, the clock, and what we need to know of the machine.
+ *
+ * Any thread may call these once hz3_os_init() has run; none allocates, takes a lock or is a cancellation point (but
+ * hz3_os_sleep_ms).  errno may change: callers on the free path save it.  Addresses and sizes are multiples of
+ * hz3_os_page_size and not 0.  Memory functions return 0 or -1, or an address or NULL.
+ */
+#ifndef HZ3_OS_H
+#define HZ3_OS_H
+
+#include "base.h"
+
+#include <sys/types.h>
+
+/* The memory calls, replaceable so that tests can fake them or make them fail.  Set before other threads exist. */
+struct hz3_os_calls {
+	void *(*mmap)(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset);
+	int (*munmap)(void *p, size_t bytes);
+	int (*mprotect)(void *p, size_t bytes, int prot);
+	int (*madvise)(void *p, size_t bytes, int advice);
+	void *(*mremap)(void *p, size_t old_bytes, size_t new_bytes, int flags);
+};
+extern struct hz3_os_calls hz3_os_calls;
+
+/* The page size of the running system; 4 KiB until hz3_os_init(). */
+extern size_t hz3_os_page_size;
+
+/* Whether purged memory reads as zeroes afterwards; some emulators ignore the request. */
+extern bool hz3_os_purge_zeroes;
+
+/* Milliseconds of a monotonic clock; replaceable by tests. */
+extern uint64_t (*hz3_os_clock)(void);
+
+/* Looks at the machine.  Idempotent; the first call comes before a second thread can call anything here. */
+void hz3_os_init(void);
+
+/*
+ * Address space without memory, aligned to a power of 2.  The hint is tried first, but never at the cost of an existing
+ * mapping.  A readable reservation reads as zeroes; like an unreadable one it costs no commit charge.
+ */
+void *hz3_os_reserve(void *hint, size_t bytes, size_t alignment, int readable);
+
+/* Makes a part of a reservation readable and writable. */
+int hz3_os_commit(void *p, size_t bytes);
+
+/* A readable and writable mapping at exactly p; fails if anything is mapped there. */
+int hz3_os_map_at(void *p, size_t bytes);
+
+/* A readable and writable mapping, aligned to a power of 2 of at least a page; NULL also when the sum overflows. */
+void *hz3_os_map(size_t bytes, size_t alignment);
+
+/* Grows or shrinks a mapping, in place or elsewhere if it may move; NULL leaves it as it was. */
+void *hz3_os_remap(void *p, size_t old_bytes, size_t new_bytes, bool may_move);
+
+int hz3_os_unmap(void *p, size_t bytes);
+
+/* Gives the memory back and keeps the mapping.  See hz3_os_purge_zeroes for what it reads as afterwards. */
+int hz3_os_purge(void *p, size_t bytes);
+
+/* Makes a range inaccessible; it keeps its contents and its commit charge. */
+int hz3_os_protect_none(void *p, size_t bytes);
+
+uint64_t hz3_os_now_ms(void);
+void hz3_os_sleep_ms(unsigned ms);
+
+/* The soft RLIMIT_AS in bytes; SIZE_MAX if there is none. */
+size_t hz3_os_address_space_limit(void);
+
+/* How many processors this process may run on, as of hz3_os_init(); at least 1. */
+unsigned hz3_os_cpus(void);
+
+/* Resident bytes of the process; 0 if the system does not say. */
+size_t hz3_os_resident(void);
+
+/* For placing mappings, not for secrets. */
+uint64_t hz3_os_random(void);
+
+/* Writes everything unless an error stops it; returns the bytes written, or -1 if none could be. */
+ssize_t hz3_os_write(int fd, const void *data, size_t bytes);
+
+/* Creates or truncates a file (mode 0644, close-on-exec) and returns a descriptor for writing, or -1. */
+int hz3_os_open_output(const char *path);
+void hz3_os_close(int fd);
+
+#endif

@@ -1,0 +1,349 @@
+/*
+ * The system calls of Linux.  What os.h promises; nothing here knows what the memory is for.
+ *
+ * The globals are written by hz3_os_init() (and by tests) while there is one thread, and only read afterwards.
+ */
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Newer than some of the headers we may meet. */
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#endif
+#ifndef PR_SET_VMA_ANON_NAME
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+#ifndef GRND_NONBLOCK
+#define GRND_NONBLOCK 1
+#endif
+
+#define RW (PROT_READ | PROT_WRITE)
+#define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS)
+
+/* madvise says EAGAIN when the kernel is short of memory for its own structures, which passes. */
+#define PURGE_TRIES 4
+
+/* Machines have fewer processors than this; the kernel refuses a mask that is too short for it. */
+#define CPUS_MAX 8192
+
+static void *
+real_mremap(void *p, size_t old_bytes, size_t new_bytes, int flags)
+{
+	return mremap(p, old_bytes, new_bytes, flags);
+}
+
+static uint64_t
+monotonic_ms(void)
+{
+	struct timespec now;
+
+	/* Coarse costs no hardware access, and is a few milliseconds off, which decay does not feel. */
+	if (clock_gettime(CLOCK_MONOTONIC_COARSE, &now) != 0)
+		return 0;
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+struct hz3_os_calls hz3_os_calls = {
+	.mmap = mmap, .munmap = munmap, .mprotect = mprotect, .madvise = madvise, .mremap = real_mremap};
+
+size_t hz3_os_page_size = 4096;
+bool hz3_os_purge_zeroes;
+uint64_t (*hz3_os_clock)(void) = monotonic_ms;
+
+static unsigned cpus = 1;
+static bool initialised;
+
+static void *
+map(void *hint, size_t bytes, int prot, int flags)
+{
+	void *p = hz3_os_calls.mmap(hint, bytes, prot, flags, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static bool
+is_aligned(const void *p, size_t alignment)
+{
+	return ((uintptr_t)p & (alignment - 1)) == 0;
+}
+
+/* Maps more than asked and cuts off both ends. */
+static void *
+map_and_trim(size_t bytes, size_t alignment, int prot, int flags)
+{
+	size_t spare = alignment - hz3_os_page_size;
+	size_t total, head;
+	char *p;
+
+	if (__builtin_add_overflow(bytes, spare, &total) || total > PTRDIFF_MAX)
+		return NULL;
+	p = map(NULL, total, prot, flags);
+	if (p == NULL)
+		return NULL;
+	head = -(uintptr_t)p & (alignment - 1);
+	/* An end that can't be cut off is address space lost, not memory: the mapping is good all the same. */
+	if (head > 0)
+		(void)hz3_os_calls.munmap(p, head);
+	if (spare > head)
+		(void)hz3_os_calls.munmap(p + head + bytes, spare - head);
+	return p + head;
+}
+
+/* The kernel often aligns by itself, and where address space is limited there may be no room for more than asked. */
+static void *
+map_aligned(void *hint, size_t bytes, size_t alignment, int prot, int flags)
+{
+	void *p;
+
+	if (bytes == 0 || bytes > PTRDIFF_MAX || !hz3_is_pow2(alignment))
+		return NULL;
+	p = map(hint, bytes, prot, flags);
+	if (p == NULL || is_aligned(p, alignment))
+		return p;
+	(void)hz3_os_calls.munmap(p, bytes);
+	return map_and_trim(bytes, alignment, prot, flags);
+}
+
+/* Shown in /proc/PID/maps by kernels that can.  Only for what is mapped rarely: it is one more system call. */
+static void
+name_mapping(void *p, size_t bytes)
+{
+	(void)prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, (unsigned long)p, bytes, "hz3");
+}
+
+void *
+hz3_os_reserve(void *hint, size_t bytes, size_t alignment, int readable)
+{
+	int prot = readable ? PROT_READ : PROT_NONE;
+	void *p = map_aligned(hint, bytes, alignment, prot, ANONYMOUS | MAP_NORESERVE);
+
+	if (p != NULL)
+		name_mapping(p, bytes);
+	return p;
+}
+
+int
+hz3_os_commit(void *p, size_t bytes)
+{
+	return hz3_os_calls.mprotect(p, bytes, RW);
+}
+
+int
+hz3_os_map_at(void *p, size_t bytes)
+{
+	void *q = map(p, bytes, RW, ANONYMOUS | MAP_FIXED_NOREPLACE);
+
+	if (q == p)
+		return 0;
+	/* Kernels before 4.17 take the address as a hint. */
+	if (q != NULL)
+		(void)hz3_os_calls.munmap(q, bytes);
+	return -1;
+}
+
+void *
+hz3_os_map(size_t bytes, size_t alignment)
+{
+	return map_aligned(NULL, bytes, alignment, RW, ANONYMOUS);
+}
+
+void *
+hz3_os_remap(void *p, size_t old_bytes, size_t new_bytes, bool may_move)
+{
+	void *q = hz3_os_calls.mremap(p, old_bytes, new_bytes, may_move ? MREMAP_MAYMOVE : 0);
+
+	return q == MAP_FAILED ? NULL : q;
+}
+
+int
+hz3_os_unmap(void *p, size_t bytes)
+{
+	return hz3_os_calls.munmap(p, bytes);
+}
+
+int
+hz3_os_purge(void *p, size_t bytes)
+{
+	for (int i = 0; i < PURGE_TRIES; i++) {
+		if (hz3_os_calls.madvise(p, bytes, MADV_DONTNEED) == 0)
+			return 0;
+		if (errno != EAGAIN)
+			break;
+	}
+	return -1;
+}
+
+int
+hz3_os_protect_none(void *p, size_t bytes)
+{
+	return hz3_os_calls.mprotect(p, bytes, PROT_NONE);
+}
+
+static bool
+probe_purge(void)
+{
+	volatile char *p = map(NULL, hz3_os_page_size, RW, ANONYMOUS);
+	bool zeroes = false;
+
+	if (p == NULL)
+		return false;
+	*p = 1;
+	if (hz3_os_purge((void *)p, hz3_os_page_size) == 0)
+		zeroes = *p == 0;
+	(void)hz3_os_calls.munmap((void *)p, hz3_os_page_size);
+	return zeroes;
+}
+
+static unsigned
+count_cpus(void)
+{
+	unsigned long mask[CPUS_MAX / (8 * sizeof(unsigned long))] = {0};
+	unsigned count = 0;
+
+	if (sched_getaffinity(0, sizeof(mask), (cpu_set_t *)mask) != 0)
+		return 1;
+	for (size_t i = 0; i < sizeof(mask) / sizeof(mask[0]); i++)
+		count += (unsigned)__builtin_popcountl(mask[i]);
+	return count > 0 ? count : 1;
+}
+
+void
+hz3_os_init(void)
+{
+	long page_size;
+
+	if (initialised)
+		return;
+	initialised = true;
+	page_size = sysconf(_SC_PAGESIZE);
+	if (page_size > 0 && hz3_is_pow2((size_t)page_size))
+		hz3_os_page_size = (size_t)page_size;
+	cpus = count_cpus();
+	hz3_os_purge_zeroes = probe_purge();
+}
+
+uint64_t
+hz3_os_now_ms(void)
+{
+	return hz3_os_clock();
+}
+
+void
+hz3_os_sleep_ms(unsigned ms)
+{
+	struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+
+	while (nanosleep(&left, &left) != 0 && errno == EINTR)
+		;
+}
+
+size_t
+hz3_os_address_space_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+		return SIZE_MAX;
+	return limit.rlim_cur;
+}
+
+unsigned
+hz3_os_cpus(void)
+{
+	return cpus;
+}
+
+/* Opened, read and written by bare system calls, because libc's functions are cancellation points. */
+static int
+open_file(const char *path, int flags)
+{
+	return (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC, 0644);
+}
+
+void
+hz3_os_close(int fd)
+{
+	(void)syscall(SYS_close, fd);
+}
+
+/* The second number of "size resident shared ..."; 0 if there is none. */
+static size_t
+second_number(const char *s)
+{
+	size_t value = 0;
+
+	while (*s >= '0' && *s <= '9')
+		s++;
+	if (*s++ != ' ')
+		return 0;
+	for (; *s >= '0' && *s <= '9'; s++)
+		value = value * 10 + (size_t)(*s - '0');
+	return value;
+}
+
+size_t
+hz3_os_resident(void)
+{
+	int fd = open_file("/proc/self/statm", O_RDONLY);
+	char text[128];
+	long n;
+
+	if (fd < 0)
+		return 0;
+	n = syscall(SYS_read, fd, text, sizeof(text) - 1);
+	hz3_os_close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return second_number(text) * hz3_os_page_size;
+}
+
+uint64_t
+hz3_os_random(void)
+{
+	uint64_t value, seed[2] = {0};
+	const void *given;
+
+	if (syscall(SYS_getrandom, &value, sizeof(value), GRND_NONBLOCK) == (long)sizeof(value))
+		return value;
+	/* Early in the boot, or an old kernel: 16 random bytes per process, and the time to tell calls apart. */
+	given = (const void *)getauxval(AT_RANDOM);
+	if (given != NULL)
+		memcpy(seed, given, sizeof(seed));
+	return seed[0] ^ seed[1] ^ (hz3_os_clock() + (uintptr_t)&value) * 0x9e3779b97f4a7c15u;
+}
+
+ssize_t
+hz3_os_write(int fd, const void *data, size_t bytes)
+{
+	const char *p = data;
+	size_t done = 0;
+
+	while (done < bytes) {
+		long n = syscall(SYS_write, fd, p + done, bytes - done);
+
+		if (n > 0)
+			done += (size_t)n;
+		else if (n == 0 || errno != EINTR)
+			return done > 0 ? (ssize_t)done : -1;
+	}
+	return (ssize_t)done;
+}
+
+int
+hz3_os_open_output(const char *path)
+{
+	return open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
+}

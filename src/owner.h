@@ -1,0 +1,85 @@
+/*
+ * The part of a heap that other threads may touch.
+ *
+ * Never unmapped and never reused for another heap: an owner id that was read from a route stays valid for ever, even when
+ * the heap's thread has ended.  Ids count from 1; 0 is "no owner".
+ *
+ * stash[class]      a list of messages (block.h).  Any thread pushes with one CAS; any thread may take all with one
+ *                   exchange (the owner does; the background thread does for owners that sleep).  Push-only and
+ *                   take-all: no ABA.
+ * page_queue[class] a list of pages by slice index, linked through struct hz3_page_remote; same protocol.
+ * state             who may act as the owner: the heap's thread while RUNNING; the holder of the abandon lock while
+ *                   PARKED; nobody once LOST (its thread vanished in the middle of something across fork).
+ * progress          ticks of the heap's slow paths; written by the owner, read by the background thread, which takes an
+ *                   owner that does not tick for asleep.
+ */
+#ifndef HZ3_OWNER_H
+#define HZ3_OWNER_H
+
+#include <stdatomic.h>
+
+#include "base.h"
+#include "block.h"
+#include "size_class.h"
+
+enum hz3_owner_state {
+	HZ3_OWNER_RUNNING,
+	HZ3_OWNER_PARKED,
+	HZ3_OWNER_LOST,
+};
+
+struct hz3_heap;
+
+struct hz3_owner {
+	uint32_t id;			/* constant */
+	uint32_t arena;			/* constant */
+	struct hz3_heap *heap;		/* constant; whose it is, see state */
+	_Atomic uint32_t state;		/* relaxed; changes under the abandon lock */
+	_Atomic uint32_t progress;	/* relaxed: a hint */
+	_Atomic uint32_t posted;	/* relaxed: something was posted since this was last cleared; a hint, set after the post */
+	struct hz3_owner *next_parked;	/* under the abandon lock */
+	uint32_t seen_progress;		/* the background thread's: what progress was at its last look */
+	uint32_t seen_passes;		/* and for how many looks it has not changed */
+	_Atomic(struct hz3_message *) stash[HZ3_CLASSES] HZ3_ALIGNED(HZ3_CACHE_LINE);
+	_Atomic uint32_t page_queue[HZ3_CLASSES] HZ3_ALIGNED(HZ3_CACHE_LINE);
+} HZ3_ALIGNED(HZ3_CACHE_LINE);
+
+/* Register a new owner in zeroed memory and give it its id.  False if there is no memory for the table. */
+bool hz3_owner_register(struct hz3_owner *owner);
+
+/* Owners registered so far; ids run from 1 to this number. */
+uint32_t hz3_owner_count(void);
+
+struct hz3_owner *hz3_owner_by_id(uint32_t id);
+
+/*
+ * Push the list first..last of messages onto a stash.  Returns the number of read-modify-writes it took.
+ *
+ * One CAS of the whole list.  An exchange followed by a link would leave a window in which everything behind an unlinked
+ * message is invisible: with more threads than processors the owner would starve, and a fork in the window would cut
+ * the list for ever.
+ */
+static inline uint32_t hz3_stash_push(_Atomic(struct hz3_message *) *stash, struct hz3_message *first,
+				      struct hz3_message *last)
+{
+	uint32_t tries = 0;
+	/* relaxed: the CAS validates it; it is stored, not followed. */
+	struct hz3_message *old = atomic_load_explicit(stash, memory_order_relaxed);
+
+	do {
+		last->next = old;
+		tries++;
+		/* release: publishes the messages and the blocks behind them to the acquire in take. */
+	} while (!atomic_compare_exchange_weak_explicit(stash, &old, first, memory_order_release,
+							memory_order_relaxed));
+	return tries;
+}
+
+/* Take all messages.  The caller looks first: an exchange on an empty stash would steal the line for nothing. */
+static inline struct hz3_message *hz3_stash_take(_Atomic(struct hz3_message *) *stash)
+{
+	/* acquire: pairs with the release of every push in the list (they form a release sequence). */
+	return atomic_exchange_explicit(stash, NULL, memory_order_acquire);
+}
+
+#endif

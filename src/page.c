@@ -1,0 +1,127 @@
+/* A page of equal blocks, as its owner sees it. */
+#include "page.h"
+
+void hz3_page_list_prepend(struct hz3_page_list *list, struct hz3_page *page)
+{
+	page->prev = NULL;
+	page->next = list->first;
+	if (list->first)
+		list->first->prev = page;
+	else
+		list->last = page;
+	list->first = page;
+}
+
+void hz3_page_list_append(struct hz3_page_list *list, struct hz3_page *page)
+{
+	page->next = NULL;
+	page->prev = list->last;
+	if (list->last)
+		list->last->next = page;
+	else
+		list->first = page;
+	list->last = page;
+}
+
+void hz3_page_list_remove(struct hz3_page_list *list, struct hz3_page *page)
+{
+	if (page->prev)
+		page->prev->next = page->next;
+	else
+		list->first = page->next;
+	if (page->next)
+		page->next->prev = page->prev;
+	else
+		list->last = page->prev;
+}
+
+void hz3_page_format(struct hz3_page *page, unsigned class, uint32_t owner)
+{
+	size_t slice = hz3_page_slice(page);
+	struct hz3_page_remote *remote = hz3_page_remote(page);
+
+	page->free = NULL;
+	page->countdown = page->local_base = HZ3_COUNTDOWN_NEVER;
+	page->next = page->prev = NULL;
+	page->carved = 0;
+	page->capacity = hz3_class_info[class].capacity;
+	page->class = (uint8_t)class;
+	page->state = HZ3_PAGE_CURRENT;
+	page->slices = (uint8_t)hz3_class_info[class].slices;
+	/* relaxed: no block exists yet, and the route below is stored with release. */
+	atomic_store_explicit(&remote->word, 0, memory_order_relaxed);
+	atomic_store_explicit(&remote->asleep, 0, memory_order_relaxed);
+	for (unsigned i = 0; i < page->slices; i++)
+		hz3_route_set(slice + i, hz3_route_page(owner, class, i));
+}
+
+void hz3_page_wipe(struct hz3_page *page)
+{
+	size_t slice = hz3_page_slice(page);
+
+	for (unsigned i = 0; i < page->slices; i++)
+		hz3_route_set(slice + i, 0);
+	page->free = NULL;
+	page->carved = 0;
+	page->state = HZ3_PAGE_EMPTY;
+	hz3_remote_set_asleep(hz3_page_remote(page), false);
+}
+
+unsigned hz3_page_carve(struct hz3_page *page)
+{
+	const struct hz3_class_info *info = &hz3_class_info[page->class];
+	unsigned n = (unsigned)hz3_min(info->extend, (size_t)(page->capacity - page->carved));
+	char *block = (char *)hz3_page_start(page) + (size_t)page->carved * info->size;
+
+	hz3_assert(page->free == NULL);
+	if (n == 0)
+		return 0;
+	page->free = (struct hz3_block *)(void *)block;
+	for (unsigned i = 1; i < n; i++, block += info->size)
+		((struct hz3_block *)(void *)block)->next = (struct hz3_block *)(void *)(block + info->size);
+	((struct hz3_block *)(void *)block)->next = NULL;
+	page->carved = (uint16_t)(page->carved + n);
+	return n;
+}
+
+unsigned hz3_page_count_free(const struct hz3_page *page)
+{
+	unsigned n = 0;
+
+	for (const struct hz3_block *block = page->free; block; block = block->next)
+		n++;
+	return n;
+}
+
+static void validate_links(const struct hz3_page *page)
+{
+	uintptr_t start = (uintptr_t)hz3_page_start(page);
+	unsigned n = 0;
+
+	for (const struct hz3_block *block = page->free; block; block = block->next) {
+		uintptr_t offset = (uintptr_t)block - start;
+		hz3_check(offset < hz3_class_page_bytes(page->class) && hz3_class_is_block_start(page->class, offset),
+			  "page %p: free list leads to %p, which is no block of it", (void *)start,
+			  (const void *)block);
+		hz3_check(++n <= page->carved, "page %p: free list is longer than the page", (void *)start);
+	}
+}
+
+void hz3_page_validate(const struct hz3_page *page, uint32_t owner)
+{
+	size_t slice = hz3_page_slice(page);
+	void *start = hz3_page_start(page);
+
+	hz3_check(page->carved <= page->capacity, "page %p: %u of %u blocks carved", start, page->carved,
+		  page->capacity);
+	for (unsigned i = 0; i < page->slices; i++)
+		hz3_check(hz3_route_of(slice + i) == hz3_route_page(owner, page->class, i),
+			  "page %p: slice %u has a foreign route", start, i);
+	validate_links(page);
+	if (page->state == HZ3_PAGE_CURRENT)
+		return;
+	unsigned free = hz3_page_count_free(page);
+	unsigned want = page->state == HZ3_PAGE_AWAKE ? page->capacity : hz3_class_info[page->class].wake;
+	hz3_check(page->carved == page->capacity && page->countdown + free == want,
+		  "page %p: %u free blocks and countdown %u in state %u", start, free, page->countdown, page->state);
+}

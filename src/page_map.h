@@ -1,0 +1,158 @@
+/*
+ * Address to page: what a freeing thread reads.
+ *
+ * One window of address space holds every page and run.  It is cut into slices, and four parallel arrays, mapped as
+ * the window grows, say what each slice is:
+ *
+ *   route   8 bytes, read by whoever frees, written when a page or run is made or retired (and by the arena, under its
+ *           lock, at the two ends of a free run).  Never written while a block of the page is live, but for the
+ *           owner field when a page changes hands.
+ *   slice   one line, private to whoever holds the slice: a struct hz3_page or a struct hz3_run.
+ *   remote  one line, the words that other threads write (page_remote.h).
+ *   live    debug builds only: a bit per granule, set where a live block starts.
+ *
+ * Nothing is reserved: the window is a far part of the address space in which mappings are placed one after the
+ * other, so that address space used is memory used, and RLIMIT_AS, overcommit_memory=2 and mlockall see a
+ * process of honest size.  Where that can't be done (emulators, sanitizers), a range is reserved after all.
+ */
+#ifndef HZ3_PAGE_MAP_H
+#define HZ3_PAGE_MAP_H
+
+#include <stdatomic.h>
+
+#include "base.h"
+#include "block.h"
+#include "lock.h"
+#include "page_remote.h"
+
+#define HZ3_SLICE_GRANULES_SHIFT (HZ3_SLICE_SHIFT - HZ3_GRANULE_SHIFT)
+
+/* The line of one slice.  Its two uses are defined in page.h and arena.h. */
+struct hz3_slice {
+	uint64_t words[8];
+};
+
+struct hz3_page_map {
+	uintptr_t base;			/* of slice 0, which is never used */
+	_Atomic size_t granules;	/* slices mapped so far, in granules; 0 before set-up */
+	_Atomic uint64_t *route;
+	struct hz3_slice *slice;
+	struct hz3_page_remote *remote;
+	_Atomic uint64_t *live;		/* HZ3_LIVE_WORDS per slice */
+};
+
+extern struct hz3_page_map hz3_page_map;
+extern struct hz3_lock hz3_window_lock;
+
+/*
+ * A route: [owner 32 | kind 8 | unused 8 | offset 8 | class 8].
+ * Page: owner is not 0, kind is 0, offset is the slice's position in its page.  An owner finds that a block is its own,
+ * in the first slice of a page, by (route ^ owner << 32) < 256.
+ */
+#define HZ3_ROUTE_OWNER_SHIFT 32
+#define HZ3_ROUTE_KIND_SHIFT 24
+#define HZ3_ROUTE_KIND_MASK ((uint64_t)0xff << HZ3_ROUTE_KIND_SHIFT)
+#define HZ3_ROUTE_OFFSET_SHIFT 8
+#define HZ3_ROUTE_OWN_LIMIT 256u
+
+enum hz3_route_kind {
+	HZ3_ROUTE_NONE = 0,		/* owner 0: not allocated */
+	HZ3_ROUTE_LARGE = 1,		/* first slice of a large run */
+	HZ3_ROUTE_FREE = 2,		/* end of a free run; length in the low 24 bits */
+};
+
+static HZ3_INLINE uint64_t hz3_route_page(uint32_t owner, unsigned class, unsigned offset)
+{
+	return (uint64_t)owner << HZ3_ROUTE_OWNER_SHIFT | offset << HZ3_ROUTE_OFFSET_SHIFT | class;
+}
+
+static HZ3_INLINE uint32_t hz3_route_owner(uint64_t route)
+{
+	return (uint32_t)(route >> HZ3_ROUTE_OWNER_SHIFT);
+}
+
+static HZ3_INLINE unsigned hz3_route_class(uint64_t route)
+{
+	return route & 0xff;
+}
+
+static HZ3_INLINE unsigned hz3_route_offset(uint64_t route)
+{
+	return (route >> HZ3_ROUTE_OFFSET_SHIFT) & 0xff;
+}
+
+static HZ3_INLINE unsigned hz3_route_kind(uint64_t route)
+{
+	return (route >> HZ3_ROUTE_KIND_SHIFT) & 0xff;
+}
+
+/*
+ * The granule of p in the window, by rotation: what is not 16-aligned, below the base, above the window or NULL comes out
+ * too large, so that one comparison with granules catches them all.
+ */
+static HZ3_INLINE uintptr_t hz3_page_map_granule(const void *p)
+{
+	uintptr_t offset = (uintptr_t)p - hz3_page_map.base;
+
+	return offset >> HZ3_GRANULE_SHIFT | offset << (64 - HZ3_GRANULE_SHIFT);
+}
+
+/* relaxed: whoever frees p got it from a thread that saw the window cover it. */
+static HZ3_INLINE bool hz3_page_map_covers(uintptr_t granule)
+{
+	return granule < atomic_load_explicit(&hz3_page_map.granules, memory_order_relaxed);
+}
+
+/* relaxed: the route of a live block does not change but for its owner, and a stale owner forwards (sink.h). */
+static HZ3_INLINE uint64_t hz3_route_of(size_t slice)
+{
+	return atomic_load_explicit(&hz3_page_map.route[slice], memory_order_relaxed);
+}
+
+/* release: what was written to the page comes before what the route says of it. */
+static HZ3_INLINE void hz3_route_set(size_t slice, uint64_t route)
+{
+	atomic_store_explicit(&hz3_page_map.route[slice], route, memory_order_release);
+}
+
+static HZ3_INLINE void *hz3_slice_address(size_t slice)
+{
+	return (void *)(hz3_page_map.base + (slice << HZ3_SLICE_SHIFT));
+}
+
+static HZ3_INLINE size_t hz3_slice_of(const void *p)
+{
+	return ((uintptr_t)p - hz3_page_map.base) >> HZ3_SLICE_SHIFT;
+}
+
+static HZ3_INLINE struct hz3_page_remote *hz3_remote_of(size_t slice)
+{
+	return &hz3_page_map.remote[slice];
+}
+
+/* Slices mapped so far: the bound for those who walk the map. */
+size_t hz3_page_map_slices(void);
+
+/* Choose the window.  Once, before any other call.  False: no address space at all. */
+bool hz3_page_map_init(void);
+
+/*
+ * Extend the window by n slices (none of them has memory yet), rounded up to a whole number of growth units; *got is
+ * how many.  Returns the first new slice, or 0 if address space or memory for the map is exhausted.
+ */
+size_t hz3_page_map_grow(size_t n, size_t *got);
+
+/* Give slices memory, or take both memory and address space back.  0, or -1 with the slices unchanged. */
+int hz3_page_map_commit(size_t slice, size_t n);
+int hz3_page_map_decommit(size_t slice, size_t n);
+
+/*
+ * Debug builds: mark a block live; end its life.  The latter returns false if no live block starts there: it was
+ * freed before, or p points into a block.  Any thread.
+ */
+#define HZ3_LIVE_WORDS (HZ3_SLICE / HZ3_GRANULE / 64)
+void hz3_live_begin(const void *p);
+bool hz3_live_end(const void *p);
+bool hz3_live_test(const void *p);
+
+#endif

@@ -1,0 +1,160 @@
+/*
+ * The words of a page that other threads write: blocks freed by others, the queue link, and the sleep mark.
+ *
+ * word: [first | last | count | QUEUED], positions in granules from the start of the page.
+ *
+ *   push  any thread   CAS a chain in.  Whoever turns QUEUED on must put the page on its owner's page queue.
+ *   take  owner only   unlink the page from the queue, then exchange the word with 0.
+ *   peel  owner only   take the list of a page that may be queued; QUEUED stays as it is.
+ *   claim any thread   a thread that would make the count equal to the page's capacity takes the list instead of
+ *                      pushing: it then holds every block of the page.  Only while QUEUED is clear.
+ *
+ * A list at or over the wake count implies QUEUED.  Taking clears list, count and flag with one operation, so no
+ * push can fall between them (the question pack's drain cleared them one after the other and lost wake-ups).
+ * Unlink first: once QUEUED is clear, a pusher may reuse the link.  A push does not depend on the value it
+ * replaces beyond the word itself, and positions are only read back by the one who took the whole word, so there
+ * is no ABA: equal words describe equal lists of blocks that are all in the list.
+ *
+ * asleep: written by the owner.  1 (release) when the page has left all of its owner's lists, is fully carved and has
+ * no free block there; 0 when the owner takes it back into a list.  A thread that holds every block of a page
+ * and reads 1 (acquire) owns the page: nobody else holds a block, so nothing can wake it.
+ *
+ * Self-contained: C11 atomics and nothing else, so that the product, the interleaving tests and a model of it
+ * share these lines.
+ */
+#ifndef HZ3_PAGE_REMOTE_H
+#define HZ3_PAGE_REMOTE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct hz3_page_remote {
+	_Atomic uint64_t word;
+	_Atomic uint32_t queue_next;	/* slice index; written by the pusher that turned QUEUED on */
+	_Atomic uint32_t asleep;
+	char pad[48];			/* pages of different owners are neighbours: one line each */
+};
+
+_Static_assert(sizeof(struct hz3_page_remote) == 64, "one line per page");
+
+#define HZ3_REMOTE_QUEUED ((uint64_t)1 << 48)
+
+/* A word's list, as positions. */
+struct hz3_remote_list {
+	uint32_t first;
+	uint32_t last;
+	uint32_t count;
+};
+
+static inline uint64_t hz3_remote_pack(struct hz3_remote_list list)
+{
+	return (uint64_t)list.first | (uint64_t)list.last << 16 | (uint64_t)list.count << 32;
+}
+
+static inline struct hz3_remote_list hz3_remote_unpack(uint64_t word)
+{
+	struct hz3_remote_list list = {
+		.first = word & 0xffff,
+		.last = (word >> 16) & 0xffff,
+		.count = (word >> 32) & 0xffff,
+	};
+	return list;
+}
+
+static inline uint32_t hz3_remote_count(uint64_t word)
+{
+	return (word >> 32) & 0xffff;
+}
+
+/* What became of a push. */
+enum hz3_push_result {
+	HZ3_PUSHED,		/* in the word, nothing more to do */
+	HZ3_PUSHED_QUEUE,	/* in the word, and the caller must queue the page */
+	HZ3_PUSH_CLAIMED,	/* not pushed: the caller holds every block of the page, *old is the list that was there */
+};
+
+/*
+ * Push a chain.  link(context, old_first) must store the position of the list's first block (or "none" when the old
+ * count is 0) into the link of the chain's last block; it runs again on every retry.  wake is the count from which
+ * the page is queued.  whole is the page's capacity, or 0 if the page must not be claimed.  *tries is raised by the
+ * number of read-modify-writes done.
+ */
+static inline enum hz3_push_result
+hz3_remote_push(struct hz3_page_remote *remote, struct hz3_remote_list chain, uint32_t wake, uint32_t whole,
+		void (*link)(void *context, struct hz3_remote_list old), void *context,
+		struct hz3_remote_list *old_list, uint32_t *tries)
+{
+	/* relaxed: the CAS below validates it; nothing is read through it before that. */
+	uint64_t old = atomic_load_explicit(&remote->word, memory_order_relaxed);
+
+	for (;;) {
+		struct hz3_remote_list list = hz3_remote_unpack(old);
+		bool claim = whole != 0 && chain.count + list.count == whole && !(old & HZ3_REMOTE_QUEUED);
+		uint64_t new = 0;
+
+		if (!claim) {
+			struct hz3_remote_list sum = {
+				.first = chain.first,
+				.last = list.count ? list.last : chain.last,
+				.count = chain.count + list.count,
+			};
+			link(context, list);
+			new = hz3_remote_pack(sum) | (old & HZ3_REMOTE_QUEUED);
+			if (sum.count >= wake)
+				new |= HZ3_REMOTE_QUEUED;
+		}
+		++*tries;
+		/*
+		 * release: publishes the chain's links to the acquire in take/peel/claim.
+		 * acquire: a claim reads the links of the list that others pushed.
+		 */
+		if (atomic_compare_exchange_weak_explicit(&remote->word, &old, new, memory_order_acq_rel,
+							  memory_order_relaxed)) {
+			if (claim) {
+				*old_list = list;
+				return HZ3_PUSH_CLAIMED;
+			}
+			return (new & ~old & HZ3_REMOTE_QUEUED) ? HZ3_PUSHED_QUEUE : HZ3_PUSHED;
+		}
+	}
+}
+
+/* Take everything and clear QUEUED.  The caller has unlinked the page from the queue, or knows it is in none. */
+static inline struct hz3_remote_list hz3_remote_take(struct hz3_page_remote *remote)
+{
+	/* acquire: pairs with the release of every push that the word sums up (they form a release sequence). */
+	return hz3_remote_unpack(atomic_exchange_explicit(&remote->word, 0, memory_order_acquire));
+}
+
+/* Take the list and leave QUEUED as it is: for a page that may be linked in a queue. */
+static inline struct hz3_remote_list hz3_remote_peel(struct hz3_page_remote *remote)
+{
+	/* acquire: as in take. */
+	return hz3_remote_unpack(atomic_fetch_and_explicit(&remote->word, HZ3_REMOTE_QUEUED, memory_order_acquire));
+}
+
+/*
+ * A guess, for a thread that holds the queue entry of the page: would taking the list make it the holder of every
+ * block?  It has to take, and to look at count and asleep again, before it may believe so.
+ */
+static inline bool hz3_remote_seems_whole(struct hz3_page_remote *remote, uint32_t whole)
+{
+	/* relaxed: a hint. */
+	return hz3_remote_count(atomic_load_explicit(&remote->word, memory_order_relaxed)) == whole &&
+	       atomic_load_explicit(&remote->asleep, memory_order_relaxed);
+}
+
+static inline bool hz3_remote_is_asleep(struct hz3_page_remote *remote)
+{
+	/* acquire: pairs with the release in hz3_remote_set_asleep; the owner's last writes to the page come before. */
+	return atomic_load_explicit(&remote->asleep, memory_order_acquire) != 0;
+}
+
+static inline void hz3_remote_set_asleep(struct hz3_page_remote *remote, bool asleep)
+{
+	/* release: pairs with hz3_remote_is_asleep. */
+	atomic_store_explicit(&remote->asleep, asleep, memory_order_release);
+}
+
+#endif

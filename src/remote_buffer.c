@@ -1,0 +1,181 @@
+/* A thread's outgoing frees, grouped by page and by owner. */
+#include "remote_buffer.h"
+
+#include "arena.h"
+
+#define BUDGET_STEP_MIN ((size_t)16 << 10)
+#define CAP_MIN ((size_t)4 << 20)
+#define CAP_ACTIVE_SHIFT 6
+
+/* relaxed, all three: an account, no data hangs on it.  granted <= the cap at the time of the last raise. */
+static _Atomic size_t granted;
+static _Atomic size_t granted_peak;
+static _Atomic uint32_t holders;	/* buffers with a grant: the cap is shared between them */
+
+static struct hz3_chain entry_chain(const struct hz3_buffer_entry *entry)
+{
+	uint64_t route = hz3_route_of(entry->slice);
+	struct hz3_chain chain = {
+		.first = entry->first,
+		.last = entry->last,
+		.count = hz3_class_info[hz3_route_class(route)].capacity - entry->missing,
+	};
+	return chain;
+}
+
+/* Close an entry; an empty one is left alone. */
+static void close(struct hz3_remote_buffer *buffer, struct hz3_buffer_entry *entry, struct hz3_counters *counters,
+		  struct hz3_posted *posted)
+{
+	if (entry->slice == 0)
+		return;
+	struct hz3_page *page = hz3_page_at(entry->slice);
+	struct hz3_chain chain = entry_chain(entry);
+
+	entry->slice = 0;
+	hz3_sink_send(&buffer->outbox, page, chain, counters, posted);
+}
+
+/* The way to evict: an empty one, else the longer chain; short ones may still grow. */
+static struct hz3_buffer_entry *victim(struct hz3_buffer_entry *set)
+{
+	if (set[0].slice == 0)
+		return &set[0];
+	if (set[1].slice == 0)
+		return &set[1];
+	return entry_chain(&set[0]).count >= entry_chain(&set[1]).count ? &set[0] : &set[1];
+}
+
+enum hz3_buffer_need hz3_buffer_add_new(struct hz3_remote_buffer *buffer, size_t slice, unsigned class,
+					struct hz3_block *block, struct hz3_counters *counters,
+					struct hz3_posted *posted)
+{
+	struct hz3_buffer_entry *entry = victim(hz3_buffer_set(buffer, slice));
+
+	close(buffer, entry, counters, posted);
+	block->next = NULL;
+	entry->first = entry->last = block;
+	entry->missing = hz3_class_info[class].capacity - 1u;
+	entry->slice = (uint32_t)slice;
+	size_t held = hz3_buffer_hold(buffer, hz3_class_size(class));
+	if (entry->missing == 0)
+		return HZ3_BUFFER_WHOLE;
+	return held > buffer->budget ? HZ3_BUFFER_FULL : HZ3_BUFFER_OK;
+}
+
+struct hz3_page *hz3_buffer_close_whole(struct hz3_remote_buffer *buffer, size_t slice, struct hz3_counters *counters,
+					struct hz3_posted *posted)
+{
+	struct hz3_buffer_entry *entry = hz3_buffer_set(buffer, slice);
+
+	if (entry->slice != slice)
+		entry++;
+	struct hz3_page *page = hz3_page_at(slice);
+	/* Every block is here, so the answer stands still: see page_remote.h. */
+	if (!hz3_options.handover || !hz3_remote_is_asleep(hz3_page_remote(page))) {
+		close(buffer, entry, counters, posted);
+		return NULL;
+	}
+	hz3_buffer_hold(buffer, -((size_t)page->capacity * hz3_class_size(page->class)));
+	entry->slice = 0;
+	return page;
+}
+
+void hz3_buffer_flush(struct hz3_remote_buffer *buffer, struct hz3_counters *counters, enum hz3_flush_cause cause,
+		      struct hz3_posted *posted)
+{
+	size_t held = atomic_load_explicit(&buffer->held_bytes, memory_order_relaxed);
+
+	if (held == 0)
+		return;
+	for (unsigned set = 0; set < HZ3_BUFFER_SETS; set++)
+		for (unsigned way = 0; way < HZ3_BUFFER_WAYS; way++)
+			close(buffer, &buffer->entry[set][way], counters, posted);
+	hz3_sink_post(&buffer->outbox, counters, posted);
+	hz3_buffer_hold(buffer, -held);
+	hz3_count(&counters->flushes[cause], 1);
+}
+
+void hz3_buffer_send_one(struct hz3_remote_buffer *buffer, size_t slice, struct hz3_block *block,
+			 struct hz3_counters *counters, struct hz3_posted *posted)
+{
+	struct hz3_chain chain = { .first = block, .last = block, .count = 1 };
+
+	block->next = NULL;
+	hz3_sink_send(&buffer->outbox, hz3_page_at(slice), chain, counters, posted);
+	hz3_sink_post(&buffer->outbox, counters, posted);
+	hz3_count(&counters->flushes[HZ3_FLUSH_UNBATCHED], 1);
+}
+
+size_t hz3_buffer_cap(void)
+{
+	if (hz3_options.remote_cap)
+		return hz3_options.remote_cap;
+	return hz3_max(CAP_MIN, hz3_arenas_active() >> CAP_ACTIVE_SHIFT);
+}
+
+/* Take bytes from the cap if there are as many left. */
+static bool grant(size_t bytes, size_t cap)
+{
+	size_t now = atomic_load_explicit(&granted, memory_order_relaxed);
+
+	do {
+		if (now + bytes > cap)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(&granted, &now, now + bytes, memory_order_relaxed,
+							memory_order_relaxed));
+	size_t peak = atomic_load_explicit(&granted_peak, memory_order_relaxed);
+	while (now + bytes > peak &&
+	       !atomic_compare_exchange_weak_explicit(&granted_peak, &peak, now + bytes, memory_order_relaxed,
+						      memory_order_relaxed))
+		;
+	return true;
+}
+
+static void give_back(struct hz3_remote_buffer *buffer, size_t keep)
+{
+	if (buffer->budget <= keep)
+		return;
+	atomic_fetch_sub_explicit(&granted, buffer->budget - keep, memory_order_relaxed);
+	if (keep == 0)
+		atomic_fetch_sub_explicit(&holders, 1, memory_order_relaxed);
+	buffer->budget = keep;
+}
+
+/*
+ * Budgets grow by doubling, so that a thread which frees little holds little, up to a fair share of the cap.  A thread that
+ * has more than its share, because others came, gives the difference back.
+ */
+bool hz3_buffer_raise_budget(struct hz3_remote_buffer *buffer)
+{
+	size_t cap = hz3_buffer_cap();
+	uint32_t sharers = atomic_load_explicit(&holders, memory_order_relaxed) + (buffer->budget == 0);
+	size_t share = hz3_min(hz3_options.remote_budget, cap / sharers);
+
+	if (buffer->budget >= share) {
+		give_back(buffer, share);
+		return false;
+	}
+	size_t step = hz3_min(hz3_max(buffer->budget, BUDGET_STEP_MIN), share - buffer->budget);
+	if (!grant(step, cap))
+		return false;
+	if (buffer->budget == 0)
+		atomic_fetch_add_explicit(&holders, 1, memory_order_relaxed);
+	buffer->budget += step;
+	return true;
+}
+
+void hz3_buffer_return_budget(struct hz3_remote_buffer *buffer)
+{
+	give_back(buffer, 0);
+}
+
+size_t hz3_buffer_granted(void)
+{
+	return atomic_load_explicit(&granted, memory_order_relaxed);
+}
+
+size_t hz3_buffer_granted_peak(void)
+{
+	return atomic_load_explicit(&granted_peak, memory_order_relaxed);
+}

@@ -1,0 +1,45 @@
+/*
+ * Prints the statistics: text for people, JSON and XML for programs.
+ *
+ * Any thread may call these, with no lock held.  They allocate nothing and use no libc stream: text goes out through a
+ * function in pieces of less than 1 KiB, each ending in a NUL.
+ */
+#ifndef HZ3_REPORT_H
+#define HZ3_REPORT_H
+
+#include "base.h"
+
+struct hz3_stats;
+
+typedef void hz3_report_write(void *arg, const char *text);
+
+/* Number in the key "hz3_stats_version": raised when a key changes its meaning or goes, not when one is added. */
+#define HZ3_REPORT_VERSION 1
+
+void hz3_report_text(hz3_report_write *write, void *arg, const struct hz3_stats *stats);
+
+/* One "key": value per line, in nested objects; the elements of the array "classes" have a line each. */
+void hz3_report_json(hz3_report_write *write, void *arg, const struct hz3_stats *stats);
+
+/* As glibc's malloc_info: root <malloc version="1">, one heap for the whole process. */
+void hz3_report_xml(hz3_report_write *write, void *arg, const struct hz3_stats *stats);
+
+/* Collects and prints; write NULL is standard error, opts NULL or "" text, a "j" in it JSON. */
+void hz3_report_print(hz3_report_write *write, void *arg, const char *opts);
+
+/* central, page or auto; "unknown" for anything else. */
+const char *hz3_report_sink_name(int sink);
+
+/* The path of the file that this library was loaded from, as the dynamic linker knows it; never NULL. */
+const char *hz3_report_library_path(void);
+
+/*
+ * At start, once the options are known: prints the banner if asked, and keeps a copy of standard error for the report
+ * at exit, since many programs close theirs before destructors run.
+ */
+void hz3_report_setup(void);
+
+/* At exit: what the options stats_print and stats_file ask for. */
+void hz3_report_at_exit(void);
+
+#endif

@@ -1,0 +1,130 @@
+/* Memory of owners that sleep: whole pages are taken from what others have sent them. */
+#include "scavenge.h"
+
+#define ROUNDS_UNTIL_ASLEEP 2
+
+static size_t take_claimed(struct hz3_heap *heap, struct hz3_posted *posted)
+{
+	size_t pages = 0;
+
+	for (struct hz3_page *page; (page = posted->claimed.first) != NULL; pages++) {
+		hz3_page_list_remove(&posted->claimed, page);
+		hz3_heap_take_page(heap, page);
+	}
+	return pages;
+}
+
+/* The messages of a stash, pushed into their pages' words; what becomes whole on the way is taken. */
+static size_t move_stash(struct hz3_owner *owner, unsigned class, struct hz3_heap *heap)
+{
+	struct hz3_posted posted = { 0 };
+	struct hz3_sink_counters *counters = &heap->counters.sink[HZ3_SINK_PAGE];
+
+	/* relaxed: a hint. */
+	if (atomic_load_explicit(&owner->stash[class], memory_order_relaxed) == NULL)
+		return 0;
+	struct hz3_outbox_slot slot = { .owner = owner->id, .class = class };
+	slot.first = hz3_stash_take(&owner->stash[class]);
+	if (slot.first == NULL)
+		return 0;
+	hz3_pages_post(owner, &slot, counters, &posted);
+	return take_claimed(heap, &posted);
+}
+
+/* A queued page, unlinked: take it if all of it is there and its owner has let go of it; else put it back. */
+static bool try_page(struct hz3_owner *owner, struct hz3_page *page, struct hz3_heap *heap)
+{
+	struct hz3_page_remote *remote = hz3_page_remote(page);
+	struct hz3_sink_counters *counters = &heap->counters.sink[HZ3_SINK_PAGE];
+	unsigned class = hz3_route_class(hz3_route_of(hz3_page_slice(page)));
+	uint32_t whole = hz3_class_info[class].capacity;
+
+	if (!hz3_remote_seems_whole(remote, whole)) {
+		hz3_pages_requeue(owner, page, counters);
+		return false;
+	}
+	/* The word and the entry are ours now: who holds all blocks of a sleeping page holds the page. */
+	struct hz3_remote_list list = hz3_remote_take(remote);
+	if (list.count == whole && hz3_remote_is_asleep(remote)) {
+		hz3_heap_take_page(heap, page);
+		return true;
+	}
+	hz3_pages_return(owner, page, list, counters);
+	return false;
+}
+
+static size_t try_queue(struct hz3_owner *owner, unsigned class, struct hz3_heap *heap)
+{
+	size_t pages = 0;
+
+	/* relaxed: a hint. */
+	if (atomic_load_explicit(&owner->page_queue[class], memory_order_relaxed) == 0)
+		return 0;
+	/* acquire: pairs with the release of the pushes. */
+	uint32_t slice = atomic_exchange_explicit(&owner->page_queue[class], 0, memory_order_acquire);
+	while (slice) {
+		/* The link first: the page may be queued again at once. */
+		uint32_t next = atomic_load_explicit(&hz3_remote_of(slice)->queue_next, memory_order_relaxed);
+		pages += try_page(owner, hz3_page_at(slice), heap);
+		slice = next;
+	}
+	return pages;
+}
+
+size_t hz3_scavenge_owner(struct hz3_owner *owner, struct hz3_heap *heap)
+{
+	size_t pages = 0;
+
+	if (!hz3_options.handover)
+		return 0;
+	/* Before looking, so that what is posted from now on sets it again. */
+	atomic_store_explicit(&owner->posted, 0, memory_order_relaxed);
+	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
+		pages += move_stash(owner, class, heap);
+		pages += try_queue(owner, class, heap);
+	}
+	return pages;
+}
+
+static bool runs(struct hz3_owner *owner)
+{
+	return atomic_load_explicit(&owner->state, memory_order_relaxed) == HZ3_OWNER_RUNNING;
+}
+
+static bool sleeps(struct hz3_owner *owner)
+{
+	uint32_t progress = atomic_load_explicit(&owner->progress, memory_order_relaxed);
+
+	if (progress != owner->seen_progress) {
+		owner->seen_progress = progress;
+		owner->seen_passes = 0;
+		return false;
+	}
+	return ++owner->seen_passes >= ROUNDS_UNTIL_ASLEEP;
+}
+
+size_t hz3_scavenge_sleepers_locked(struct hz3_heap *heap)
+{
+	size_t pages = 0;
+
+	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
+		struct hz3_owner *owner = hz3_owner_by_id(id);
+		if (owner->heap == heap || !runs(owner) || !sleeps(owner) ||
+		    !atomic_load_explicit(&owner->posted, memory_order_relaxed))
+			continue;
+		pages += hz3_scavenge_owner(owner, heap);
+	}
+	return pages;
+}
+
+size_t hz3_scavenge_all(struct hz3_heap *heap)
+{
+	size_t pages = 0;
+
+	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
+		struct hz3_owner *owner = hz3_owner_by_id(id);
+		if (owner->heap != heap && runs(owner))
+			pages += hz3_scavenge_owner(owner, heap);
+	}
+	return pages;
+}

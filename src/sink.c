@@ -1,0 +1,118 @@
+/* How a batch of remote frees reaches its owner: the choice. */
+#include "sink.h"
+
+/* relaxed, both: a choice, not data; see sink.h. */
+static _Atomic int mode = HZ3_SINK_CENTRAL;
+static _Atomic bool batch = true;
+
+void hz3_sink_init(void)
+{
+	hz3_sink_set_mode((int)hz3_options.sink);
+	hz3_sink_set_batch(hz3_options.remote_batch);
+}
+
+enum hz3_sink_choice hz3_sink_mode(void)
+{
+	return (enum hz3_sink_choice)atomic_load_explicit(&mode, memory_order_relaxed);
+}
+
+void hz3_sink_set_mode(int new_mode)
+{
+	atomic_store_explicit(&mode, new_mode, memory_order_relaxed);
+}
+
+bool hz3_sink_batch(void)
+{
+	return atomic_load_explicit(&batch, memory_order_relaxed);
+}
+
+void hz3_sink_set_batch(bool on)
+{
+	atomic_store_explicit(&batch, on, memory_order_relaxed);
+}
+
+/*
+ * "auto": chains that are a good part of their pages pay for a read-modify-write on the page's own line, and may complete
+ * the page there; shorter ones are cheaper as a list of messages.
+ */
+static unsigned choose(const struct hz3_outbox_slot *slot)
+{
+	enum hz3_sink_choice choice = hz3_sink_mode();
+
+	if (choice != HZ3_SINK_AUTO)
+		return choice;
+	uint64_t mean4 = (uint64_t)slot->blocks * 4 / slot->chains;
+	return mean4 >= hz3_class_info[slot->class].capacity ? HZ3_SINK_PAGE : HZ3_SINK_CENTRAL;
+}
+
+static void slot_post(struct hz3_outbox *outbox, unsigned i, struct hz3_counters *counters, struct hz3_posted *posted)
+{
+	struct hz3_outbox_slot *slot = &outbox->slot[i];
+	struct hz3_owner *owner = hz3_owner_by_id(slot->owner);
+	unsigned sink = choose(slot);
+
+	hz3_count(&counters->sink[sink].chains, slot->chains);
+	hz3_count(&counters->sink[sink].blocks, slot->blocks);
+	if (sink == HZ3_SINK_PAGE)
+		hz3_pages_post(owner, slot, &counters->sink[sink], posted);
+	else
+		hz3_central_post(owner, slot, &counters->sink[sink]);
+	*slot = (struct hz3_outbox_slot){ 0 };
+	outbox->used &= ~((uint64_t)1 << i);
+	/* relaxed, both: hints, for those who look after owners that don't drain by themselves. */
+	if (!atomic_load_explicit(&owner->posted, memory_order_relaxed))
+		atomic_store_explicit(&owner->posted, 1, memory_order_relaxed);
+	if (atomic_load_explicit(&owner->state, memory_order_relaxed) != HZ3_OWNER_RUNNING)
+		posted->to_parked = true;
+}
+
+void hz3_sink_send(struct hz3_outbox *outbox, struct hz3_page *page, struct hz3_chain chain,
+		   struct hz3_counters *counters, struct hz3_posted *posted)
+{
+	uint64_t route = hz3_route_of(hz3_page_slice(page));
+	uint32_t owner = hz3_route_owner(route), class = hz3_route_class(route);
+	unsigned i = (owner * 23 + class) % HZ3_OUTBOX_SLOTS;
+	struct hz3_outbox_slot *slot = &outbox->slot[i];
+	struct hz3_message *message = hz3_message_from_chain(hz3_page_start(page), chain);
+
+	if (slot->owner != 0 && (slot->owner != owner || slot->class != class))
+		slot_post(outbox, i, counters, posted);
+	slot->owner = owner;
+	slot->class = class;
+	slot->chains++;
+	slot->blocks += chain.count;
+	message->next = slot->first;
+	if (slot->first == NULL)
+		slot->last = message;
+	slot->first = message;
+	outbox->used |= (uint64_t)1 << i;
+}
+
+void hz3_sink_post(struct hz3_outbox *outbox, struct hz3_counters *counters, struct hz3_posted *posted)
+{
+	while (outbox->used)
+		slot_post(outbox, (unsigned)__builtin_ctzll(outbox->used), counters, posted);
+}
+
+void hz3_sink_collect(struct hz3_owner *owner, unsigned class, struct hz3_inflow *inflow,
+		      struct hz3_counters *counters)
+{
+	if (inflow->messages == NULL)
+		hz3_central_collect(owner, class, inflow, &counters->sink[HZ3_SINK_CENTRAL]);
+	if (inflow->page == 0)
+		hz3_pages_collect(owner, class, inflow, &counters->sink[HZ3_SINK_PAGE]);
+}
+
+bool hz3_inflow_next(struct hz3_inflow *inflow, struct hz3_page **page, struct hz3_chain *chain,
+		     struct hz3_counters *counters)
+{
+	if (inflow->messages) {
+		hz3_central_next(inflow, page, chain, &counters->sink[HZ3_SINK_CENTRAL]);
+		return true;
+	}
+	if (inflow->page) {
+		hz3_pages_next(inflow, page, chain, &counters->sink[HZ3_SINK_PAGE]);
+		return true;
+	}
+	return false;
+}

@@ -1,0 +1,120 @@
+/*
+ * How a batch of remote frees reaches its owner: the contract, and the choice between two implementations.
+ *
+ *   central  sink_central.c   a stash per (owner, class); a list of messages is posted with one CAS.
+ *   page     sink_page.c      (S121) each chain is pushed into the word of its page; pages over their wake count are
+ *                             posted as a list, with one CAS, to the page queue of the (owner, class).
+ *
+ * Sending: a thread adds chains to its outbox, as messages (block.h), and posts the outbox when it flushes.  Draining: the owner collects what was
+ * posted to it and takes chains from it one by one.  Both sinks may hold blocks of the same page at the same time, and
+ * the choice can change while threads send and drain: it only says where the next chain goes.
+ *
+ * Blocks in an outbox, a sink or an inflow count as in use: their page cannot be retired.
+ */
+#ifndef HZ3_SINK_H
+#define HZ3_SINK_H
+
+#include "block.h"
+#include "owner.h"
+#include "page.h"
+#include "stats.h"
+
+/* The choice in force for chains sent from now on.  Any thread; takes effect at each thread's next chain. */
+enum hz3_sink_choice hz3_sink_mode(void);
+void hz3_sink_set_mode(int mode);
+
+/* Whether remote frees are batched at all. */
+bool hz3_sink_batch(void);
+void hz3_sink_set_batch(bool batch);
+
+/* Take both from the options: once, at set-up. */
+void hz3_sink_init(void);
+
+/* What waits for one (owner, class) in an outbox.  Thread-private. */
+struct hz3_outbox_slot {
+	uint32_t owner;				/* 0: the slot is free */
+	uint32_t class;
+	uint32_t chains, blocks;
+	struct hz3_message *first, *last;
+};
+
+#define HZ3_OUTBOX_SLOTS 64
+
+struct hz3_outbox {
+	uint64_t used;				/* a bit per slot */
+	struct hz3_outbox_slot slot[HZ3_OUTBOX_SLOTS];
+};
+
+/* What came of posting. */
+struct hz3_posted {
+	struct hz3_page_list claimed;		/* pages that the poster holds whole now; it must wipe them */
+	bool to_parked;				/* something went to an owner that isn't running */
+};
+
+/*
+ * Add a chain of the page to the outbox.  If its slot is taken by another (owner, class), that one is posted first.
+ * The blocks are gone for the caller.
+ */
+void hz3_sink_send(struct hz3_outbox *outbox, struct hz3_page *page, struct hz3_chain chain,
+		   struct hz3_counters *counters, struct hz3_posted *posted);
+
+/* Post everything in the outbox. */
+void hz3_sink_post(struct hz3_outbox *outbox, struct hz3_counters *counters, struct hz3_posted *posted);
+
+/* What an owner has collected and not yet taken in.  Private to whoever acts as the owner. */
+struct hz3_inflow {
+	struct hz3_message *messages;
+	uint32_t page;			/* slice of the first queued page; the rest hangs on its queue link */
+};
+
+/* Has anything been posted to (owner, class)?  A hint: two plain loads. */
+static inline bool hz3_sink_pending(struct hz3_owner *owner, unsigned class)
+{
+	/* relaxed: the exchange that follows acquires. */
+	return atomic_load_explicit(&owner->stash[class], memory_order_relaxed) != NULL ||
+	       atomic_load_explicit(&owner->page_queue[class], memory_order_relaxed) != 0;
+}
+
+/* Collect what was posted.  The inflow's side of a sink must be empty to be filled. */
+void hz3_sink_collect(struct hz3_owner *owner, unsigned class, struct hz3_inflow *inflow,
+		      struct hz3_counters *counters);
+
+/* Take the next chain; count may be 0 (a queued page whose list was taken meanwhile).  False: nothing left. */
+bool hz3_inflow_next(struct hz3_inflow *inflow, struct hz3_page **page, struct hz3_chain *chain,
+		     struct hz3_counters *counters);
+
+/* The two implementations, for sink.c. */
+void hz3_central_post(struct hz3_owner *owner, struct hz3_outbox_slot *slot, struct hz3_sink_counters *counters);
+void hz3_central_collect(struct hz3_owner *owner, unsigned class, struct hz3_inflow *inflow,
+			 struct hz3_sink_counters *counters);
+void hz3_central_next(struct hz3_inflow *inflow, struct hz3_page **page, struct hz3_chain *chain,
+		      struct hz3_sink_counters *counters);
+
+void hz3_pages_post(struct hz3_owner *owner, struct hz3_outbox_slot *slot, struct hz3_sink_counters *counters,
+		    struct hz3_posted *posted);
+void hz3_pages_collect(struct hz3_owner *owner, unsigned class, struct hz3_inflow *inflow,
+		       struct hz3_sink_counters *counters);
+void hz3_pages_next(struct hz3_inflow *inflow, struct hz3_page **page, struct hz3_chain *chain,
+		    struct hz3_sink_counters *counters);
+
+/* The page that a message is about, and its chain. */
+static inline struct hz3_chain hz3_message_open(struct hz3_message *message, struct hz3_page **page)
+{
+	size_t slice = hz3_slice_of(message);
+
+	slice -= hz3_route_offset(hz3_route_of(slice));
+	*page = hz3_page_at(slice);
+	return hz3_message_to_chain(hz3_slice_address(slice), message);
+}
+
+/* The owner looks into the word of its current page, which may be queued.  count is 0 if there was nothing. */
+struct hz3_chain hz3_pages_peel(struct hz3_page *page, struct hz3_sink_counters *counters);
+
+/* Put a list that was taken from a page's word back into it, and the page on the queue if that is called for. */
+void hz3_pages_return(struct hz3_owner *owner, struct hz3_page *page, struct hz3_remote_list list,
+		      struct hz3_sink_counters *counters);
+
+/* Put a page whose QUEUED is set, and that the caller has unlinked, back on its owner's queue. */
+void hz3_pages_requeue(struct hz3_owner *owner, struct hz3_page *page, struct hz3_sink_counters *counters);
+
+#endif

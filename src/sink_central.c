@@ -1,0 +1,34 @@
+/* The central sink: a stash per owner and size class. */
+#include "sink.h"
+
+void hz3_central_post(struct hz3_owner *owner, struct hz3_outbox_slot *slot, struct hz3_sink_counters *counters)
+{
+	uint32_t tries = hz3_stash_push(&owner->stash[slot->class], slot->first, slot->last);
+
+	hz3_count(&counters->rmw_push, tries);
+	hz3_count(&counters->cas_retries, tries - 1);
+}
+
+void hz3_central_collect(struct hz3_owner *owner, unsigned class, struct hz3_inflow *inflow,
+			 struct hz3_sink_counters *counters)
+{
+	/* relaxed: a hint; the exchange acquires. */
+	if (atomic_load_explicit(&owner->stash[class], memory_order_relaxed) == NULL)
+		return;
+	inflow->messages = hz3_stash_take(&owner->stash[class]);
+	hz3_count(&counters->drains, 1);
+	hz3_count(&counters->rmw_drain, 1);
+}
+
+void hz3_central_next(struct hz3_inflow *inflow, struct hz3_page **page, struct hz3_chain *chain,
+		      struct hz3_sink_counters *counters)
+{
+	struct hz3_message *message = inflow->messages;
+
+	inflow->messages = message->next;
+	if (inflow->messages)
+		__builtin_prefetch(inflow->messages, 1);
+	*chain = hz3_message_open(message, page);
+	hz3_count(&counters->page_drains, 1);
+	hz3_count(&counters->drained_blocks, chain->count);
+}

@@ -1,0 +1,176 @@
+/* The page sink (S121): page-local remote lists and the owner's page queue. */
+#include "sink.h"
+
+/* What the push needs to link a chain's tail to the list that is already there. */
+struct link_context {
+	char *start;
+	struct hz3_block *last;
+};
+
+static inline void link_tail(void *context, struct hz3_remote_list old)
+{
+	struct link_context *link = context;
+
+	link->last->next = old.count ? hz3_block_at(link->start, old.first) : NULL;
+}
+
+/*
+ * Push one chain into its page's word.  HZ3_PUSHED_QUEUE: the caller must queue the page.  HZ3_PUSH_CLAIMED: the page is
+ * the caller's.
+ */
+static enum hz3_push_result push_chain(struct hz3_page *page, struct hz3_chain chain, const struct hz3_class_info *info,
+				       struct hz3_sink_counters *counters)
+{
+	struct hz3_page_remote *remote = hz3_page_remote(page);
+	struct link_context context = { .start = hz3_page_start(page), .last = chain.last };
+	struct hz3_remote_list list = {
+		.first = hz3_block_granule(context.start, chain.first),
+		.last = hz3_block_granule(context.start, chain.last),
+		.count = chain.count,
+	};
+	uint32_t whole = hz3_options.handover ? info->capacity : 0, tries = 0, pushes = 1;
+	struct hz3_remote_list old;
+	enum hz3_push_result result =
+		hz3_remote_push(remote, list, info->wake, whole, link_tail, &context, &old, &tries);
+
+	/* All blocks are ours, so the answer to "asleep?" stands still; awake means that the owner has the page in a list. */
+	if (result == HZ3_PUSH_CLAIMED && !hz3_remote_is_asleep(remote)) {
+		link_tail(&context, old);
+		if (old.count) {
+			context.last = hz3_block_at(context.start, old.last);
+			list.last = old.last;
+			list.count += old.count;
+		}
+		result = hz3_remote_push(remote, list, info->wake, 0, link_tail, &context, &old, &tries);
+		pushes++;
+	}
+	hz3_count(&counters->rmw_push, tries);
+	hz3_count(&counters->cas_retries, tries - pushes);
+	return result;
+}
+
+/* Push the list of pages first..last onto a queue.  As hz3_stash_push, by slice. */
+static uint32_t queue_push(_Atomic uint32_t *queue, uint32_t first, uint32_t last)
+{
+	uint32_t tries = 0;
+	uint32_t old = atomic_load_explicit(queue, memory_order_relaxed);
+
+	do {
+		atomic_store_explicit(&hz3_remote_of(last)->queue_next, old, memory_order_relaxed);
+		tries++;
+		/* release: publishes the queue links to the acquire in hz3_pages_collect. */
+	} while (!atomic_compare_exchange_weak_explicit(queue, &old, first, memory_order_release,
+							memory_order_relaxed));
+	return tries;
+}
+
+/* Push every chain of the slot, then queue the pages that need it, all with one CAS. */
+void hz3_pages_post(struct hz3_owner *owner, struct hz3_outbox_slot *slot, struct hz3_sink_counters *counters,
+		    struct hz3_posted *posted)
+{
+	const struct hz3_class_info *info = &hz3_class_info[slot->class];
+	uint32_t first = 0, last = 0;
+
+	for (struct hz3_message *message = slot->first, *next; message; message = next) {
+		struct hz3_page *page;
+		next = message == slot->last ? NULL : message->next;
+		struct hz3_chain chain = hz3_message_open(message, &page);
+		enum hz3_push_result result = push_chain(page, chain, info, counters);
+
+		if (result == HZ3_PUSH_CLAIMED)
+			hz3_page_list_append(&posted->claimed, page);
+		if (result != HZ3_PUSHED_QUEUE)
+			continue;
+		uint32_t slice = (uint32_t)hz3_page_slice(page);
+		/* relaxed: released by the CAS on the queue. */
+		atomic_store_explicit(&hz3_remote_of(slice)->queue_next, first, memory_order_relaxed);
+		last = first ? last : slice;
+		first = slice;
+	}
+	if (first == 0)
+		return;
+	uint32_t tries = queue_push(&owner->page_queue[slot->class], first, last);
+	hz3_count(&counters->rmw_push, tries);
+	hz3_count(&counters->cas_retries, tries - 1);
+}
+
+void hz3_pages_return(struct hz3_owner *owner, struct hz3_page *page, struct hz3_remote_list list,
+		      struct hz3_sink_counters *counters)
+{
+	unsigned class = hz3_route_class(hz3_route_of(hz3_page_slice(page)));
+	struct link_context context = { .start = hz3_page_start(page) };
+	struct hz3_remote_list old;
+	uint32_t tries = 0;
+
+	if (list.count == 0)
+		return;
+	context.last = hz3_block_at(context.start, list.last);
+	if (hz3_remote_push(hz3_page_remote(page), list, hz3_class_info[class].wake, 0, link_tail, &context, &old,
+			    &tries) == HZ3_PUSHED_QUEUE)
+		hz3_pages_requeue(owner, page, counters);
+	hz3_count(&counters->rmw_push, tries);
+}
+
+void hz3_pages_requeue(struct hz3_owner *owner, struct hz3_page *page, struct hz3_sink_counters *counters)
+{
+	uint32_t slice = (uint32_t)hz3_page_slice(page);
+	unsigned class = hz3_route_class(hz3_route_of(slice));
+
+	hz3_count(&counters->rmw_push, queue_push(&owner->page_queue[class], slice, slice));
+}
+
+void hz3_pages_collect(struct hz3_owner *owner, unsigned class, struct hz3_inflow *inflow,
+		       struct hz3_sink_counters *counters)
+{
+	/* relaxed: a hint. */
+	if (atomic_load_explicit(&owner->page_queue[class], memory_order_relaxed) == 0)
+		return;
+	/* acquire: pairs with the release in queue_push. */
+	inflow->page = atomic_exchange_explicit(&owner->page_queue[class], 0, memory_order_acquire);
+	hz3_count(&counters->drains, 1);
+	hz3_count(&counters->rmw_drain, 1);
+}
+
+static struct hz3_chain chain_from_list(struct hz3_page *page, struct hz3_remote_list list)
+{
+	char *start = hz3_page_start(page);
+	struct hz3_chain chain = { NULL, NULL, list.count };
+
+	if (list.count) {
+		chain.first = hz3_block_at(start, list.first);
+		chain.last = hz3_block_at(start, list.last);
+	}
+	return chain;
+}
+
+void hz3_pages_next(struct hz3_inflow *inflow, struct hz3_page **page, struct hz3_chain *chain,
+		    struct hz3_sink_counters *counters)
+{
+	uint32_t slice = inflow->page;
+	struct hz3_page_remote *remote = hz3_remote_of(slice);
+
+	/* The link first: once the word is taken, QUEUED is clear and a pusher may write the link. */
+	inflow->page = atomic_load_explicit(&remote->queue_next, memory_order_relaxed);
+	if (inflow->page)
+		__builtin_prefetch(hz3_remote_of(inflow->page), 1);
+	*page = hz3_page_at(slice);
+	*chain = chain_from_list(*page, hz3_remote_take(remote));
+	hz3_count(&counters->page_drains, 1);
+	hz3_count(&counters->drained_blocks, chain->count);
+	hz3_count(&counters->rmw_drain, 1);
+}
+
+struct hz3_chain hz3_pages_peel(struct hz3_page *page, struct hz3_sink_counters *counters)
+{
+	struct hz3_page_remote *remote = hz3_page_remote(page);
+	struct hz3_chain none = { NULL, NULL, 0 };
+
+	/* relaxed: a hint, so that pages without remote frees cost no read-modify-write. */
+	if (hz3_remote_count(atomic_load_explicit(&remote->word, memory_order_relaxed)) == 0)
+		return none;
+	struct hz3_chain chain = chain_from_list(page, hz3_remote_peel(remote));
+	hz3_count(&counters->page_drains, 1);
+	hz3_count(&counters->drained_blocks, chain.count);
+	hz3_count(&counters->rmw_drain, 1);
+	return chain;
+}

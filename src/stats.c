@@ -1,0 +1,145 @@
+/* Counters of what the allocator did, summed on demand. */
+#include "stats.h"
+
+#include "abandon.h"
+#include "arena.h"
+#include "heap.h"
+#include "large.h"
+#include "meta.h"
+#include "os.h"
+#include "thread.h"
+
+/* relaxed: each counter has one writer, and a sum over running threads is of no one moment anyway. */
+static void add(uint64_t *sum, const uint64_t *counter)
+{
+	*sum += __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+static void add_classes(struct hz3_stats *out, const struct hz3_counters *counters)
+{
+	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
+		struct hz3_class_stats *sum = &out->class[class];
+		const struct hz3_class_counters *from = &counters->class[class];
+		uint64_t made = 0, retired = 0;
+		add(&sum->allocated, &from->allocated);
+		add(&sum->freed_local, &from->freed_local);
+		add(&sum->freed_remote, &from->freed_remote);
+		add(&made, &from->pages_made);
+		add(&retired, &from->pages_retired);
+		sum->pages += made - retired;
+	}
+}
+
+/* Everything in struct hz3_counters is a row of uint64_t; what stands behind the classes is added as such. */
+static void add_counters(struct hz3_stats *out, const struct hz3_counters *counters)
+{
+	const size_t start = offsetof(struct hz3_counters, sink) / sizeof(uint64_t);
+	const size_t end = sizeof(*counters) / sizeof(uint64_t);
+	uint64_t *sum = (uint64_t *)&out->sum;
+	const uint64_t *from = (const uint64_t *)counters;
+
+	add_classes(out, counters);
+	for (size_t i = start; i < end; i++)
+		add(&sum[i], &from[i]);
+}
+
+/* The heaps whose pages may be looked into: the caller's, the shared one, and the parked ones; all locked or ours. */
+static bool at_rest(const struct hz3_owner *owner, const struct hz3_heap *mine)
+{
+	return owner->heap == mine || owner->heap == hz3_thread_shared_heap() ||
+	       atomic_load_explicit(&owner->state, memory_order_relaxed) == HZ3_OWNER_PARKED;
+}
+
+/* What the counters of a heap at rest don't say yet: frees not counted, and blocks that wait in a current page. */
+static void add_page(struct hz3_stats *out, const struct hz3_page *page)
+{
+	struct hz3_class_stats *sum = &out->class[page->class];
+	struct hz3_class_counters extra = { 0 };
+
+	hz3_heap_count_page(page, &extra);
+	sum->allocated += extra.allocated;
+	sum->freed_local += extra.freed_local;
+	if (page->state == HZ3_PAGE_CURRENT)
+		sum->allocated -= hz3_page_count_free(page);
+}
+
+static void add_pages_at_rest(struct hz3_stats *out, const struct hz3_heap *mine)
+{
+	size_t slices = hz3_page_map_slices();
+
+	for (size_t slice = 1; slice < slices; slice++) {
+		uint64_t route = hz3_route_of(slice);
+		if (hz3_route_owner(route) == 0 || hz3_route_offset(route) != 0)
+			continue;
+		if (at_rest(hz3_owner_by_id(hz3_route_owner(route)), mine))
+			add_page(out, hz3_page_at(slice));
+	}
+}
+
+static void add_heaps(struct hz3_stats *out)
+{
+	out->heaps = hz3_owner_count();
+	for (uint32_t id = 1; id <= out->heaps; id++) {
+		struct hz3_heap *heap = hz3_owner_by_id(id)->heap;
+		add_counters(out, &heap->counters);
+		out->held_bytes += atomic_load_explicit(&heap->buffer.held_bytes, memory_order_relaxed);
+	}
+}
+
+static void add_arenas(struct hz3_stats *out)
+{
+	for (unsigned i = 0; i < hz3_arenas_count(); i++) {
+		const struct hz3_arena_counters *counters = hz3_arena_counters(i);
+		out->purges += atomic_load_explicit(&counters->purges, memory_order_relaxed);
+		out->purged_bytes += atomic_load_explicit(&counters->purged_slices, memory_order_relaxed)
+				     << HZ3_SLICE_SHIFT;
+	}
+	out->huge_mappings = hz3_large_huge_count();
+	out->active = hz3_arenas_active() + hz3_large_huge_bytes();
+	out->dirty = hz3_arenas_dirty();
+	out->mapped = hz3_arenas_committed() + hz3_large_huge_bytes();
+	out->metadata = hz3_meta_bytes();
+	out->resident = hz3_os_resident();
+}
+
+static void sum_up(struct hz3_stats *out)
+{
+	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
+		struct hz3_class_stats *sum = &out->class[class];
+		sum->size = hz3_class_size(class);
+		sum->live = sum->allocated - sum->freed_local - sum->freed_remote;
+		out->blocks_allocated += sum->allocated;
+		out->blocks_freed += sum->freed_local + sum->freed_remote;
+		out->blocks_live += sum->live;
+		out->allocated += sum->live * sum->size;
+	}
+	out->large.allocated = out->sum.large_allocs;
+	out->large.freed = out->sum.large_frees;
+	out->large.live = out->sum.large_allocs - out->sum.large_frees;
+	out->large.live_bytes = out->sum.large_alloc_bytes - out->sum.large_free_bytes;
+	out->blocks_allocated += out->large.allocated;
+	out->blocks_freed += out->large.freed;
+	out->blocks_live += out->large.live;
+	out->allocated += out->large.live_bytes;
+	out->held_bytes_peak = hz3_buffer_granted_peak();
+	out->held_bytes_cap = hz3_buffer_cap();
+}
+
+void hz3_stats_collect(struct hz3_stats *out)
+{
+	*out = (struct hz3_stats){ 0 };
+	hz3_thread_setup();
+	/* What is on its way home to heaps at rest counts as freed. */
+	hz3_thread_settle();
+	hz3_abandon_request_drain();
+	hz3_abandon_drain();
+	hz3_abandon_lock();
+	hz3_thread_shared_lock();
+	add_heaps(out);
+	add_pages_at_rest(out, hz3_thread_heap);
+	out->heaps_parked = hz3_abandon_parked_locked();
+	hz3_thread_shared_unlock();
+	hz3_abandon_unlock();
+	add_arenas(out);
+	sum_up(out);
+}

@@ -1,0 +1,107 @@
+/*
+ * Counters of what the allocator did, summed on demand.
+ *
+ * Every heap owns one struct hz3_counters and is its only writer; the counts are raised per batch (a chain,
+ * a flush, a drain, a page), never per block.  Readers add up the counters of all heaps with relaxed loads:
+ * a sum taken while threads run is a little old, and it is exact once they are joined.
+ */
+#ifndef HZ3_STATS_H
+#define HZ3_STATS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "options.h"
+#include "size_class.h"
+
+/* Why a remote buffer was flushed. */
+enum hz3_flush_cause {
+	HZ3_FLUSH_BUDGET,	/* the buffer held more bytes than its budget */
+	HZ3_FLUSH_SLOW_PATH,	/* every Nth slow path of the thread that holds it */
+	HZ3_FLUSH_IDLE,		/* hz3_thread_flush, hz3_thread_idle, purge */
+	HZ3_FLUSH_EXIT,		/* the thread ended */
+	HZ3_FLUSH_FORK,		/* just before fork */
+	HZ3_FLUSH_UNBATCHED,	/* remote_batch:0, each block by itself */
+	HZ3_FLUSH_CAUSES
+};
+
+/* The sinks that blocks really go through; indexed by enum hz3_sink_choice without its "auto". */
+#define HZ3_SINKS 2
+
+/* What happened in one sink. */
+struct hz3_sink_counters {
+	uint64_t blocks;		/* remote blocks sent */
+	uint64_t chains;		/* chains they were sent as */
+	uint64_t rmw_push;		/* atomic read-modify-writes done to send them, retries included */
+	uint64_t cas_retries;		/* of those, the ones that failed and were repeated */
+	uint64_t drains;		/* times that an owner took what had arrived */
+	uint64_t page_drains;		/* (page, drain) pairs: lists taken from one page */
+	uint64_t drained_blocks;	/* blocks that the drains delivered */
+	uint64_t rmw_drain;		/* atomic read-modify-writes done to take them */
+};
+
+/* Per size class. */
+struct hz3_class_counters {
+	uint64_t allocated;		/* blocks given to the class's current page to be handed out */
+	uint64_t freed_local;		/* blocks freed by their owner (counted at page events) */
+	uint64_t freed_remote;		/* blocks delivered by a drain or handed over with a whole page */
+	uint64_t pages_made;
+	uint64_t pages_retired;
+};
+
+/* One heap's counters, written by its thread alone. */
+struct hz3_counters {
+	struct hz3_class_counters class[HZ3_CLASSES];
+	struct hz3_sink_counters sink[HZ3_SINKS];
+	uint64_t flushes[HZ3_FLUSH_CAUSES];
+	uint64_t handover_pages;	/* pages taken whole by the thread that freed their last block */
+	uint64_t handover_blocks;
+	uint64_t forwarded_chains;
+	uint64_t slow_allocs;
+	uint64_t large_allocs;		/* runs and huge mappings */
+	uint64_t large_frees;
+	uint64_t large_alloc_bytes;
+	uint64_t large_free_bytes;
+};
+
+/* Raise a counter.  Its thread is the only writer, so two relaxed steps lose nothing and readers see whole values. */
+static inline void hz3_count(uint64_t *counter, uint64_t n)
+{
+	if (HZ3_STATS)
+		__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
+
+/* The whole process at one moment.  Sizes are in bytes. */
+struct hz3_stats {
+	uint64_t allocated;		/* live blocks, as usable bytes */
+	uint64_t active;		/* pages and runs in use */
+	uint64_t dirty;			/* free runs not yet purged */
+	uint64_t resident;		/* RSS of the process */
+	uint64_t mapped;		/* address space committed for runs and huge mappings */
+	uint64_t metadata;		/* committed for hz3's own structures */
+	uint64_t blocks_allocated;	/* = blocks_freed + blocks_live */
+	uint64_t blocks_freed;
+	uint64_t blocks_live;
+	uint64_t heaps;			/* heaps ever made */
+	uint64_t heaps_parked;
+	uint64_t purges;		/* madvise calls */
+	uint64_t purged_bytes;
+	uint64_t huge_mappings;
+	uint64_t held_bytes;		/* remote frees waiting in buffers, all threads */
+	uint64_t held_bytes_peak;	/* the most that budgets ever allowed at once */
+	uint64_t held_bytes_cap;
+	struct hz3_class_stats {
+		uint64_t size;
+		uint64_t allocated, freed_local, freed_remote, live;	/* blocks */
+		uint64_t pages;
+	} class[HZ3_CLASSES];
+	struct {
+		uint64_t allocated, freed, live, live_bytes;
+	} large;
+	struct hz3_counters sum;	/* .class unused here */
+};
+
+/* Fill *out with the sum over all heaps, arenas and mappings.  Takes locks; allocates nothing. */
+void hz3_stats_collect(struct hz3_stats *out);
+
+#endif

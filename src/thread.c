@@ -1,0 +1,327 @@
+/* First use, exit, fork: how a thread comes by a heap, and what becomes of it. */
+#include "thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#include "abandon.h"
+#include "arena.h"
+#include "decay.h"
+#include "large.h"
+#include "meta.h"
+#include "options.h"
+#include "os.h"
+
+struct hz3_heap hz3_thread_absent = { .page = HZ3_HEAP_NO_PAGES };
+struct hz3_heap hz3_thread_ended = { .page = HZ3_HEAP_NO_PAGES };
+
+__thread struct hz3_heap *hz3_thread_heap = &hz3_thread_absent;
+
+enum { SETUP_NOT_BEGUN, SETUP_RUNNING, SETUP_DONE };
+
+static _Atomic int setup_state;
+static pthread_key_t exit_key;
+static bool have_exit_key;
+static struct hz3_heap *shared_heap;
+static struct hz3_lock shared_lock = HZ3_LOCK_INIT(HZ3_RANK_HEAP, "shared heap");
+static struct hz3_lock fork_lock = HZ3_LOCK_INIT(HZ3_RANK_FORK, "fork");
+static bool fork_took_locks;		/* under fork_lock */
+
+/* The exit handler of a thread that has a heap. */
+static void thread_exit(void *arg)
+{
+	struct hz3_heap *heap = arg;
+
+	if (hz3_thread_heap != heap)
+		return;
+	int saved_errno = errno;
+	hz3_thread_go_idle();
+	hz3_thread_heap = &hz3_thread_ended;
+	hz3_abandon_park(heap);
+	errno = saved_errno;
+}
+
+static void set_up_once(void)
+{
+	hz3_os_init();
+	hz3_options_init();
+	hz3_sink_init();
+	if (!hz3_page_map_init() || !hz3_arenas_init())
+		hz3_die("no memory to start with");
+	shared_heap = hz3_heap_new();
+	if (shared_heap == NULL)
+		hz3_die("no memory to start with");
+	/* Without a key, heaps of ended threads are lost; everything else works. */
+	have_exit_key = pthread_key_create(&exit_key, thread_exit) == 0;
+}
+
+void hz3_thread_setup(void)
+{
+	/* acquire: pairs with the release below. */
+	if (hz3_likely(atomic_load_explicit(&setup_state, memory_order_acquire) == SETUP_DONE))
+		return;
+	int expected = SETUP_NOT_BEGUN;
+	if (atomic_compare_exchange_strong(&setup_state, &expected, SETUP_RUNNING)) {
+		set_up_once();
+		atomic_store_explicit(&setup_state, SETUP_DONE, memory_order_release);
+		return;
+	}
+	while (atomic_load_explicit(&setup_state, memory_order_acquire) != SETUP_DONE)
+		hz3_cpu_relax();
+}
+
+/* Give the calling thread a heap: a parked one, whole, before a new one. */
+static struct hz3_heap *enter(void)
+{
+	struct hz3_heap *heap = hz3_abandon_adopt();
+
+	if (heap == NULL)
+		heap = hz3_heap_new();
+	if (heap == NULL)
+		return NULL;
+	hz3_thread_heap = heap;
+	/* May call malloc, which finds the heap in place. */
+	if (have_exit_key)
+		pthread_setspecific(exit_key, heap);
+	return heap;
+}
+
+/* What a thread without a heap works with. */
+static HZ3_NOINLINE struct hz3_heap *begin_without_heap(void)
+{
+	struct hz3_heap *heap = NULL;
+
+	hz3_thread_setup();
+	if (hz3_thread_heap == &hz3_thread_absent)
+		heap = enter();
+	if (heap)
+		return heap;
+	hz3_lock(&shared_lock);
+	return shared_heap;
+}
+
+struct hz3_heap *hz3_thread_begin(void)
+{
+	struct hz3_heap *heap = hz3_thread_heap;
+
+	if (hz3_unlikely(heap->tag == 0))
+		heap = begin_without_heap();
+	atomic_store_explicit(&heap->busy, 1, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	heap->ticks++;
+	atomic_store_explicit(&heap->owner->progress, heap->ticks, memory_order_relaxed);
+	return heap;
+}
+
+static void flush(struct hz3_heap *heap, enum hz3_flush_cause cause)
+{
+	if (hz3_heap_flush(heap, cause))
+		hz3_abandon_request_drain();
+}
+
+static void flush_now_and_then(struct hz3_heap *heap)
+{
+	uint32_t every = (uint32_t)hz3_options.remote_flush_slow_paths;
+
+	if (every && heap->ticks % every == 0)
+		flush(heap, HZ3_FLUSH_SLOW_PATH);
+}
+
+void hz3_thread_end(struct hz3_heap *heap)
+{
+	bool shared = heap == shared_heap;
+	uint32_t ticks = heap->ticks;
+
+	if (shared)
+		flush(heap, HZ3_FLUSH_IDLE);	/* nobody would flush it later */
+	else
+		flush_now_and_then(heap);
+	atomic_signal_fence(memory_order_seq_cst);
+	atomic_store_explicit(&heap->busy, 0, memory_order_relaxed);
+	if (shared)
+		hz3_unlock(&shared_lock);
+	else if (ticks % HZ3_DECAY_TICKS == 0)
+		hz3_decay_tick();
+}
+
+void hz3_thread_flush_buffer(void)
+{
+	if (hz3_thread_heap->tag == 0)
+		return;
+	struct hz3_heap *heap = hz3_thread_begin();
+	flush(heap, HZ3_FLUSH_IDLE);
+	hz3_thread_end(heap);
+}
+
+static void settle(struct hz3_heap *heap, enum hz3_flush_cause cause)
+{
+	flush(heap, cause);
+	hz3_heap_drain_all(heap, SIZE_MAX);
+	flush(heap, cause);	/* what was forwarded */
+}
+
+void hz3_thread_settle(void)
+{
+	hz3_lock(&shared_lock);
+	settle(shared_heap, HZ3_FLUSH_IDLE);
+	hz3_unlock(&shared_lock);
+	if (hz3_thread_heap->tag == 0)
+		return;
+	struct hz3_heap *heap = hz3_thread_begin();
+	settle(heap, HZ3_FLUSH_IDLE);
+	hz3_thread_end(heap);
+}
+
+void hz3_thread_go_idle(void)
+{
+	if (hz3_thread_heap->tag == 0)
+		return;
+	struct hz3_heap *heap = hz3_thread_begin();
+	settle(heap, HZ3_FLUSH_EXIT);
+	hz3_heap_trim(heap);
+	hz3_buffer_return_budget(&heap->buffer);
+	hz3_thread_end(heap);
+}
+
+bool hz3_thread_is_multi(void)
+{
+	/* The shared heap and the first thread's are always there. */
+	return hz3_owner_count() > 2;
+}
+
+struct hz3_heap *hz3_thread_shared_heap(void)
+{
+	return shared_heap;
+}
+
+void hz3_thread_shared_lock(void)
+{
+	hz3_lock(&shared_lock);
+}
+
+void hz3_thread_shared_unlock(void)
+{
+	hz3_unlock(&shared_lock);
+}
+
+/*
+ * Fork.  The forking thread takes every lock, so that what they protect is whole in the child.  Other threads' heaps are
+ * not stopped: the child sees, of each vanished thread, a prefix of its stores, and takes over the heaps that were
+ * not busy.
+ */
+static void take_all_locks(void)
+{
+	hz3_decay_lock();
+	hz3_abandon_lock();
+	hz3_lock(&shared_lock);
+	hz3_large_lock();
+	hz3_arenas_lock();
+	hz3_lock(&hz3_window_lock);
+	hz3_lock(&hz3_meta_lock);
+}
+
+static void release_all_locks(void)
+{
+	hz3_unlock(&hz3_meta_lock);
+	hz3_unlock(&hz3_window_lock);
+	hz3_arenas_unlock();
+	hz3_large_unlock();
+	hz3_unlock(&shared_lock);
+	hz3_abandon_unlock();
+	hz3_decay_unlock();
+}
+
+static void fork_prepare(void)
+{
+	struct hz3_heap *heap = hz3_thread_heap;
+
+	hz3_lock(&fork_lock);
+	if (heap->tag && !atomic_load_explicit(&heap->busy, memory_order_relaxed)) {
+		heap = hz3_thread_begin();
+		flush(heap, HZ3_FLUSH_FORK);
+		hz3_thread_end(heap);
+	}
+	fork_took_locks = hz3_thread_is_multi();
+	if (!fork_took_locks)
+		return;
+	take_all_locks();
+	hz3_lock_fork_begin();
+}
+
+static void fork_parent(void)
+{
+	if (fork_took_locks) {
+		hz3_lock_fork_end();
+		release_all_locks();
+	}
+	hz3_unlock(&fork_lock);
+}
+
+/* Queue the page anew if blocks wait in its word; the queues are empty now. */
+static void rescan_page(size_t slice, uint64_t route, struct hz3_counters *counters)
+{
+	struct hz3_page_remote *remote = hz3_remote_of(slice);
+	uint64_t word = atomic_load_explicit(&remote->word, memory_order_relaxed);
+
+	if (hz3_remote_count(word) == 0) {
+		atomic_store_explicit(&remote->word, 0, memory_order_relaxed);
+		return;
+	}
+	atomic_store_explicit(&remote->word, word | HZ3_REMOTE_QUEUED, memory_order_relaxed);
+	hz3_pages_requeue(hz3_owner_by_id(hz3_route_owner(route)), hz3_page_at(slice), &counters->sink[HZ3_SINK_PAGE]);
+}
+
+/* A pusher that vanished may have set QUEUED and not queued the page: no flag of the parent's is trusted. */
+static void rescan_pages(struct hz3_counters *counters)
+{
+	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
+		struct hz3_owner *owner = hz3_owner_by_id(id);
+		for (unsigned class = 0; class < HZ3_CLASSES; class++) {
+			atomic_store_explicit(&owner->page_queue[class], 0, memory_order_relaxed);
+			owner->heap->inflow[class].page = 0;
+		}
+	}
+	size_t slices = hz3_page_map_slices();
+	for (size_t slice = 1; slice < slices; slice++) {
+		uint64_t route = hz3_route_of(slice);
+		if (hz3_route_owner(route) && hz3_route_offset(route) == 0)
+			rescan_page(slice, route, counters);
+	}
+}
+
+/* In the child: heaps of threads that vanished are parked if they are whole, and left alone if not. */
+static void take_over_vanished(struct hz3_heap *mine)
+{
+	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
+		struct hz3_owner *owner = hz3_owner_by_id(id);
+		struct hz3_heap *heap = owner->heap;
+		if (heap == mine || heap == shared_heap ||
+		    atomic_load_explicit(&owner->state, memory_order_relaxed) != HZ3_OWNER_RUNNING)
+			continue;
+		if (atomic_load_explicit(&heap->busy, memory_order_relaxed))
+			atomic_store_explicit(&owner->state, HZ3_OWNER_LOST, memory_order_relaxed);
+		else
+			hz3_abandon_park_locked(heap);
+	}
+}
+
+static void fork_child(void)
+{
+	hz3_decay_forget_thread();
+	if (fork_took_locks) {
+		struct hz3_heap *mine = hz3_thread_heap;
+		take_over_vanished(mine);
+		rescan_pages(mine->tag ? &mine->counters : &shared_heap->counters);
+		hz3_lock_fork_end();
+		release_all_locks();
+	}
+	hz3_unlock(&fork_lock);
+}
+
+/* Early, so that programs which fork before they allocate are covered; pthread_atfork itself may allocate. */
+static __attribute__((constructor)) void set_up_process(void)
+{
+	hz3_thread_setup();
+	if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0)
+		hz3_warn("no fork handlers: a fork from several threads may hang");
+}

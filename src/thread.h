@@ -1,0 +1,46 @@
+/*
+ * First use, exit, fork: how a thread comes by a heap, and what becomes of it.
+ *
+ * A thread starts with a heap that is absent: it has no pages and owns nothing, so its first malloc or free is a miss
+ * like any other, and the miss gives it a heap.  After the thread's exit handler has parked that heap, what the thread
+ * still allocates and frees (other TLS destructors, libc itself) goes through one shared heap, under a lock.
+ */
+#ifndef HZ3_THREAD_H
+#define HZ3_THREAD_H
+
+#include "heap.h"
+
+/* The only thread-local word.  Points to hz3_thread_absent or hz3_thread_ended when the thread has no heap. */
+extern __thread struct hz3_heap *hz3_thread_heap;
+
+extern struct hz3_heap hz3_thread_absent;
+extern struct hz3_heap hz3_thread_ended;
+
+/* Set the process up.  Idempotent; any time, any thread. */
+void hz3_thread_setup(void);
+
+/*
+ * The heap that the calling thread may change from here to hz3_thread_end(): its own, or the shared one, locked.  NULL: no
+ * memory.  No nesting.
+ */
+struct hz3_heap *hz3_thread_begin(void);
+void hz3_thread_end(struct hz3_heap *heap);
+
+/* Send off the remote frees that the calling thread has collected. */
+void hz3_thread_flush_buffer(void);
+
+/* Flush, and take in what others freed, for the calling thread and the shared heap. */
+void hz3_thread_settle(void);
+
+/* The calling thread is going to be idle: flush, take in what others freed, give empty pages and the budget back. */
+void hz3_thread_go_idle(void);
+
+/* Does the process have more than one thread, as far as we saw? */
+bool hz3_thread_is_multi(void);
+
+/* The shared heap of threads that are ending, for those who walk all heaps. */
+struct hz3_heap *hz3_thread_shared_heap(void);
+void hz3_thread_shared_lock(void);
+void hz3_thread_shared_unlock(void);
+
+#endif

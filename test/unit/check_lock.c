@@ -1,0 +1,418 @@
+/*
+ * Tests of lock.h: mutual exclusion, the order of ranks (debug builds), and the pass-through around fork.
+ */
+#include "unit.h"
+
+#include "lock.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <time.h>
+
+static char text[1024];
+
+static struct hz3_lock fork_lock = HZ3_LOCK_INIT(HZ3_RANK_FORK, "fork");
+static struct hz3_lock heap = HZ3_LOCK_INIT(HZ3_RANK_HEAP, "heap");
+static struct hz3_lock arena = HZ3_LOCK_INIT(HZ3_RANK_ARENA, "arena");
+static struct hz3_lock arena2 = HZ3_LOCK_INIT(HZ3_RANK_ARENA, "arena2");
+static struct hz3_lock meta = HZ3_LOCK_INIT(HZ3_RANK_META, "meta");
+
+static void
+run_thread(void *(*f)(void *), void *arg)
+{
+	pthread_t thread;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, f, arg), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+
+static void *
+try_in_thread(void *arg)
+{
+	bool *taken = arg;
+
+	*taken = hz3_trylock(&heap);
+	if (*taken)
+		hz3_unlock(&heap);
+	return NULL;
+}
+
+/* Whether another thread could take the heap lock. */
+static bool
+others_can_take(void)
+{
+	bool taken = false;
+
+	run_thread(try_in_thread, &taken);
+	return taken;
+}
+
+START_TEST(excludes_others)
+{
+	ck_assert(others_can_take());
+	hz3_lock(&heap);
+	ck_assert(hz3_lock_held(&heap));
+	ck_assert(!others_can_take());
+	hz3_unlock(&heap);
+	ck_assert(others_can_take());
+	ck_assert(hz3_trylock(&heap));
+	ck_assert(!others_can_take());
+	hz3_unlock(&heap);
+	if (HZ3_DEBUG)
+		ck_assert(!hz3_lock_held(&heap));
+}
+END_TEST
+
+START_TEST(initialised_at_run_time)
+{
+	struct hz3_lock lock;
+
+	memset(&lock, 0xff, sizeof(lock));
+	hz3_lock_init(&lock, HZ3_RANK_LARGE, "large");
+	ck_assert_int_eq(lock.rank, HZ3_RANK_LARGE);
+	ck_assert_str_eq(lock.name, "large");
+	ck_assert(hz3_trylock(&lock));
+	hz3_unlock(&lock);
+	hz3_lock(&lock);
+	hz3_unlock(&lock);
+}
+END_TEST
+
+START_TEST(keeps_errno)
+{
+	errno = EXDEV;
+	hz3_lock(&heap);
+	hz3_unlock(&heap);
+	ck_assert(hz3_trylock(&heap));
+	hz3_unlock(&heap);
+	ck_assert_int_eq(errno, EXDEV);
+}
+END_TEST
+
+#define ROUNDS 20000
+
+static unsigned long counter;
+
+static void *
+count(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < ROUNDS; i++) {
+		if (i % 4 != 0 || !hz3_trylock(&heap))
+			hz3_lock(&heap);
+		counter++;
+		hz3_lock(&meta);
+		hz3_unlock(&meta);
+		hz3_unlock(&heap);
+	}
+	return NULL;
+}
+
+START_TEST(protects_a_counter)
+{
+	pthread_t threads[4];
+
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, count, NULL), 0);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	ck_assert_uint_eq(counter, 4 * ROUNDS);
+}
+END_TEST
+
+START_TEST(rising_ranks)
+{
+	for (int i = 0; i < 3; i++) {
+		hz3_lock(&fork_lock);
+		hz3_lock(&heap);
+		hz3_lock(&arena);
+		hz3_lock_same_rank(&arena2);
+		hz3_lock(&meta);
+		/* Released in any order. */
+		hz3_unlock(&heap);
+		hz3_unlock(&meta);
+		hz3_unlock(&arena);
+		hz3_unlock(&fork_lock);
+		hz3_unlock(&arena2);
+	}
+	/* With nothing of its rank held, it is just a lock. */
+	hz3_lock_same_rank(&arena2);
+	hz3_unlock(&arena2);
+}
+END_TEST
+
+/* trylock cannot wait, so it takes part in no deadlock. */
+START_TEST(trying_in_any_order)
+{
+	hz3_lock(&meta);
+	ck_assert(hz3_trylock(&heap));
+	ck_assert(hz3_trylock(&arena));
+	ck_assert(hz3_trylock(&arena2));
+	hz3_unlock(&meta);
+	hz3_unlock(&heap);
+	hz3_lock(&meta);
+	hz3_unlock(&meta);
+	hz3_unlock(&arena);
+	hz3_unlock(&arena2);
+}
+END_TEST
+
+static void
+falling_rank(void *arg)
+{
+	(void)arg;
+	hz3_lock(&meta);
+	hz3_lock(&heap);
+}
+
+static void
+equal_rank(void *arg)
+{
+	(void)arg;
+	hz3_lock(&arena);
+	hz3_lock(&arena2);
+}
+
+static void
+same_rank_below(void *arg)
+{
+	(void)arg;
+	hz3_lock(&meta);
+	hz3_lock_same_rank(&arena);
+}
+
+static void
+after_trylock(void *arg)
+{
+	(void)arg;
+	if (hz3_trylock(&arena))
+		hz3_lock(&heap);
+}
+
+static void
+unlock_unlocked(void *arg)
+{
+	(void)arg;
+	hz3_unlock(&heap);
+}
+
+static void *
+unlock_heap(void *arg)
+{
+	(void)arg;
+	hz3_unlock(&heap);
+	return NULL;
+}
+
+static void
+unlock_by_other(void *arg)
+{
+	pthread_t thread;
+
+	(void)arg;
+	hz3_lock(&heap);
+	if (pthread_create(&thread, NULL, unlock_heap, NULL) == 0)
+		pthread_join(thread, NULL);
+}
+
+static void
+taken_twice(void *arg)
+{
+	(void)arg;
+	hz3_lock(&heap);
+	hz3_lock(&heap);
+}
+
+static const struct {
+	void (*f)(void *);
+	const char *message;
+} violations[] = {
+	{falling_rank, "hz3: lock order: heap (rank 3) taken while holding rank 7\n"},
+	{equal_rank, "hz3: lock order: arena2 (rank 5) taken while holding rank 5\n"},
+	{same_rank_below, "hz3: lock order: arena (rank 5) taken while holding rank 7\n"},
+	{after_trylock, "hz3: lock order: heap (rank 3) taken while holding rank 5\n"},
+	{unlock_unlocked, "hz3: lock heap released by a thread that does not hold it\n"},
+	{unlock_by_other, "hz3: lock heap released by a thread that does not hold it\n"},
+	{taken_twice, "hz3: lock heap taken twice by one thread\n"},
+};
+
+START_TEST(violations_die)
+{
+	ck_assert(unit_dies(violations[_i].f, NULL, text, sizeof(text)));
+	ck_assert_str_eq(text, violations[_i].message);
+}
+END_TEST
+
+START_TEST(violation_by_signal)
+{
+	falling_rank(NULL);
+}
+END_TEST
+
+static void
+lock_all(void)
+{
+	hz3_lock(&fork_lock);
+	hz3_lock(&heap);
+	hz3_lock(&arena);
+	hz3_lock_same_rank(&arena2);
+	hz3_lock(&meta);
+}
+
+static void
+unlock_all(void)
+{
+	hz3_unlock(&meta);
+	hz3_unlock(&arena2);
+	hz3_unlock(&arena);
+	hz3_unlock(&heap);
+	hz3_unlock(&fork_lock);
+}
+
+START_TEST(passes_the_forking_thread)
+{
+	lock_all();
+	hz3_lock_fork_begin();
+	for (int i = 0; i < 3; i++) {
+		/* In no order at all, and held already. */
+		hz3_lock(&meta);
+		hz3_lock(&heap);
+		hz3_lock_same_rank(&heap);
+		ck_assert(hz3_trylock(&heap));
+		ck_assert(hz3_lock_held(&heap));
+		hz3_unlock(&heap);
+		hz3_unlock(&heap);
+		hz3_unlock(&meta);
+		/* None of this released it. */
+		ck_assert(!others_can_take());
+	}
+	hz3_lock_fork_end();
+	ck_assert(!others_can_take());
+	unlock_all();
+	ck_assert(others_can_take());
+	lock_all();
+	unlock_all();
+}
+END_TEST
+
+static atomic_int progress;
+
+static void *
+wait_for_heap(void *arg)
+{
+	(void)arg;
+	atomic_store(&progress, 1);
+	hz3_lock(&heap);
+	atomic_store(&progress, 2);
+	hz3_unlock(&heap);
+	return NULL;
+}
+
+START_TEST(blocks_other_threads)
+{
+	const struct timespec moment = {0, 50000000};
+	pthread_t thread;
+
+	lock_all();
+	hz3_lock_fork_begin();
+	ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_heap, NULL), 0);
+	while (atomic_load(&progress) == 0)
+		hz3_cpu_relax();
+	hz3_lock(&heap);
+	hz3_unlock(&heap);
+	nanosleep(&moment, NULL);
+	ck_assert_int_eq(atomic_load(&progress), 1);
+	hz3_lock_fork_end();
+	nanosleep(&moment, NULL);
+	ck_assert_int_eq(atomic_load(&progress), 1);
+	unlock_all();
+	pthread_join(thread, NULL);
+	ck_assert_int_eq(atomic_load(&progress), 2);
+}
+END_TEST
+
+static atomic_bool stop;
+
+static void *
+hammer(void *arg)
+{
+	(void)arg;
+	while (!atomic_load(&stop)) {
+		hz3_lock(&heap);
+		hz3_lock(&arena);
+		counter++;
+		hz3_unlock(&arena);
+		hz3_unlock(&heap);
+	}
+	return NULL;
+}
+
+/* The child inherits the record and the mutexes as the forking thread had them, and can fork again. */
+static int
+fork_and_use(int generations)
+{
+	int status = 0;
+	pid_t pid;
+
+	lock_all();
+	hz3_lock_fork_begin();
+	pid = fork();
+	hz3_lock(&heap);
+	hz3_unlock(&heap);
+	hz3_lock_fork_end();
+	unlock_all();
+	for (int i = 0; i < 10; i++) {
+		lock_all();
+		unlock_all();
+	}
+	if (pid == 0)
+		_exit(generations > 1 ? fork_and_use(generations - 1) : 0);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return 1;
+	return status == 0 ? 0 : 1;
+}
+
+START_TEST(survives_fork)
+{
+	pthread_t threads[2];
+
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, hammer, NULL), 0);
+	for (int i = 0; i < 20; i++)
+		ck_assert_int_eq(fork_and_use(3), 0);
+	atomic_store(&stop, true);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("lock");
+	TCase *tc = tcase_create("mutex");
+
+	tcase_add_test(tc, excludes_others);
+	tcase_add_test(tc, initialised_at_run_time);
+	tcase_add_test(tc, keeps_errno);
+	tcase_add_test(tc, protects_a_counter);
+	tcase_set_timeout(tc, 60);
+	suite_add_tcase(suite, tc);
+
+	tc = tcase_create("ranks");
+	tcase_add_test(tc, rising_ranks);
+	tcase_add_test(tc, trying_in_any_order);
+	if (HZ3_DEBUG) {
+		tcase_add_loop_test(tc, violations_die, 0, sizeof(violations) / sizeof(violations[0]));
+		tcase_add_test_raise_signal(tc, violation_by_signal, SIGABRT);
+	}
+	suite_add_tcase(suite, tc);
+
+	tc = tcase_create("fork");
+	tcase_add_test(tc, passes_the_forking_thread);
+	tcase_add_test(tc, blocks_other_threads);
+	tcase_add_test(tc, survives_fork);
+	tcase_set_timeout(tc, 60);
+	suite_add_tcase(suite, tc);
+	return unit_run(suite);
+}
