@@ -11,14 +11,23 @@
 /* Beyond this, the alignment of any class is exhausted and runs take over. */
 #define CLASS_ALIGNMENT_MAX HZ3_CLASS_SIZE_MAX
 
+/* A thread that allocates does not sit on what it has freed of others'. */
+static void flush_now_and_then(struct hz3_heap *heap)
+{
+	uint32_t every = (uint32_t)hz3_options.remote_flush_slow_paths;
+
+	if (every && ++heap->refills % every == 0 && hz3_heap_flush(heap, HZ3_FLUSH_SLOW_PATH))
+		hz3_abandon_request_drain();
+}
+
 /*
  * A block of the class: from the heap, else from a fresh page.  Before memory is taken from the system, what waits for
  * heaps of dead threads is brought home; the shared heap's lock ranks above theirs, so it leaves that to others.
  */
 static void *alloc_class(struct hz3_heap *heap, unsigned class)
 {
+	flush_now_and_then(heap);
 	void *p = hz3_heap_refill(heap, class);
-
 	if (p)
 		return p;
 	if (hz3_abandon_wants_drain() && heap != hz3_thread_shared_heap())
@@ -218,9 +227,11 @@ void *hz3_alloc_resize(void *p, size_t size)
 		size_t have = hz3_class_size((unsigned)class);
 		return size <= have && size >= have / 2 ? p : NULL;
 	}
+	size_t before = hz3_large_usable_size(p);
+	if (size <= before && size > before / 2 + HZ3_SLICE)
+		return p;
 	int saved_errno = errno;
 	struct hz3_heap *heap = hz3_thread_begin();
-	size_t before = hz3_large_usable_size(p);
 	void *q = hz3_large_resize(p, size);
 	if (q) {
 		hz3_count(&heap->counters.large_alloc_bytes, hz3_large_usable_size(q));

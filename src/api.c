@@ -6,7 +6,6 @@
 #include "api.h"
 
 #include "decay.h"
-#include "options.h"
 #include "os.h"
 #include "report.h"
 #include "size_class.h"
@@ -161,7 +160,7 @@ hz3_api_mallopt(int param, int value)
 	case PARAM_TRIM_THRESHOLD:
 		hz3_thread_setup();
 		if (value == 0 || value == -1 || value == INT_MAX)
-			hz3_options.dirty_decay_ms = value == 0 ? 0 : -1;
+			hz3_decay_set_ms(value == 0 ? 0 : -1);
 		return 1;
 	case PARAM_MXFAST:
 	case PARAM_TOP_PAD:

@@ -8,9 +8,8 @@
 #ifndef HZ3_API_H
 #define HZ3_API_H
 
-#include "base.h"
 #include "alloc.h"
-
+#include "base.h"
 #include "hz3/hz3.h"
 
 /* Sets errno to ENOMEM and returns NULL. */

@@ -147,15 +147,6 @@ in_range(size_t offset, int64_t value)
 }
 
 static int
-set_int_option(const struct row *row, const union value *value)
-{
-	if (!in_range(row->where, value->signed_number))
-		return EINVAL;
-	__atomic_store_n((int *)option_address(row->where), (int)value->signed_number, __ATOMIC_RELAXED);
-	return 0;
-}
-
-static int
 set_size_option(const struct row *row, const union value *value)
 {
 	if (value->size > INT64_MAX || !in_range(row->where, (int64_t)value->size))
@@ -259,6 +250,30 @@ get_bin_slab_size(const struct row *row UNUSED, size_t index, union value *value
 	value->size = hz3_class_page_bytes((unsigned)index);
 }
 
+/* ---- decay ---- */
+
+static void
+get_decay_ms(const struct row *row UNUSED, size_t index UNUSED, union value *value)
+{
+	value->signed_number = hz3_decay_ms();
+}
+
+/* The same range as at start. */
+static int
+set_decay_ms(const struct row *row UNUSED, const union value *value)
+{
+	if (!in_range(offsetof(struct hz3_options, dirty_decay_ms), value->signed_number))
+		return EINVAL;
+	hz3_decay_set_ms(value->signed_number);
+	return 0;
+}
+
+static void
+get_background_thread(const struct row *row UNUSED, size_t index UNUSED, union value *value)
+{
+	value->flag = hz3_decay_thread_runs() != 0;
+}
+
 /* ---- statistics: where is the offset in struct hz3_stats, and index counts in steps of struct hz3_class_stats ---- */
 
 static void
@@ -352,7 +367,7 @@ static const struct row rows[] = {
 	{.name = "purge", .type = ACTION, .set = act_purge},
 	{.name = "thread.flush", .type = ACTION, .set = act_flush},
 	{.name = "thread.idle", .type = ACTION, .set = act_idle},
-	{.name = "background_thread", .type = BOOL, .get = get_flag_option, OPTION_AT(background_thread)},
+	{.name = "background_thread", .type = BOOL, .get = get_background_thread},
 
 	{.name = "config.debug", .type = BOOL, .get = get_debug},
 	{.name = "config.stats", .type = BOOL, .get = get_stats_built},
@@ -365,11 +380,7 @@ static const struct row rows[] = {
 	{.name = "remote.cap", .type = SIZE, .get = get_size_option, .set = set_size_option, OPTION_AT(remote_cap)},
 
 	{.name = "arenas.narenas", .type = UNSIGNED, .get = get_narenas},
-	{.name = "arenas.dirty_decay_ms",
-	 .type = SIGNED,
-	 .get = get_int_option,
-	 .set = set_int_option,
-	 OPTION_AT(dirty_decay_ms)},
+	{.name = "arenas.dirty_decay_ms", .type = SIGNED, .get = get_decay_ms, .set = set_decay_ms},
 	{.name = "arenas.nbins", .type = UNSIGNED, .get = get_nbins},
 	{.name = "arenas.bin.<i>.size", .type = SIZE, .get = get_bin_size, .count = HZ3_CLASSES},
 	{.name = "arenas.bin.<i>.nregs", .type = UNSIGNED, .get = get_bin_nregs, .count = HZ3_CLASSES},

@@ -68,7 +68,7 @@ static void do_round(void)
 static void *background(void *arg)
 {
 	(void)arg;
-	pthread_setname_np(pthread_self(), "hz3-decay");
+	hz3_os_name_thread("hz3-decay");
 	for (;;) {
 		hz3_os_sleep_ms(round_ms());
 		do_round();

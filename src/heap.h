@@ -28,7 +28,8 @@ struct hz3_heap {
 	 * it is read in the child of a fork that this thread did not survive, which sees a prefix of its stores.
 	 */
 	_Atomic uint32_t busy;
-	uint32_t ticks;				/* slow paths so far */
+	uint32_t ticks;				/* slow paths so far, of all kinds */
+	uint32_t refills;			/* of these, mallocs of a class */
 	uint64_t inflow_classes;		/* a bit per class whose inflow is not empty */
 	struct hz3_page_list awake[HZ3_CLASSES];
 	struct hz3_page_list empty[HZ3_PAGE_SPANS];

@@ -66,6 +66,9 @@ void hz3_os_sleep_ms(unsigned ms);
 /* The soft RLIMIT_AS in bytes; SIZE_MAX if there is none. */
 size_t hz3_os_address_space_limit(void);
 
+/* Gives the calling thread a name that ps and top show; at most 15 characters. */
+void hz3_os_name_thread(const char *name);
+
 /* How many processors this process may run on, as of hz3_os_init(); at least 1. */
 unsigned hz3_os_cpus(void);
 

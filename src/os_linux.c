@@ -86,10 +86,11 @@ static void *
 map_and_trim(size_t bytes, size_t alignment, int prot, int flags)
 {
 	size_t spare = alignment - hz3_os_page_size;
-	size_t total, head;
+	size_t total = bytes + spare; /* does not wrap: each is less than 2^63 */
+	size_t head;
 	char *p;
 
-	if (__builtin_add_overflow(bytes, spare, &total) || total > PTRDIFF_MAX)
+	if (total > PTRDIFF_MAX)
 		return NULL;
 	p = map(NULL, total, prot, flags);
 	if (p == NULL)
@@ -346,4 +347,10 @@ int
 hz3_os_open_output(const char *path)
 {
 	return open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
+}
+
+void
+hz3_os_name_thread(const char *name)
+{
+	(void)prctl(PR_SET_NAME, (unsigned long)name);
 }

@@ -67,9 +67,9 @@ hz3_size_class_round(size_t size)
 int
 hz3_size_class_aligned(size_t alignment, size_t size)
 {
-	if (size > HZ3_CLASS_SIZE_MAX || alignment > HZ3_CLASS_SIZE_MAX)
+	if (size > HZ3_CLASS_SIZE_MAX)
 		return -1;
-	/* Some class is a multiple of any power of 2 up to the largest, which is one itself: the loop finds it. */
+	/* The largest class is a power of 2, so this ends early for every alignment that any class has. */
 	for (unsigned class = hz3_size_class(size); class < HZ3_CLASSES; class++) {
 		if ((hz3_class_size(class) & (alignment - 1)) == 0)
 			return (int)class;

@@ -119,14 +119,6 @@ static void flush(struct hz3_heap *heap, enum hz3_flush_cause cause)
 		hz3_abandon_request_drain();
 }
 
-static void flush_now_and_then(struct hz3_heap *heap)
-{
-	uint32_t every = (uint32_t)hz3_options.remote_flush_slow_paths;
-
-	if (every && heap->ticks % every == 0)
-		flush(heap, HZ3_FLUSH_SLOW_PATH);
-}
-
 void hz3_thread_end(struct hz3_heap *heap)
 {
 	bool shared = heap == shared_heap;
@@ -134,8 +126,6 @@ void hz3_thread_end(struct hz3_heap *heap)
 
 	if (shared)
 		flush(heap, HZ3_FLUSH_IDLE);	/* nobody would flush it later */
-	else
-		flush_now_and_then(heap);
 	atomic_signal_fence(memory_order_seq_cst);
 	atomic_store_explicit(&heap->busy, 0, memory_order_relaxed);
 	if (shared)

@@ -47,9 +47,9 @@ test_impossible_sizes(void)
 		check_no_memory("calloc(1)", opaque(calloc(1, size)), size);
 		check_no_memory("calloc(,1)", opaque(calloc(size, 1)), size);
 		check_no_memory("realloc(NULL)", opaque(realloc(NULL, size)), size);
-		check_no_memory("realloc", opaque(realloc(p, size)), size);
-		check_no_memory("reallocarray", opaque(reallocarray(p, 1, size)), size);
-		check_no_memory("reallocarray", opaque(reallocarray(p, size, 1)), size);
+		check_no_memory("realloc", opaque(realloc(opaque(p), size)), size);
+		check_no_memory("reallocarray", opaque(reallocarray(opaque(p), 1, size)), size);
+		check_no_memory("reallocarray", opaque(reallocarray(opaque(p), size, 1)), size);
 		for (int j = 0; j < 100; j++)
 			CHECK(p[j] == 'x', "failed realloc touched byte %d", j);
 		free(p);
@@ -84,7 +84,7 @@ test_products_that_overflow(void)
 		memcpy(p, "still here", 11);
 		errno = 0;
 		check_no_memory("calloc", opaque(calloc(a, b)), a);
-		check_no_memory("reallocarray", opaque(reallocarray(p, a, b)), a);
+		check_no_memory("reallocarray", opaque(reallocarray(opaque(p), a, b)), a);
 		check_no_memory("reallocarray(NULL)", opaque(reallocarray(NULL, a, b)), a);
 		CHECK(strcmp(p, "still here") == 0, "%s", p);
 		free(p);
