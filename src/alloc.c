@@ -129,7 +129,7 @@ void *hz3_alloc_aligned(size_t alignment, size_t size)
 	return alloc_slow(-1, size ? size : 1, alignment, &zero);
 }
 
-void hz3_alloc_page_event(struct hz3_page *page)
+HZ3_NOINLINE void hz3_alloc_page_event(struct hz3_page *page)
 {
 	int saved_errno = errno;
 	struct hz3_heap *heap = hz3_thread_begin();
@@ -139,7 +139,7 @@ void hz3_alloc_page_event(struct hz3_page *page)
 	errno = saved_errno;
 }
 
-static void free_large(void *p)
+static HZ3_NOINLINE void free_large(void *p)
 {
 	int saved_errno = errno;
 	struct hz3_heap *heap = hz3_thread_begin();

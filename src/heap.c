@@ -85,6 +85,7 @@ static void stock(struct hz3_heap *heap, struct hz3_page *page)
  */
 static void page_emptied(struct hz3_heap *heap, struct hz3_page *page)
 {
+	restart(heap, page, 0);
 	/* acquire: if the word is 0, everything that pushers did to the page is over. */
 	if (atomic_load_explicit(&hz3_page_remote(page)->word, memory_order_acquire) != 0)
 		return;
@@ -132,7 +133,6 @@ void hz3_heap_page_event(struct hz3_heap *heap, struct hz3_page *page)
 		wake(heap, page, hz3_class_info[page->class].wake);
 		break;
 	case HZ3_PAGE_AWAKE:
-		restart(heap, page, 0);
 		page_emptied(heap, page);
 		break;
 	case HZ3_PAGE_EMPTY:

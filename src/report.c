@@ -243,7 +243,9 @@ text_line(struct out *o, const char *label, struct number value, const char *wha
 	put_text(o, "  ");
 	put_left(o, label, 18);
 	put_right(o, value.text, 14);
-	put(o, "   %s\n", what);
+	if (*what != '\0')
+		put(o, "   %s", what);
+	put_char(o, '\n');
 }
 
 static void
@@ -369,9 +371,10 @@ text_classes(struct out *o, const struct hz3_stats *stats)
 		const struct hz3_class_stats *class = &stats->class[i];
 
 		if (class->allocated != 0 || class->pages != 0)
-			class_row(o, size_of(class->size).text, class, hz3_class_info[i].capacity);
+			class_row(o, count_of(class->size).text, class, hz3_class_info[i].capacity);
 	}
-	large_row(o, stats);
+	if (stats->large.allocated != 0)
+		large_row(o, stats);
 }
 
 void

@@ -312,6 +312,9 @@ static void fork_child(void)
 static __attribute__((constructor)) void set_up_process(void)
 {
 	hz3_thread_setup();
+	/* If the first malloc came before libc had an environment, the settings are read only now. */
+	hz3_options_init();
+	hz3_sink_init();
 	if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0)
 		hz3_warn("no fork handlers: a fork from several threads may hang");
 }

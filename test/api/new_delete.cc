@@ -116,7 +116,9 @@ test_bad_alloc()
 	expect_bad_alloc("aligned new", [] { return ::operator new(too_much(), page); });
 	expect_bad_alloc("aligned new[]", [] { return ::operator new[](too_much(), page); });
 	expect_bad_alloc("new of SIZE_MAX", [] { return ::operator new(opaque_size(SIZE_MAX)); });
-	expect_bad_alloc("aligned new of SIZE_MAX", [] { return ::operator new(opaque_size(SIZE_MAX), page); });
+	/* libstdc++'s own rounds this up to 0. */
+	if (on_hz3())
+		expect_bad_alloc("aligned new of SIZE_MAX", [] { return ::operator new(opaque_size(SIZE_MAX), page); });
 	expect_bad_alloc("an array that overflows", [] {
 		return static_cast<void *>(new long double[opaque_size(SIZE_MAX / 8)]);
 	});

@@ -435,6 +435,7 @@ stress_thread(void *(*f)(void *), void *arg)
 static void *UNUSED
 stress_wait_at(void *barrier)
 {
+	free(stress_opaque(malloc(100)));
 	pthread_barrier_wait(barrier);
 	return NULL;
 }
