@@ -359,6 +359,15 @@ bool hz3_heap_free_remote(struct hz3_heap *heap, size_t slice, unsigned class, s
 	return finish_post(heap, &posted);
 }
 
+/* What was freed remotely into a page, too little for it to be queued. */
+static void peel(struct hz3_heap *heap, struct hz3_page *page)
+{
+	struct hz3_chain chain = hz3_pages_peel(page, &heap->counters.sink[HZ3_SINK_PAGE]);
+
+	if (chain.count)
+		deliver(heap, page, chain);
+}
+
 /* The current page of a class, if none of its blocks is in use. */
 static void trim_current(struct hz3_heap *heap, unsigned class)
 {
@@ -366,6 +375,7 @@ static void trim_current(struct hz3_heap *heap, unsigned class)
 
 	if (page == &hz3_page_none)
 		return;
+	peel(heap, page);
 	unsigned free = hz3_page_count_free(page);
 	if (free != page->carved ||
 	    atomic_load_explicit(&hz3_page_remote(page)->word, memory_order_acquire) != 0)
@@ -377,14 +387,11 @@ static void trim_current(struct hz3_heap *heap, unsigned class)
 	stock(heap, page);
 }
 
-/* Awake pages whose last blocks were freed remotely, too few to be queued. */
 static void peel_awake(struct hz3_heap *heap, unsigned class)
 {
 	for (struct hz3_page *page = heap->awake[class].first, *next; page; page = next) {
 		next = page->next;
-		struct hz3_chain chain = hz3_pages_peel(page, &heap->counters.sink[HZ3_SINK_PAGE]);
-		if (chain.count)
-			deliver(heap, page, chain);
+		peel(heap, page);
 	}
 }
 
