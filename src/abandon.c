@@ -5,7 +5,7 @@ static struct hz3_lock lock = HZ3_LOCK_INIT(HZ3_RANK_ABANDON, "abandon");
 static struct hz3_owner *parked;	/* under lock, as the next */
 static uint32_t parked_count;
 static _Atomic bool any_parked;		/* relaxed: lets new threads skip the lock */
-static _Atomic bool drain_wanted;	/* relaxed: a hint, set after the post, cleared before the drain */
+static _Atomic bool drain_wanted;	/* seq_cst: set after an owner's "posted", cleared before the drain looks at that */
 
 void hz3_abandon_park_locked(struct hz3_heap *heap)
 {
@@ -14,10 +14,10 @@ void hz3_abandon_park_locked(struct hz3_heap *heap)
 	owner->next_parked = parked;
 	parked = owner;
 	parked_count++;
-	atomic_store_explicit(&owner->state, HZ3_OWNER_PARKED, memory_order_relaxed);
 	atomic_store_explicit(&any_parked, true, memory_order_relaxed);
-	/* What came between the thread's last drain and now; later posters see that the owner is parked. */
-	if (atomic_load_explicit(&owner->posted, memory_order_relaxed))
+	/* What came between the thread's last drain and now; later posters see that the owner is parked: owner.h. */
+	atomic_store_explicit(&owner->state, HZ3_OWNER_PARKED, memory_order_seq_cst);
+	if (hz3_owner_was_posted(owner))
 		hz3_abandon_request_drain();
 }
 
@@ -46,7 +46,7 @@ struct hz3_heap *hz3_abandon_adopt(void)
 
 void hz3_abandon_request_drain(void)
 {
-	atomic_store_explicit(&drain_wanted, true, memory_order_relaxed);
+	atomic_store_explicit(&drain_wanted, true, memory_order_seq_cst);
 }
 
 bool hz3_abandon_wants_drain(void)
@@ -56,7 +56,7 @@ bool hz3_abandon_wants_drain(void)
 
 static void drain_one_locked(struct hz3_owner *owner)
 {
-	if (!atomic_load_explicit(&owner->posted, memory_order_relaxed))
+	if (!hz3_owner_was_posted(owner))
 		return;
 	hz3_heap_drain_all(owner->heap, SIZE_MAX);
 	hz3_heap_flush(owner->heap, HZ3_FLUSH_IDLE);
@@ -66,7 +66,7 @@ static void drain_one_locked(struct hz3_owner *owner)
 void hz3_abandon_drain(void)
 {
 	hz3_lock(&lock);
-	atomic_store_explicit(&drain_wanted, false, memory_order_relaxed);
+	atomic_store_explicit(&drain_wanted, false, memory_order_seq_cst);
 	for (struct hz3_owner *owner = parked; owner; owner = owner->next_parked)
 		drain_one_locked(owner);
 	hz3_unlock(&lock);

@@ -184,10 +184,11 @@ hz3_api_mallinfo2(void)
 	hz3_stats_collect(&stats);
 	info.arena = stats.mapped;
 	info.hblks = stats.huge_mappings;
-	info.uordblks = stats.allocated;
+	/* Without counters, a page in use is all in use. */
+	info.uordblks = HZ3_STATS ? stats.allocated : stats.active;
 	info.fordblks = stats.dirty;
-	if (stats.active > stats.allocated)
-		info.fordblks += stats.active - stats.allocated;
+	if (stats.active > info.uordblks)
+		info.fordblks += stats.active - info.uordblks;
 	info.keepcost = stats.dirty;
 	return info;
 }

@@ -10,6 +10,7 @@
 #include "options.h"
 #include "os.h"
 #include "scavenge.h"
+#include "sink.h"
 #include "thread.h"
 
 #define ROUND_MS_MIN 100u
@@ -69,6 +70,7 @@ static void *background(void *arg)
 {
 	(void)arg;
 	hz3_os_name_thread("hz3-decay");
+	hz3_thread_enter_new();
 	for (;;) {
 		hz3_os_sleep_ms(round_ms());
 		do_round();
@@ -95,14 +97,20 @@ static bool start_thread(void)
 	return error == 0;
 }
 
+/* Free memory, or memory that may be free without anybody knowing: what waits for owners that sleep. */
+static bool has_work(void)
+{
+	return hz3_arenas_dirty() >= WORTH_A_THREAD || hz3_abandon_wants_drain() ||
+	       (hz3_sink_used() && hz3_arenas_active() >= WORTH_A_THREAD);
+}
+
 /* Start the background thread if the process has threads anyway and there is something for it to do. */
 static void maybe_start(uint64_t now)
 {
 	int none = THREAD_NONE;
 
 	if (!hz3_options.background_thread || !hz3_thread_is_multi() ||
-	    now < atomic_load_explicit(&next_start_ms, memory_order_relaxed) ||
-	    (hz3_arenas_dirty() < WORTH_A_THREAD && !hz3_abandon_wants_drain()))
+	    now < atomic_load_explicit(&next_start_ms, memory_order_relaxed) || !has_work())
 		return;
 	if (!atomic_compare_exchange_strong(&thread_state, &none, THREAD_STARTING))
 		return;

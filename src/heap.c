@@ -217,8 +217,7 @@ size_t hz3_heap_drain_all(struct hz3_heap *heap, size_t budget)
 {
 	size_t blocks = 0;
 
-	/* Before looking, so that what is posted from now on sets it again. */
-	atomic_store_explicit(&heap->owner->posted, 0, memory_order_relaxed);
+	hz3_owner_clear_posted(heap->owner);
 	for (unsigned class = 0; class < HZ3_CLASSES; class++)
 		while (hz3_sink_pending(heap->owner, class) || heap->inflow_classes >> class & 1) {
 			blocks += hz3_heap_drain(heap, class, budget);

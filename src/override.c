@@ -56,7 +56,7 @@ void *NAME(aligned_alloc)(size_t alignment, size_t size);
 void *NAME(memalign)(size_t alignment, size_t size);
 void *NAME(valloc)(size_t size);
 void *NAME(pvalloc)(size_t size);
-size_t NAME(malloc_usable_size)(void *p);
+size_t NAME(malloc_usable_size)(const void *p);
 void NAME(cfree)(void *p);
 void NAME(free_sized)(void *p, size_t size);
 void NAME(free_aligned_sized)(void *p, size_t alignment, size_t size);
@@ -128,7 +128,7 @@ NAME(pvalloc)(size_t size)
 }
 
 OVERRIDE size_t
-NAME(malloc_usable_size)(void *p)
+NAME(malloc_usable_size)(const void *p)
 {
 	return hz3_alloc_usable_size(p);
 }

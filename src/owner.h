@@ -10,6 +10,10 @@
  * page_queue[class] a list of pages by slice index, linked through struct hz3_page_remote; same protocol.
  * state             who may act as the owner: the heap's thread while RUNNING; the holder of the abandon lock while
  *                   PARKED; nobody once LOST (its thread vanished in the middle of something across fork).
+ * posted            set after a post, cleared before a look at everything that was posted; a poster then looks at the state.
+ *                   Store, then load, on both sides: it takes seq_cst (all of it free on x86 but the rare stores) that
+ *                   either the look finds the post, or posted is set after it; and that whoever parks the heap finds
+ *                   posted set, or the poster finds the heap parked.
  * progress          ticks of the heap's slow paths; written by the owner, read by the background thread, which takes an
  *                   owner that does not tick for asleep.
  */
@@ -34,9 +38,9 @@ struct hz3_owner {
 	uint32_t id;			/* constant */
 	uint32_t arena;			/* constant */
 	struct hz3_heap *heap;		/* constant; whose it is, see state */
-	_Atomic uint32_t state;		/* relaxed; changes under the abandon lock */
+	_Atomic uint32_t state;		/* changes under the abandon lock */
 	_Atomic uint32_t progress;	/* relaxed: a hint */
-	_Atomic uint32_t posted;	/* relaxed: something was posted since this was last cleared; a hint, set after the post */
+	_Atomic uint32_t posted;	/* something was posted since this was last cleared */
 	struct hz3_owner *next_parked;	/* under the abandon lock */
 	uint32_t seen_progress;		/* the background thread's: what progress was at its last look */
 	uint32_t seen_passes;		/* and for how many looks it has not changed */
@@ -69,10 +73,32 @@ static inline uint32_t hz3_stash_push(_Atomic(struct hz3_message *) *stash, stru
 	do {
 		last->next = old;
 		tries++;
-		/* release: publishes the messages and the blocks behind them to the acquire in take. */
-	} while (!atomic_compare_exchange_weak_explicit(stash, &old, first, memory_order_release,
+		/*
+		 * release: publishes the messages and the blocks behind them to the acquire in take.
+		 * seq_cst: before the look at "posted".
+		 */
+	} while (!atomic_compare_exchange_weak_explicit(stash, &old, first, memory_order_seq_cst,
 							memory_order_relaxed));
 	return tries;
+}
+
+/* After a post.  False: the owner isn't running, and others have to look after what was posted. */
+static inline bool hz3_owner_note_post(struct hz3_owner *owner)
+{
+	if (!atomic_load_explicit(&owner->posted, memory_order_seq_cst))
+		atomic_store_explicit(&owner->posted, 1, memory_order_seq_cst);
+	return atomic_load_explicit(&owner->state, memory_order_seq_cst) == HZ3_OWNER_RUNNING;
+}
+
+/* Before a look at everything that was posted. */
+static inline void hz3_owner_clear_posted(struct hz3_owner *owner)
+{
+	atomic_store_explicit(&owner->posted, 0, memory_order_seq_cst);
+}
+
+static inline bool hz3_owner_was_posted(struct hz3_owner *owner)
+{
+	return atomic_load_explicit(&owner->posted, memory_order_seq_cst) != 0;
 }
 
 /* Take all messages.  The caller looks first: an exchange on an empty stash would steal the line for nothing. */

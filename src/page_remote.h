@@ -16,8 +16,8 @@
  * is no ABA: equal words describe equal lists of blocks that are all in the list.
  *
  * asleep: written by the owner.  1 (release) when the page has left all of its owner's lists, is fully carved and has
- * no free block there; 0 when the owner takes it back into a list.  A thread that holds every block of a page
- * and reads 1 (acquire) owns the page: nobody else holds a block, so nothing can wake it.
+ * no free block there; 0 when the owner takes it back into a list.  A thread that holds every block of a page,
+ * reads 1 (acquire) and finds QUEUED clear owns the page: nobody else holds a block, so nothing can wake it.
  *
  * Self-contained: C11 atomics and nothing else, so that the product, the interleaving tests and a model of it
  * share these lines.
@@ -108,8 +108,9 @@ hz3_remote_push(struct hz3_page_remote *remote, struct hz3_remote_list chain, ui
 		/*
 		 * release: publishes the chain's links to the acquire in take/peel/claim.
 		 * acquire: a claim reads the links of the list that others pushed.
+		 * seq_cst: before the pusher's look at the owner's "posted" (owner.h).
 		 */
-		if (atomic_compare_exchange_weak_explicit(&remote->word, &old, new, memory_order_acq_rel,
+		if (atomic_compare_exchange_weak_explicit(&remote->word, &old, new, memory_order_seq_cst,
 							  memory_order_relaxed)) {
 			if (claim) {
 				*old_list = list;
@@ -123,8 +124,11 @@ hz3_remote_push(struct hz3_page_remote *remote, struct hz3_remote_list chain, ui
 /* Take everything and clear QUEUED.  The caller has unlinked the page from the queue, or knows it is in none. */
 static inline struct hz3_remote_list hz3_remote_take(struct hz3_page_remote *remote)
 {
-	/* acquire: pairs with the release of every push that the word sums up (they form a release sequence). */
-	return hz3_remote_unpack(atomic_exchange_explicit(&remote->word, 0, memory_order_acquire));
+	/*
+	 * acquire: pairs with the release of every push that the word sums up (they form a release sequence).
+	 * release: the queue link was read before; whoever finds QUEUED clear, by an acquire, may write it.
+	 */
+	return hz3_remote_unpack(atomic_exchange_explicit(&remote->word, 0, memory_order_acq_rel));
 }
 
 /* Take the list and leave QUEUED as it is: for a page that may be linked in a queue. */
@@ -149,6 +153,16 @@ static inline bool hz3_remote_is_asleep(struct hz3_page_remote *remote)
 {
 	/* acquire: pairs with the release in hz3_remote_set_asleep; the owner's last writes to the page come before. */
 	return atomic_load_explicit(&remote->asleep, memory_order_acquire) != 0;
+}
+
+/*
+ * May a thread that holds every block take the page over?  Not while QUEUED is set, though nothing is in the list: the page is
+ * in its owner's queue then, or a pusher is about to put it there.
+ */
+static inline bool hz3_remote_may_be_taken(struct hz3_page_remote *remote)
+{
+	/* acquire: pairs with the release in take, by which the owner let go of the queue entry. */
+	return hz3_remote_is_asleep(remote) && atomic_load_explicit(&remote->word, memory_order_acquire) == 0;
 }
 
 static inline void hz3_remote_set_asleep(struct hz3_page_remote *remote, bool asleep)

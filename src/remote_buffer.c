@@ -10,7 +10,7 @@
 /* relaxed, all three: an account, no data hangs on it.  granted <= the cap at the time of the last raise. */
 static _Atomic size_t granted;
 static _Atomic size_t granted_peak;
-static _Atomic uint32_t holders;	/* buffers with a grant: the cap is shared between them */
+static _Atomic uint32_t sharers;	/* buffers with a grant, or in want of one: the cap is shared between them */
 
 static struct hz3_chain entry_chain(const struct hz3_buffer_entry *entry)
 {
@@ -72,7 +72,7 @@ struct hz3_page *hz3_buffer_close_whole(struct hz3_remote_buffer *buffer, size_t
 		entry++;
 	struct hz3_page *page = hz3_page_at(slice);
 	/* Every block is here, so the answer stands still: see page_remote.h. */
-	if (!hz3_options.handover || !hz3_remote_is_asleep(hz3_page_remote(page))) {
+	if (!hz3_options.handover || !hz3_remote_may_be_taken(hz3_page_remote(page))) {
 		close(buffer, entry, counters, posted);
 		return NULL;
 	}
@@ -137,8 +137,6 @@ static void give_back(struct hz3_remote_buffer *buffer, size_t keep)
 	if (buffer->budget <= keep)
 		return;
 	atomic_fetch_sub_explicit(&granted, buffer->budget - keep, memory_order_relaxed);
-	if (keep == 0)
-		atomic_fetch_sub_explicit(&holders, 1, memory_order_relaxed);
 	buffer->budget = keep;
 }
 
@@ -149,9 +147,13 @@ static void give_back(struct hz3_remote_buffer *buffer, size_t keep)
 bool hz3_buffer_raise_budget(struct hz3_remote_buffer *buffer)
 {
 	size_t cap = hz3_buffer_cap();
-	uint32_t sharers = atomic_load_explicit(&holders, memory_order_relaxed) + (buffer->budget == 0);
-	size_t share = hz3_min(hz3_options.remote_budget, cap / sharers);
 
+	/* Counted before it has anything: or those who came first would never see that they hold more than their share. */
+	if (!buffer->shares) {
+		buffer->shares = true;
+		atomic_fetch_add_explicit(&sharers, 1, memory_order_relaxed);
+	}
+	size_t share = hz3_min(hz3_options.remote_budget, cap / atomic_load_explicit(&sharers, memory_order_relaxed));
 	if (buffer->budget >= share) {
 		give_back(buffer, share);
 		return false;
@@ -159,8 +161,6 @@ bool hz3_buffer_raise_budget(struct hz3_remote_buffer *buffer)
 	size_t step = hz3_min(hz3_max(buffer->budget, BUDGET_STEP_MIN), share - buffer->budget);
 	if (!grant(step, cap))
 		return false;
-	if (buffer->budget == 0)
-		atomic_fetch_add_explicit(&holders, 1, memory_order_relaxed);
 	buffer->budget += step;
 	return true;
 }
@@ -168,6 +168,9 @@ bool hz3_buffer_raise_budget(struct hz3_remote_buffer *buffer)
 void hz3_buffer_return_budget(struct hz3_remote_buffer *buffer)
 {
 	give_back(buffer, 0);
+	if (buffer->shares)
+		atomic_fetch_sub_explicit(&sharers, 1, memory_order_relaxed);
+	buffer->shares = false;
 }
 
 size_t hz3_buffer_granted(void)

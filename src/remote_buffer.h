@@ -27,6 +27,7 @@ struct hz3_buffer_entry {
 struct hz3_remote_buffer {
 	_Atomic size_t held_bytes;	/* relaxed: written by this thread, read by statistics */
 	size_t budget;			/* granted from the process-wide cap */
+	bool shares;			/* counted among those who share the cap */
 	struct hz3_buffer_entry entry[HZ3_BUFFER_SETS][HZ3_BUFFER_WAYS];
 	struct hz3_outbox outbox;
 };

@@ -232,7 +232,7 @@ hz3_report_library_path(void)
 
 	if (dladdr((void *)(uintptr_t)hz3_report_library_path, &info) != 0 && info.dli_fname != NULL)
 		return info.dli_fname;
-	return "unknown";
+	return "linked statically";
 }
 
 /* ---- text ---- */
@@ -252,8 +252,9 @@ static void
 text_memory(struct out *o, const struct hz3_stats *stats)
 {
 	put_text(o, "\nMemory\n");
-	text_line(o, "allocated", size_of(stats->allocated), "in live blocks, as usable bytes");
-	text_line(o, "active", size_of(stats->active), "pages and runs that hold live blocks or are kept for more");
+	if (HZ3_STATS)
+		text_line(o, "allocated", size_of(stats->allocated), "in live blocks, as usable bytes");
+	text_line(o, "active", size_of(stats->active), "pages and runs in use, or kept for it");
 	text_line(o, "dirty", size_of(stats->dirty), "free, not yet given back to the system");
 	text_line(o, "mapped", size_of(stats->mapped), "address space committed for blocks");
 	text_line(o, "metadata", size_of(stats->metadata), "hz3's own structures");
@@ -313,29 +314,47 @@ sink_table(struct out *o, const struct hz3_sink_counters *c, const struct hz3_si
 }
 
 static void
+text_flushes(struct out *o, const struct hz3_stats *stats)
+{
+	static const char *const why[HZ3_FLUSH_CAUSES] = {
+		[HZ3_FLUSH_BUDGET] = "the buffer was full",
+		[HZ3_FLUSH_SLOW_PATH] = "now and then",
+		[HZ3_FLUSH_IDLE] = "hz3_thread_flush, hz3_thread_idle or a purge",
+		[HZ3_FLUSH_EXIT] = "the thread ended",
+		[HZ3_FLUSH_FORK] = "before fork",
+		[HZ3_FLUSH_UNBATCHED] = "batching is off",
+	};
+
+	text_line(o, "flushes", count_of(total_flushes(stats)), "of buffers, because:");
+	for (int i = 0; i < HZ3_FLUSH_CAUSES; i++) {
+		if (stats->sum.flushes[i] == 0)
+			continue;
+		put_text(o, "  ");
+		text_line(o, cause_names[i], count_of(stats->sum.flushes[i]), why[i]);
+	}
+}
+
+static void
 text_remote(struct out *o, const struct hz3_stats *stats)
 {
 	struct hz3_sink_counters total = total_of_sinks(stats);
 	uint64_t remote = total.blocks + stats->sum.handover_blocks;
 
-	put(o, "\nRemote frees (a block freed by another thread than its owner): sink %s, batching %s\n",
-	    hz3_report_sink_name(hz3_sink_mode()), hz3_sink_batch() ? "on" : "off");
+	put_text(o, "\nRemote frees (of blocks that belong to another thread)\n");
+	put(o, "  sink %s, batching %s\n", hz3_report_sink_name((int)hz3_sink_mode()), hz3_sink_batch() ? "on" : "off");
 	if (remote == 0 && stats->held_bytes == 0) {
 		put_text(o, "  none so far\n");
 		return;
 	}
 	sink_table(o, &stats->sum.sink[0], &stats->sum.sink[1], &total);
-	put(o, "  buffers flushed %s times:", count_of(total_flushes(stats)).text);
-	for (int i = 0; i < HZ3_FLUSH_CAUSES; i++) {
-		if (stats->sum.flushes[i] != 0)
-			put(o, " %s %s", cause_names[i], count_of(stats->sum.flushes[i]).text);
-	}
-	put(o, "\n  held in buffers now %s, at most %s, cap %s\n", size_of(stats->held_bytes).text,
-	    size_of(stats->held_bytes_peak).text, size_of(stats->held_bytes_cap).text);
-	put(o, "  pages handed over whole %s (%s blocks), chains forwarded %s\n",
-	    count_of(stats->sum.handover_pages).text, count_of(stats->sum.handover_blocks).text,
-	    count_of(stats->sum.forwarded_chains).text);
 	put_text(o, "  RMW: atomic read-modify-writes, retries included\n");
+	text_flushes(o, stats);
+	text_line(o, "held now", size_of(stats->held_bytes), "remote frees that wait in buffers");
+	text_line(o, "held at most", size_of(stats->held_bytes_peak), "what the buffers were ever allowed");
+	text_line(o, "held cap", size_of(stats->held_bytes_cap), "the limit now");
+	text_line(o, "handover pages", count_of(stats->sum.handover_pages), "taken whole by who freed their last block");
+	text_line(o, "handover blocks", count_of(stats->sum.handover_blocks), "in them: never sent");
+	text_line(o, "forwarded chains", count_of(stats->sum.forwarded_chains), "their page had changed hands");
 }
 
 static void
@@ -392,7 +411,7 @@ hz3_report_text(hz3_report_write *write, void *arg, const struct hz3_stats *stat
 		text_remote(&o, stats);
 		text_classes(&o, stats);
 	} else {
-		put_text(&o, "\nThis library was built with --disable-stats: nothing else was counted.\n");
+		put_text(&o, "\nThis library was built with --disable-stats: no blocks were counted.\n");
 	}
 	put_text(&o, "----\n");
 	out_flush(&o);

@@ -77,8 +77,7 @@ size_t hz3_scavenge_owner(struct hz3_owner *owner, struct hz3_heap *heap)
 
 	if (!hz3_options.handover)
 		return 0;
-	/* Before looking, so that what is posted from now on sets it again. */
-	atomic_store_explicit(&owner->posted, 0, memory_order_relaxed);
+	hz3_owner_clear_posted(owner);
 	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
 		pages += move_stash(owner, class, heap);
 		pages += try_queue(owner, class, heap);
@@ -110,7 +109,7 @@ size_t hz3_scavenge_sleepers_locked(struct hz3_heap *heap)
 	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
 		struct hz3_owner *owner = hz3_owner_by_id(id);
 		if (owner->heap == heap || !runs(owner) || !sleeps(owner) ||
-		    !atomic_load_explicit(&owner->posted, memory_order_relaxed))
+		    !hz3_owner_was_posted(owner))
 			continue;
 		pages += hz3_scavenge_owner(owner, heap);
 	}

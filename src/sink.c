@@ -5,10 +5,17 @@
 static _Atomic int mode = HZ3_SINK_CENTRAL;
 static _Atomic bool batch = true;
 
+static _Atomic bool used;
+
 void hz3_sink_init(void)
 {
 	hz3_sink_set_mode((int)hz3_options.sink);
 	hz3_sink_set_batch(hz3_options.remote_batch);
+}
+
+bool hz3_sink_used(void)
+{
+	return atomic_load_explicit(&used, memory_order_relaxed);
 }
 
 enum hz3_sink_choice hz3_sink_mode(void)
@@ -59,10 +66,10 @@ static void slot_post(struct hz3_outbox *outbox, unsigned i, struct hz3_counters
 		hz3_central_post(owner, slot, &counters->sink[sink]);
 	*slot = (struct hz3_outbox_slot){ 0 };
 	outbox->used &= ~((uint64_t)1 << i);
-	/* relaxed, both: hints, for those who look after owners that don't drain by themselves. */
-	if (!atomic_load_explicit(&owner->posted, memory_order_relaxed))
-		atomic_store_explicit(&owner->posted, 1, memory_order_relaxed);
-	if (atomic_load_explicit(&owner->state, memory_order_relaxed) != HZ3_OWNER_RUNNING)
+	/* relaxed, both: a hint that never goes back. */
+	if (!atomic_load_explicit(&used, memory_order_relaxed))
+		atomic_store_explicit(&used, true, memory_order_relaxed);
+	if (!hz3_owner_note_post(owner))
 		posted->to_parked = true;
 }
 

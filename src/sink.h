@@ -27,6 +27,9 @@ void hz3_sink_set_mode(int mode);
 bool hz3_sink_batch(void);
 void hz3_sink_set_batch(bool batch);
 
+/* Has this process ever posted a remote free?  A hint. */
+bool hz3_sink_used(void);
+
 /* Take both from the options: once, at set-up. */
 void hz3_sink_init(void);
 
@@ -67,12 +70,12 @@ struct hz3_inflow {
 	uint32_t page;			/* slice of the first queued page; the rest hangs on its queue link */
 };
 
-/* Has anything been posted to (owner, class)?  A hint: two plain loads. */
+/* Has anything been posted to (owner, class)?  Two plain loads on x86. */
 static inline bool hz3_sink_pending(struct hz3_owner *owner, unsigned class)
 {
-	/* relaxed: the exchange that follows acquires. */
-	return atomic_load_explicit(&owner->stash[class], memory_order_relaxed) != NULL ||
-	       atomic_load_explicit(&owner->page_queue[class], memory_order_relaxed) != 0;
+	/* seq_cst: after hz3_owner_clear_posted(); the exchange that follows acquires. */
+	return atomic_load_explicit(&owner->stash[class], memory_order_seq_cst) != NULL ||
+	       atomic_load_explicit(&owner->page_queue[class], memory_order_seq_cst) != 0;
 }
 
 /* Collect what was posted.  The inflow's side of a sink must be empty to be filled. */

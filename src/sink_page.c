@@ -58,8 +58,8 @@ static uint32_t queue_push(_Atomic uint32_t *queue, uint32_t first, uint32_t las
 	do {
 		atomic_store_explicit(&hz3_remote_of(last)->queue_next, old, memory_order_relaxed);
 		tries++;
-		/* release: publishes the queue links to the acquire in hz3_pages_collect. */
-	} while (!atomic_compare_exchange_weak_explicit(queue, &old, first, memory_order_release,
+		/* release: publishes the queue links to the acquire in hz3_pages_collect.  seq_cst: as in hz3_stash_push. */
+	} while (!atomic_compare_exchange_weak_explicit(queue, &old, first, memory_order_seq_cst,
 							memory_order_relaxed));
 	return tries;
 }
@@ -165,8 +165,8 @@ struct hz3_chain hz3_pages_peel(struct hz3_page *page, struct hz3_sink_counters 
 	struct hz3_page_remote *remote = hz3_page_remote(page);
 	struct hz3_chain none = { NULL, NULL, 0 };
 
-	/* relaxed: a hint, so that pages without remote frees cost no read-modify-write. */
-	if (hz3_remote_count(atomic_load_explicit(&remote->word, memory_order_relaxed)) == 0)
+	/* A hint, so that pages without remote frees cost no read-modify-write.  seq_cst: after hz3_owner_clear_posted(). */
+	if (hz3_remote_count(atomic_load_explicit(&remote->word, memory_order_seq_cst)) == 0)
 		return none;
 	struct hz3_chain chain = chain_from_list(page, hz3_remote_peel(remote));
 	hz3_count(&counters->page_drains, 1);

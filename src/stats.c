@@ -50,7 +50,10 @@ static bool at_rest(const struct hz3_owner *owner, const struct hz3_heap *mine)
 	       atomic_load_explicit(&owner->state, memory_order_relaxed) == HZ3_OWNER_PARKED;
 }
 
-/* What the counters of a heap at rest don't say yet: frees not counted, and blocks that wait in a current page. */
+/*
+ * What the counters of a heap at rest don't say yet: frees not counted, blocks that wait in a current page, and blocks in
+ * the page's remote word, too few for the page to be queued.
+ */
 static void add_page(struct hz3_stats *out, const struct hz3_page *page)
 {
 	struct hz3_class_stats *sum = &out->class[page->class];
@@ -59,6 +62,9 @@ static void add_page(struct hz3_stats *out, const struct hz3_page *page)
 	hz3_heap_count_page(page, &extra);
 	sum->allocated += extra.allocated;
 	sum->freed_local += extra.freed_local;
+	/* relaxed: a count. */
+	sum->freed_remote +=
+		hz3_remote_count(atomic_load_explicit(&hz3_page_remote(page)->word, memory_order_relaxed));
 	if (page->state == HZ3_PAGE_CURRENT)
 		sum->allocated -= hz3_page_count_free(page);
 }

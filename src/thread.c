@@ -70,13 +70,9 @@ void hz3_thread_setup(void)
 		hz3_cpu_relax();
 }
 
-/* Give the calling thread a heap: a parked one, whole, before a new one. */
-static struct hz3_heap *enter(void)
+/* Give the calling thread a heap; NULL if that is NULL. */
+static struct hz3_heap *enter(struct hz3_heap *heap)
 {
-	struct hz3_heap *heap = hz3_abandon_adopt();
-
-	if (heap == NULL)
-		heap = hz3_heap_new();
 	if (heap == NULL)
 		return NULL;
 	hz3_thread_heap = heap;
@@ -86,6 +82,20 @@ static struct hz3_heap *enter(void)
 	return heap;
 }
 
+/* A parked heap, whole, before a new one. */
+static struct hz3_heap *enter_any(void)
+{
+	struct hz3_heap *heap = hz3_abandon_adopt();
+
+	return enter(heap ? heap : hz3_heap_new());
+}
+
+void hz3_thread_enter_new(void)
+{
+	if (enter(hz3_heap_new()) == NULL)
+		hz3_thread_heap = &hz3_thread_ended;
+}
+
 /* What a thread without a heap works with. */
 static HZ3_NOINLINE struct hz3_heap *begin_without_heap(void)
 {
@@ -93,7 +103,7 @@ static HZ3_NOINLINE struct hz3_heap *begin_without_heap(void)
 
 	hz3_thread_setup();
 	if (hz3_thread_heap == &hz3_thread_absent)
-		heap = enter();
+		heap = enter_any();
 	if (heap)
 		return heap;
 	hz3_lock(&shared_lock);

@@ -26,6 +26,12 @@ void hz3_thread_setup(void);
 struct hz3_heap *hz3_thread_begin(void);
 void hz3_thread_end(struct hz3_heap *heap);
 
+/*
+ * For the background thread: a heap of its own from the start, and never a parked one, which would fall asleep with it.
+ * Without memory it shares.
+ */
+void hz3_thread_enter_new(void);
+
 /* Send off the remote frees that the calling thread has collected. */
 void hz3_thread_flush_buffer(void);
 

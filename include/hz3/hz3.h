@@ -153,8 +153,9 @@ HZ3_API const char *hz3_version(void) HZ3_NOTHROW HZ3_ATTR((const));
 
 /*
  * Laid out as glibc's struct mallinfo2.  In hz3: arena, bytes mapped; hblks, huge mappings; uordblks, bytes
- * in live blocks; fordblks, bytes of pages and runs that no live block uses; keepcost, free bytes not yet
- * purged, which malloc_trim would give back; ordblks, smblks, hblkhd, usmblks and fsmblks are 0.
+ * in live blocks (in a library built without statistics: of pages that may have some); fordblks, bytes of
+ * pages and runs that no live block uses; keepcost, free bytes not yet purged, which malloc_trim would give
+ * back; ordblks, smblks, hblkhd, usmblks and fsmblks are 0.
  */
 struct hz3_mallinfo2 {
 	size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;

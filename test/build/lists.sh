@@ -5,7 +5,8 @@ set -eu
 cd "$HZ3_SRCDIR"
 
 missing=0
-for file in src/* bench/* test/*/*.{c,cc,h,sh} script/* doc/*; do
+# By kind of file: the tree may be built in place.
+for file in src/*.{c,h,def,map} bench/*.{c,h} test/*/*.{c,cc,h,sh} script/* doc/*.{md,3} doc/*/*.pml; do
 	[ -f "$file" ] || continue
 	case $file in
 	test/*.c | test/*.cc) name=${file%.*} ;;
