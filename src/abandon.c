@@ -7,6 +7,14 @@ static uint32_t parked_count;
 static _Atomic bool any_parked;		/* relaxed: lets new threads skip the lock */
 static _Atomic bool drain_wanted;	/* seq_cst: set after an owner's "posted", cleared before the drain looks at that */
 
+static bool has_mail(struct hz3_owner *owner)
+{
+	for (unsigned class = 0; class < HZ3_CLASSES; class++)
+		if (hz3_sink_pending(owner, class))
+			return true;
+	return false;
+}
+
 void hz3_abandon_park_locked(struct hz3_heap *heap)
 {
 	struct hz3_owner *owner = heap->owner;
@@ -17,8 +25,10 @@ void hz3_abandon_park_locked(struct hz3_heap *heap)
 	atomic_store_explicit(&any_parked, true, memory_order_relaxed);
 	/* What came between the thread's last drain and now; later posters see that the owner is parked: owner.h. */
 	atomic_store_explicit(&owner->state, HZ3_OWNER_PARKED, memory_order_seq_cst);
-	if (hz3_owner_was_posted(owner))
+	if (has_mail(owner)) {
+		hz3_owner_note_post(owner);
 		hz3_abandon_request_drain();
+	}
 }
 
 void hz3_abandon_park(struct hz3_heap *heap)
@@ -59,7 +69,8 @@ static void drain_one_locked(struct hz3_owner *owner)
 	if (!hz3_owner_was_posted(owner))
 		return;
 	hz3_heap_drain_all(owner->heap, SIZE_MAX);
-	hz3_heap_flush(owner->heap, HZ3_FLUSH_IDLE);
+	if (hz3_heap_flush(owner->heap, HZ3_FLUSH_IDLE))
+		hz3_abandon_request_drain();
 	hz3_heap_trim(owner->heap);
 }
 

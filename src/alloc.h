@@ -15,8 +15,8 @@ void hz3_alloc_page_event(struct hz3_page *page);
 void hz3_alloc_free_other(struct hz3_heap *heap, void *p, size_t slice, uint64_t route);
 void hz3_alloc_free_outside(void *p);
 
-/* A block of at least size bytes, 16-aligned; NULL and ENOMEM if there is no memory or size exceeds PTRDIFF_MAX. */
-static HZ3_INLINE void *hz3_alloc(size_t size)
+/* A block of at least size bytes, 16-aligned, if the fast path has one; else NULL, which means nothing. */
+static HZ3_INLINE void *hz3_alloc_hit(size_t size)
 {
 	struct hz3_heap *heap = hz3_thread_heap;
 
@@ -32,7 +32,15 @@ static HZ3_INLINE void *hz3_alloc(size_t size)
 			return block;
 		}
 	}
-	return hz3_alloc_miss(size);
+	return NULL;
+}
+
+/* A block of at least size bytes, 16-aligned; NULL and ENOMEM if there is no memory or size exceeds PTRDIFF_MAX. */
+static HZ3_INLINE void *hz3_alloc(size_t size)
+{
+	void *p = hz3_alloc_hit(size);
+
+	return hz3_likely(p != NULL) ? p : hz3_alloc_miss(size);
 }
 
 /* Free a block.  NULL is nothing; errno is kept. */

@@ -1,6 +1,8 @@
 /* Arenas: address ranges from which pages and large runs are cut. */
 #include "arena.h"
 
+#include <errno.h>
+
 #include "meta.h"
 #include "options.h"
 #include "os.h"
@@ -283,6 +285,13 @@ static size_t commit_amount(size_t n, size_t available)
 	return hz3_min(hz3_align_up(n, COMMIT_SLICES), available);
 }
 
+/* Somebody else has put a mapping into the window: that part of it is lost, or the run would be tried for ever. */
+static void give_up_if_taken_locked(struct hz3_arena *arena, struct hz3_run *run)
+{
+	if (errno == EEXIST)
+		run_unlink_locked(arena, run);
+}
+
 /*
  * Use n aligned slices of a free run that fits.  Returns the first, or 0 if memory could not be committed, in which case
  * the run is free as before.
@@ -298,10 +307,13 @@ static size_t use_locked(struct hz3_arena *arena, struct hz3_run *run, size_t n,
 
 	if (kind == HZ3_RUN_UNCOMMITTED) {
 		size_t amount = commit_amount(n, n + rest);
+		errno = ENOMEM;
 		if (hz3_page_map_commit(first, amount) != 0) {
 			amount = n;
-			if (hz3_page_map_commit(first, amount) != 0)
+			if (hz3_page_map_commit(first, amount) != 0) {
+				give_up_if_taken_locked(arena, run);
 				return 0;
+			}
 		}
 		count(&arena->counters.committed, (ptrdiff_t)amount);
 		extra = amount - n;
@@ -310,7 +322,8 @@ static size_t use_locked(struct hz3_arena *arena, struct hz3_run *run, size_t n,
 	keep_rest_locked(arena, start, skip, kind, stamp, age_after);
 	if (skip && kind == HZ3_RUN_DIRTY)
 		age_after = run_at(start);
-	keep_rest_locked(arena, first + n, extra, HZ3_RUN_CLEAN, 0, NULL);
+	if (extra)
+		insert_locked(arena, first + n, extra, HZ3_RUN_CLEAN, 0);
 	keep_rest_locked(arena, first + n + extra, rest - extra, kind, stamp, age_after);
 	count(&arena->counters.active, (ptrdiff_t)n);
 	return first;
@@ -330,7 +343,8 @@ static bool grow_locked(struct hz3_arena *arena, size_t n, size_t align)
 	return true;
 }
 
-static size_t alloc_locked(struct hz3_arena *arena, size_t n, size_t align, bool *zero)
+/* *no_memory: there was a run, but no memory for it. */
+static size_t alloc_locked(struct hz3_arena *arena, size_t n, size_t align, bool *zero, bool *no_memory)
 {
 	for (unsigned kind = 0; kind < HZ3_RUN_KINDS; kind++) {
 		struct hz3_run *run = find_locked(arena, kind, n, align);
@@ -340,6 +354,7 @@ static size_t alloc_locked(struct hz3_arena *arena, size_t n, size_t align, bool
 		size_t slice = use_locked(arena, run, n, align);
 		if (slice)
 			return slice;
+		*no_memory = errno != EEXIST;
 	}
 	return 0;
 }
@@ -349,9 +364,11 @@ size_t hz3_arena_alloc(struct hz3_arena *arena, size_t n, size_t align, bool *ze
 	if (n > (size_t)1 << 23 || align > (size_t)1 << 23)
 		return 0;
 	hz3_lock(&arena->lock);
-	size_t slice = alloc_locked(arena, n, align, zero);
-	if (slice == 0 && grow_locked(arena, n, align))
-		slice = alloc_locked(arena, n, align, zero);
+	bool no_memory = false;
+	size_t slice = alloc_locked(arena, n, align, zero, &no_memory);
+	/* More address space helps only if there was none that fits. */
+	if (slice == 0 && !no_memory && grow_locked(arena, n, align))
+		slice = alloc_locked(arena, n, align, zero, &no_memory);
 	hz3_unlock(&arena->lock);
 	return slice;
 }

@@ -22,6 +22,15 @@
 #define hz3_likely(x) __builtin_expect(!!(x), 1)
 #define hz3_unlikely(x) __builtin_expect(!!(x), 0)
 
+/* 1 under the thread sanitizer, which has no place for mappings at addresses of our choice. */
+#if defined(__SANITIZE_THREAD__)
+#define HZ3_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#define HZ3_THREAD_SANITIZER __has_feature(thread_sanitizer)
+#else
+#define HZ3_THREAD_SANITIZER 0
+#endif
+
 #define HZ3_EXPORT __attribute__((visibility("default")))
 #define HZ3_HOT __attribute__((hot))
 #define HZ3_COLD __attribute__((cold))

@@ -53,7 +53,7 @@ static inline struct hz3_block *hz3_block_at(const void *page_start, uint32_t gr
 /* Turn a chain into the message that carries it.  The chain's links stay as they are but for the first one. */
 static inline struct hz3_message *hz3_message_from_chain(const void *page_start, struct hz3_chain chain)
 {
-	uint64_t second = chain.count > 1 ? hz3_block_granule(page_start, chain.first->next) : 0;
+	uint64_t second = chain.first != chain.last ? hz3_block_granule(page_start, chain.first->next) : 0;
 	uint64_t last = hz3_block_granule(page_start, chain.last);
 	struct hz3_message *message = (struct hz3_message *)chain.first;
 
@@ -71,7 +71,7 @@ static inline struct hz3_chain hz3_message_to_chain(const void *page_start, stru
 	chain.first = (struct hz3_block *)message;
 	chain.last = hz3_block_at(page_start, (packed >> 16) & 0xffff);
 	chain.count = (uint32_t)(packed >> 32);
-	chain.first->next = chain.count > 1 ? hz3_block_at(page_start, packed & 0xffff) : NULL;
+	chain.first->next = chain.first != chain.last ? hz3_block_at(page_start, packed & 0xffff) : NULL;
 	return chain;
 }
 

@@ -342,7 +342,12 @@ act_purge(const struct row *row UNUSED, const union value *value UNUSED)
 
 /* ---- the table ---- */
 
-#define OPTION_AT(name) .where = offsetof(struct hz3_options, name)
+#define SIZE_OPTION(text, option)                                                                                    \
+	{.name = text,                                                                                               \
+	 .type = SIZE,                                                                                               \
+	 .get = get_size_option,                                                                                     \
+	 .set = set_size_option,                                                                                     \
+	 .where = offsetof(struct hz3_options, option)}
 #define STAT(text, field) {.name = text, .type = SIZE, .get = get_stat, .where = offsetof(struct hz3_stats, field)}
 #define BIN_STAT(field)                                                                                              \
 	{.name = "stats.bins.<i>." #field,                                                                           \
@@ -376,8 +381,8 @@ static const struct row rows[] = {
 
 	{.name = "remote.sink", .type = STRING, .get = get_sink, .set = set_sink},
 	{.name = "remote.batch", .type = BOOL, .get = get_batch, .set = set_batch},
-	{.name = "remote.budget", .type = SIZE, .get = get_size_option, .set = set_size_option, OPTION_AT(remote_budget)},
-	{.name = "remote.cap", .type = SIZE, .get = get_size_option, .set = set_size_option, OPTION_AT(remote_cap)},
+	SIZE_OPTION("remote.budget", remote_budget),
+	SIZE_OPTION("remote.cap", remote_cap),
 
 	{.name = "arenas.narenas", .type = UNSIGNED, .get = get_narenas},
 	{.name = "arenas.dirty_decay_ms", .type = SIGNED, .get = get_decay_ms, .set = set_decay_ms},

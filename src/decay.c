@@ -58,8 +58,9 @@ static void do_round(void)
 	if (hz3_abandon_wants_drain())
 		hz3_abandon_drain();
 	struct hz3_heap *heap = hz3_thread_begin();
-	if (hz3_scavenge_sleepers_locked(heap) > 0)
-		hz3_heap_trim(heap);
+	hz3_heap_drain_all(heap, SIZE_MAX);
+	hz3_scavenge_sleepers_locked(heap);
+	hz3_heap_trim(heap);
 	hz3_thread_end(heap);
 	if (hz3_decay_ms() >= 0)
 		hz3_arenas_purge((uint64_t)hz3_decay_ms());
@@ -125,6 +126,8 @@ static void maybe_start(uint64_t now)
 /* What the background thread would do, where there is none. */
 static void tick_inline(uint64_t now)
 {
+	if (hz3_abandon_wants_drain())
+		hz3_abandon_drain();
 	if (hz3_decay_ms() < 0)
 		return;
 	if (hz3_arenas_dirty() > hz3_options.dirty_max) {
@@ -156,10 +159,14 @@ static void collect(void)
 	hz3_thread_go_idle();
 	hz3_abandon_request_drain();
 	hz3_abandon_drain();
-	struct hz3_heap *heap = hz3_thread_begin();
-	hz3_scavenge_all(heap);
-	hz3_heap_trim(heap);
-	hz3_thread_end(heap);
+	/* The lock: statistics rely on nobody else's scavenging.  If it is taken, somebody does what we were to do. */
+	if (hz3_trylock(&lock)) {
+		struct hz3_heap *heap = hz3_thread_begin();
+		hz3_scavenge_all(heap);
+		hz3_heap_trim(heap);
+		hz3_thread_end(heap);
+		hz3_unlock(&lock);
+	}
 }
 
 size_t hz3_decay_purge_all(void)

@@ -20,10 +20,14 @@ struct hz3_heap *hz3_heap_new(void)
 	heap->owner = owner;
 	owner->heap = heap;
 	atomic_store_explicit(&owner->state, HZ3_OWNER_RUNNING, memory_order_relaxed);
+	/* Busy until it is complete: it can be found as soon as it is registered. */
+	atomic_store_explicit(&heap->busy, 1, memory_order_relaxed);
 	if (!hz3_owner_register(owner))
 		return NULL;
 	heap->tag = (uint64_t)owner->id << HZ3_ROUTE_OWNER_SHIFT;
 	heap->arena = hz3_arena_for(owner->id);
+	atomic_signal_fence(memory_order_seq_cst);
+	atomic_store_explicit(&heap->busy, 0, memory_order_relaxed);
 	return heap;
 }
 
@@ -143,8 +147,10 @@ void hz3_heap_page_event(struct hz3_heap *heap, struct hz3_page *page)
 /* Take a chain of a page of ours in. */
 static void deliver(struct hz3_heap *heap, struct hz3_page *page, struct hz3_chain chain)
 {
+	/* A current page may be near the end of a countdown that means nothing. */
+	if (page->state == HZ3_PAGE_CURRENT && chain.count >= page->countdown)
+		restart(heap, page, HZ3_COUNTDOWN_NEVER);
 	uint32_t left = page->countdown;
-
 	hz3_check(chain.count <= left || page->state == HZ3_PAGE_ASLEEP, "free: a block of page %p was freed twice",
 		  hz3_page_start(page));
 	if (chain.count) {
@@ -192,38 +198,42 @@ static void forward(struct hz3_heap *heap, struct hz3_page *page, struct hz3_cha
 
 size_t hz3_heap_drain(struct hz3_heap *heap, unsigned class, size_t budget)
 {
-	struct hz3_inflow *inflow = &heap->inflow[class];
 	size_t blocks = 0, blocks_max = budget / hz3_class_size(class) + 1;
 	struct hz3_page *page;
 	struct hz3_chain chain;
 
-	if (hz3_sink_pending(heap->owner, class))
-		hz3_sink_collect(heap->owner, class, inflow, &heap->counters);
-	while (blocks < blocks_max && hz3_inflow_next(inflow, &page, &chain, &heap->counters)) {
+	if (!hz3_sink_pending(heap->owner, class))
+		return 0;
+	struct hz3_inflow inflow = hz3_sink_collect(heap->owner, class, &heap->counters);
+	while (blocks < blocks_max && hz3_inflow_next(&inflow, &page, &chain, &heap->counters)) {
+		if (page == NULL)
+			continue;
 		if (hz3_likely(hz3_route_owner(hz3_route_of(hz3_page_slice(page))) == heap->owner->id))
 			deliver(heap, page, chain);
 		else
 			forward(heap, page, chain);
 		blocks += chain.count;
 	}
-	if (inflow->messages || inflow->page)
-		heap->inflow_classes |= (uint64_t)1 << class;
-	else
-		heap->inflow_classes &= ~((uint64_t)1 << class);
+	hz3_sink_leave(heap->owner, class, inflow);
 	return blocks;
 }
 
 size_t hz3_heap_drain_all(struct hz3_heap *heap, size_t budget)
 {
 	size_t blocks = 0;
+	bool rest = false;
 
 	hz3_owner_clear_posted(heap->owner);
-	for (unsigned class = 0; class < HZ3_CLASSES; class++)
-		while (hz3_sink_pending(heap->owner, class) || heap->inflow_classes >> class & 1) {
+	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
+		while (hz3_sink_pending(heap->owner, class)) {
 			blocks += hz3_heap_drain(heap, class, budget);
 			if (budget != SIZE_MAX)
 				break;
 		}
+		rest |= hz3_sink_pending(heap->owner, class);
+	}
+	if (rest)
+		hz3_owner_note_post(heap->owner);
 	return blocks;
 }
 
@@ -367,6 +377,23 @@ static void peel(struct hz3_heap *heap, struct hz3_page *page)
 		deliver(heap, page, chain);
 }
 
+static void peel_awake(struct hz3_heap *heap, unsigned class)
+{
+	for (struct hz3_page *page = heap->awake[class].first, *next; page; page = next) {
+		next = page->next;
+		peel(heap, page);
+	}
+}
+
+void hz3_heap_sweep(struct hz3_heap *heap)
+{
+	if (!hz3_owner_was_posted(heap->owner))
+		return;
+	hz3_heap_drain_all(heap, SWEEP_BUDGET);
+	for (unsigned class = 0; class < HZ3_CLASSES; class++)
+		peel_awake(heap, class);
+}
+
 /* The current page of a class, if none of its blocks is in use. */
 static void trim_current(struct hz3_heap *heap, unsigned class)
 {
@@ -384,14 +411,6 @@ static void trim_current(struct hz3_heap *heap, unsigned class)
 	hz3_count(&heap->counters.class[class].allocated, -(uint64_t)free);
 	heap->page[class] = &hz3_page_none;
 	stock(heap, page);
-}
-
-static void peel_awake(struct hz3_heap *heap, unsigned class)
-{
-	for (struct hz3_page *page = heap->awake[class].first, *next; page; page = next) {
-		next = page->next;
-		peel(heap, page);
-	}
 }
 
 void hz3_heap_trim(struct hz3_heap *heap)

@@ -19,7 +19,7 @@
 #define HZ3_PAGE_SPANS 4
 
 struct hz3_heap {
-	uint64_t tag;				/* owner id as in a route; 0: no heap (a thread without one) */
+	uint64_t tag;				/* owner id as in a route; HZ3_TAG_NONE: no heap (a thread without one) */
 	struct hz3_page *page[HZ3_CLASSES];	/* current page of each class, never NULL */
 	struct hz3_owner *owner;
 	struct hz3_arena *arena;
@@ -30,11 +30,9 @@ struct hz3_heap {
 	_Atomic uint32_t busy;
 	uint32_t ticks;				/* slow paths so far, of all kinds */
 	uint32_t refills;			/* of these, mallocs of a class */
-	uint64_t inflow_classes;		/* a bit per class whose inflow is not empty */
 	struct hz3_page_list awake[HZ3_CLASSES];
 	struct hz3_page_list empty[HZ3_PAGE_SPANS];
 	uint32_t empty_slices;			/* in all of the above */
-	struct hz3_inflow inflow[HZ3_CLASSES];
 	struct hz3_remote_buffer buffer;
 	struct hz3_counters counters;
 };
@@ -42,7 +40,11 @@ struct hz3_heap {
 /* What stands for a current page that isn't there: no free block, nothing to carve.  Never written. */
 extern struct hz3_page hz3_page_none;
 
-#define HZ3_HEAP_NO_PAGES { [0 ... HZ3_CLASSES - 1] = &hz3_page_none }
+/* Differs from every route by more than HZ3_ROUTE_OWN_LIMIT, also from that of a slice which is not in use. */
+#define HZ3_TAG_NONE ((uint64_t)1 << 16)
+
+/* What stands for the heap of a thread without one: no pages, nothing its own, no owner. */
+#define HZ3_HEAP_NONE { .tag = HZ3_TAG_NONE, .page = { [0 ... HZ3_CLASSES - 1] = &hz3_page_none } }
 
 /* A new heap with its owner, registered and running.  NULL if there is no memory. */
 struct hz3_heap *hz3_heap_new(void);
@@ -72,6 +74,9 @@ static HZ3_INLINE bool hz3_heap_free_local(struct hz3_page *page, struct hz3_blo
 /* A remote free that the buffer could not take at once: answer to hz3_buffer_add().  True: look after parked heaps. */
 bool hz3_heap_free_remote(struct hz3_heap *heap, size_t slice, unsigned class, struct hz3_block *block,
 			  enum hz3_buffer_need need);
+
+/* Now and then: what arrived for classes that nobody asks for, within a budget, and what is too little to be queued. */
+void hz3_heap_sweep(struct hz3_heap *heap);
 
 /* Flush the buffer.  True if something went to a parked heap. */
 bool hz3_heap_flush(struct hz3_heap *heap, enum hz3_flush_cause cause);

@@ -159,20 +159,31 @@ static size_t huge_free(void *p)
 	return bytes;
 }
 
-/*
- * The caller holds the block, so the mapping is ours; its table cell follows it.  It is taken out first, because where the
- * mapping was, another may appear at once; putting it back needs no memory.
- */
+/* Under the lock: as soon as the mapping has moved, another may appear where it was. */
+static void *remap_locked(void *p, size_t want, size_t *have)
+{
+	size_t cell = table ? find_locked((uintptr_t)p) : 0;
+
+	if (table == NULL || table[cell].address == 0)
+		return NULL;
+	*have = table[cell].bytes;
+	if (want == *have)
+		return p;
+	void *moved = hz3_os_remap(p, *have, want, true);
+	if (moved == NULL)
+		return NULL;
+	/* There is a cell for it: the one that it leaves. */
+	remove_locked(cell);
+	insert_locked((uintptr_t)moved, want);
+	return moved;
+}
+
 static void *huge_resize(void *p, size_t size)
 {
-	size_t want = hz3_align_up(size, hz3_os_page_size), have = huge_size(p);
+	size_t want = hz3_align_up(size, hz3_os_page_size), have = 0;
 
-	if (have == 0 || want == have)
-		return have ? p : NULL;
-	huge_forget(p);
-	void *moved = hz3_os_remap(p, have, want, true);
 	hz3_lock(&huge_lock);
-	insert_locked((uintptr_t)(moved ? moved : p), moved ? want : have);
+	void *moved = remap_locked(p, want, &have);
 	hz3_unlock(&huge_lock);
 	if (moved)
 		atomic_fetch_add_explicit(&huge_bytes, want - have, memory_order_relaxed);

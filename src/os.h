@@ -43,7 +43,7 @@ void *hz3_os_reserve(void *hint, size_t bytes, size_t alignment, int readable);
 /* Makes a part of a reservation readable and writable. */
 int hz3_os_commit(void *p, size_t bytes);
 
-/* A readable and writable mapping at exactly p; fails if anything is mapped there. */
+/* A readable and writable mapping at exactly p; fails with EEXIST if anything is mapped there. */
 int hz3_os_map_at(void *p, size_t bytes);
 
 /* A readable and writable mapping, aligned to a power of 2 of at least a page; NULL also when the sum overflows. */

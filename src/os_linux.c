@@ -18,9 +18,6 @@
 #include <unistd.h>
 
 /* Newer than some of the headers we may meet. */
-#ifndef MAP_FIXED_NOREPLACE
-#define MAP_FIXED_NOREPLACE 0x100000
-#endif
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
 #endif
@@ -146,13 +143,18 @@ hz3_os_commit(void *p, size_t bytes)
 int
 hz3_os_map_at(void *p, size_t bytes)
 {
-	void *q = map(p, bytes, RW, ANONYMOUS | MAP_FIXED_NOREPLACE);
+	/*
+	 * A hint never replaces a mapping, and is taken if it can be.  No MAP_FIXED_NOREPLACE: old kernels ignore it, and
+	 * the thread sanitizer makes of an address that it does not like the fixed address 0.
+	 */
+	void *q = map(p, bytes, RW, ANONYMOUS);
 
 	if (q == p)
 		return 0;
-	/* Kernels before 4.17 take the address as a hint. */
-	if (q != NULL)
+	if (q != NULL) {
 		(void)hz3_os_calls.munmap(q, bytes);
+		errno = EEXIST;
+	}
 	return -1;
 }
 

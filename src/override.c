@@ -297,12 +297,20 @@ new_failed(size_t alignment, size_t size)
  * is made of is still ours.  Else a sized delete would free here what the program's own new got elsewhere.
  */
 
+static HZ3_NOINLINE void *
+new_missed(size_t size)
+{
+	void *p = hz3_alloc_miss(size);
+
+	return p != NULL ? p : new_failed(16, size);
+}
+
 static HZ3_INLINE void *
 own_new(size_t size)
 {
-	void *p = hz3_alloc(size);
+	void *p = hz3_alloc_hit(size);
 
-	return hz3_likely(p != NULL) ? p : new_failed(16, size);
+	return hz3_likely(p != NULL) ? p : new_missed(size);
 }
 
 /* An alignment that is no power of two is a failure that no handler can mend. */

@@ -4,10 +4,14 @@
  * Never unmapped and never reused for another heap: an owner id that was read from a route stays valid for ever, even when
  * the heap's thread has ended.  Ids count from 1; 0 is "no owner".
  *
- * stash[class]      a list of messages (block.h).  Any thread pushes with one CAS; any thread may take all with one
+ * inbox[class]      what was sent to the owner:
+ *   stash           a list of messages (block.h).  Any thread pushes with one CAS; any thread may take all with one
  *                   exchange (the owner does; the background thread does for owners that sleep).  Push-only and
  *                   take-all: no ABA.
- * page_queue[class] a list of pages by slice index, linked through struct hz3_page_remote; same protocol.
+ *   page_queue      a list of pages by slice index, linked through struct hz3_page_remote; same protocol.
+ *   stash_rest, queue_rest   what the owner took of these and has not taken in yet.  Only the owner puts something there,
+ *                   when there is nothing; any thread may take all with one exchange.  So an owner that falls
+ *                   asleep hides nothing.
  * state             who may act as the owner: the heap's thread while RUNNING; the holder of the abandon lock while
  *                   PARKED; nobody once LOST (its thread vanished in the middle of something across fork).
  * posted            set after a post, cleared before a look at everything that was posted; a poster then looks at the state.
@@ -34,6 +38,16 @@ enum hz3_owner_state {
 
 struct hz3_heap;
 
+struct hz3_inbox {
+	_Atomic(struct hz3_message *) stash;
+	_Atomic(struct hz3_message *) stash_rest;
+	_Atomic uint32_t page_queue;
+	_Atomic uint32_t queue_rest;
+	uint64_t pad;
+};
+
+_Static_assert(sizeof(struct hz3_inbox) == 32, "two inboxes to a line, none across lines");
+
 struct hz3_owner {
 	uint32_t id;			/* constant */
 	uint32_t arena;			/* constant */
@@ -44,8 +58,7 @@ struct hz3_owner {
 	struct hz3_owner *next_parked;	/* under the abandon lock */
 	uint32_t seen_progress;		/* the background thread's: what progress was at its last look */
 	uint32_t seen_passes;		/* and for how many looks it has not changed */
-	_Atomic(struct hz3_message *) stash[HZ3_CLASSES] HZ3_ALIGNED(HZ3_CACHE_LINE);
-	_Atomic uint32_t page_queue[HZ3_CLASSES] HZ3_ALIGNED(HZ3_CACHE_LINE);
+	struct hz3_inbox inbox[HZ3_CLASSES] HZ3_ALIGNED(HZ3_CACHE_LINE);
 } HZ3_ALIGNED(HZ3_CACHE_LINE);
 
 /* Register a new owner in zeroed memory and give it its id.  False if there is no memory for the table. */

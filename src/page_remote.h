@@ -171,4 +171,30 @@ static inline void hz3_remote_set_asleep(struct hz3_page_remote *remote, bool as
 	atomic_store_explicit(&remote->asleep, asleep, memory_order_release);
 }
 
+/*
+ * Keep a sleeping page from being taken over for a moment, by setting QUEUED: for statistics of heaps at rest.  Who holds the
+ * lock that keeps scavengers away (they own queue entries) can rely on it.  False: QUEUED was set before, which does as
+ * well, and is not to be undone.
+ */
+static inline bool hz3_remote_hold(struct hz3_page_remote *remote)
+{
+	/* acquire: what came before the page's last change of hands is seen. */
+	return !(atomic_fetch_or_explicit(&remote->word, HZ3_REMOTE_QUEUED, memory_order_acq_rel) &
+		 HZ3_REMOTE_QUEUED);
+}
+
+/* After a hold that set QUEUED.  True: so much was pushed meanwhile that the caller must queue the page. */
+static inline bool hz3_remote_unhold(struct hz3_page_remote *remote, uint32_t wake)
+{
+	uint64_t old = atomic_load_explicit(&remote->word, memory_order_relaxed);
+
+	do {
+		if (hz3_remote_count(old) >= wake)
+			return true;
+		/* release: whoever takes the page over comes after our reading of it. */
+	} while (!atomic_compare_exchange_weak_explicit(&remote->word, &old, old & ~HZ3_REMOTE_QUEUED,
+							memory_order_release, memory_order_relaxed));
+	return false;
+}
+
 #endif

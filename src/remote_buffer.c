@@ -107,10 +107,18 @@ void hz3_buffer_send_one(struct hz3_remote_buffer *buffer, size_t slice, struct 
 	hz3_count(&counters->flushes[HZ3_FLUSH_UNBATCHED], 1);
 }
 
+/* relaxed: these two may be set while we run (control.c). */
+static size_t option(const size_t *value)
+{
+	return __atomic_load_n(value, __ATOMIC_RELAXED);
+}
+
 size_t hz3_buffer_cap(void)
 {
-	if (hz3_options.remote_cap)
-		return hz3_options.remote_cap;
+	size_t fixed = option(&hz3_options.remote_cap);
+
+	if (fixed)
+		return fixed;
 	return hz3_max(CAP_MIN, hz3_arenas_active() >> CAP_ACTIVE_SHIFT);
 }
 
@@ -153,7 +161,7 @@ bool hz3_buffer_raise_budget(struct hz3_remote_buffer *buffer)
 		buffer->shares = true;
 		atomic_fetch_add_explicit(&sharers, 1, memory_order_relaxed);
 	}
-	size_t share = hz3_min(hz3_options.remote_budget, cap / atomic_load_explicit(&sharers, memory_order_relaxed));
+	size_t share = hz3_min(option(&hz3_options.remote_budget), cap / atomic_load_explicit(&sharers, memory_order_relaxed));
 	if (buffer->budget >= share) {
 		give_back(buffer, share);
 		return false;

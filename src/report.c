@@ -352,7 +352,7 @@ text_remote(struct out *o, const struct hz3_stats *stats)
 	text_line(o, "held now", size_of(stats->held_bytes), "remote frees that wait in buffers");
 	text_line(o, "held at most", size_of(stats->held_bytes_peak), "what the buffers were ever allowed");
 	text_line(o, "held cap", size_of(stats->held_bytes_cap), "the limit now");
-	text_line(o, "handover pages", count_of(stats->sum.handover_pages), "taken whole by who freed their last block");
+	text_line(o, "handover pages", count_of(stats->sum.handover_pages), "taken whole by who freed their last one");
 	text_line(o, "handover blocks", count_of(stats->sum.handover_blocks), "in them: never sent");
 	text_line(o, "forwarded chains", count_of(stats->sum.forwarded_chains), "their page had changed hands");
 }
@@ -550,11 +550,12 @@ json_classes(struct out *o, const struct hz3_stats *stats)
 		const struct hz3_class_stats *class = &stats->class[i];
 
 		json_line(o, NULL);
-		put(o, "{\"size\": %lu, \"allocated\": %lu, \"freed_local\": %lu, \"freed_remote\": %lu, \"live\": %lu, ",
-		    (unsigned long)class->size, (unsigned long)class->allocated, (unsigned long)class->freed_local,
-		    (unsigned long)class->freed_remote, (unsigned long)class->live);
-		put(o, "\"pages\": %lu, \"page_bytes\": %lu, \"page_blocks\": %u}", (unsigned long)class->pages,
-		    (unsigned long)hz3_class_page_bytes(i), hz3_class_info[i].capacity);
+		put(o, "{\"size\": %lu, \"allocated\": %lu, \"freed_local\": %lu, ", (unsigned long)class->size,
+		    (unsigned long)class->allocated, (unsigned long)class->freed_local);
+		put(o, "\"freed_remote\": %lu, \"live\": %lu, \"pages\": %lu, ", (unsigned long)class->freed_remote,
+		    (unsigned long)class->live, (unsigned long)class->pages);
+		put(o, "\"page_bytes\": %lu, \"page_blocks\": %u}", (unsigned long)hz3_class_page_bytes(i),
+		    hz3_class_info[i].capacity);
 	}
 	json_close(o, ']');
 }
@@ -654,10 +655,12 @@ xml_sizes(struct out *o, const struct hz3_stats *stats, uint64_t *count)
 		uint64_t blocks = class->pages * hz3_class_info[i].capacity;
 		uint64_t unused = blocks > class->live ? blocks - class->live : 0;
 
-		if (unused != 0)
-			put(o, "  <size from=\"%lu\" to=\"%lu\" total=\"%lu\" count=\"%lu\"/>\n", (unsigned long)below + 1,
-			    (unsigned long)hz3_class_size(i), (unsigned long)(unused * hz3_class_size(i)),
+		if (unused != 0) {
+			put(o, "  <size from=\"%lu\" to=\"%lu\" ", (unsigned long)below + 1,
+			    (unsigned long)hz3_class_size(i));
+			put(o, "total=\"%lu\" count=\"%lu\"/>\n", (unsigned long)(unused * hz3_class_size(i)),
 			    (unsigned long)unused);
+		}
 		below = hz3_class_size(i);
 		bytes += unused * below;
 		*count += unused;

@@ -1,6 +1,8 @@
 /* Memory of owners that sleep: whole pages are taken from what others have sent them. */
 #include "scavenge.h"
 
+#include "abandon.h"
+
 #define ROUNDS_UNTIL_ASLEEP 2
 
 static size_t take_claimed(struct hz3_heap *heap, struct hz3_posted *posted)
@@ -15,19 +17,19 @@ static size_t take_claimed(struct hz3_heap *heap, struct hz3_posted *posted)
 }
 
 /* The messages of a stash, pushed into their pages' words; what becomes whole on the way is taken. */
-static size_t move_stash(struct hz3_owner *owner, unsigned class, struct hz3_heap *heap)
+static size_t move_stash(struct hz3_owner *owner, unsigned class, _Atomic(struct hz3_message *) *stash,
+			 struct hz3_heap *heap)
 {
 	struct hz3_posted posted = { 0 };
-	struct hz3_sink_counters *counters = &heap->counters.sink[HZ3_SINK_PAGE];
+	struct hz3_outbox_slot slot = { .owner = owner->id, .class = class };
 
 	/* relaxed: a hint. */
-	if (atomic_load_explicit(&owner->stash[class], memory_order_relaxed) == NULL)
+	if (atomic_load_explicit(stash, memory_order_relaxed) == NULL)
 		return 0;
-	struct hz3_outbox_slot slot = { .owner = owner->id, .class = class };
-	slot.first = hz3_stash_take(&owner->stash[class]);
+	slot.first = hz3_stash_take(stash);
 	if (slot.first == NULL)
 		return 0;
-	hz3_pages_post(owner, &slot, counters, &posted);
+	hz3_pages_post(owner, &slot, &heap->counters.sink[HZ3_SINK_PAGE], &posted);
 	return take_claimed(heap, &posted);
 }
 
@@ -53,15 +55,15 @@ static bool try_page(struct hz3_owner *owner, struct hz3_page *page, struct hz3_
 	return false;
 }
 
-static size_t try_queue(struct hz3_owner *owner, unsigned class, struct hz3_heap *heap)
+static size_t try_queue(struct hz3_owner *owner, _Atomic uint32_t *queue, struct hz3_heap *heap)
 {
 	size_t pages = 0;
 
 	/* relaxed: a hint. */
-	if (atomic_load_explicit(&owner->page_queue[class], memory_order_relaxed) == 0)
+	if (atomic_load_explicit(queue, memory_order_relaxed) == 0)
 		return 0;
 	/* acquire: pairs with the release of the pushes. */
-	uint32_t slice = atomic_exchange_explicit(&owner->page_queue[class], 0, memory_order_acquire);
+	uint32_t slice = atomic_exchange_explicit(queue, 0, memory_order_acquire);
 	while (slice) {
 		/* The link first: the page may be queued again at once. */
 		uint32_t next = atomic_load_explicit(&hz3_remote_of(slice)->queue_next, memory_order_relaxed);
@@ -79,8 +81,16 @@ size_t hz3_scavenge_owner(struct hz3_owner *owner, struct hz3_heap *heap)
 		return 0;
 	hz3_owner_clear_posted(owner);
 	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
-		pages += move_stash(owner, class, heap);
-		pages += try_queue(owner, class, heap);
+		struct hz3_inbox *inbox = &owner->inbox[class];
+		pages += move_stash(owner, class, &inbox->stash, heap);
+		pages += move_stash(owner, class, &inbox->stash_rest, heap);
+		pages += try_queue(owner, &inbox->page_queue, heap);
+		pages += try_queue(owner, &inbox->queue_rest, heap);
+	}
+	/* What was put back may have missed the last look of an owner that parked meanwhile; see hz3_abandon_park_locked(). */
+	if (atomic_load_explicit(&owner->state, memory_order_seq_cst) != HZ3_OWNER_RUNNING) {
+		hz3_owner_note_post(owner);
+		hz3_abandon_request_drain();
 	}
 	return pages;
 }

@@ -58,6 +58,9 @@ static void slot_post(struct hz3_outbox *outbox, unsigned i, struct hz3_counters
 	struct hz3_owner *owner = hz3_owner_by_id(slot->owner);
 	unsigned sink = choose(slot);
 
+	/* relaxed, both: a hint that never goes back.  First: the child of a fork goes by it. */
+	if (!atomic_load_explicit(&used, memory_order_relaxed))
+		atomic_store_explicit(&used, true, memory_order_relaxed);
 	hz3_count(&counters->sink[sink].chains, slot->chains);
 	hz3_count(&counters->sink[sink].blocks, slot->blocks);
 	if (sink == HZ3_SINK_PAGE)
@@ -66,9 +69,6 @@ static void slot_post(struct hz3_outbox *outbox, unsigned i, struct hz3_counters
 		hz3_central_post(owner, slot, &counters->sink[sink]);
 	*slot = (struct hz3_outbox_slot){ 0 };
 	outbox->used &= ~((uint64_t)1 << i);
-	/* relaxed, both: a hint that never goes back. */
-	if (!atomic_load_explicit(&used, memory_order_relaxed))
-		atomic_store_explicit(&used, true, memory_order_relaxed);
 	if (!hz3_owner_note_post(owner))
 		posted->to_parked = true;
 }
@@ -101,13 +101,25 @@ void hz3_sink_post(struct hz3_outbox *outbox, struct hz3_counters *counters, str
 		slot_post(outbox, (unsigned)__builtin_ctzll(outbox->used), counters, posted);
 }
 
-void hz3_sink_collect(struct hz3_owner *owner, unsigned class, struct hz3_inflow *inflow,
-		      struct hz3_counters *counters)
+struct hz3_inflow hz3_sink_collect(struct hz3_owner *owner, unsigned class, struct hz3_counters *counters)
 {
-	if (inflow->messages == NULL)
-		hz3_central_collect(owner, class, inflow, &counters->sink[HZ3_SINK_CENTRAL]);
-	if (inflow->page == 0)
-		hz3_pages_collect(owner, class, inflow, &counters->sink[HZ3_SINK_PAGE]);
+	struct hz3_inbox *inbox = &owner->inbox[class];
+	struct hz3_inflow inflow = {
+		.messages = hz3_central_collect(inbox, &counters->sink[HZ3_SINK_CENTRAL]),
+		.page = hz3_pages_collect(inbox, &counters->sink[HZ3_SINK_PAGE]),
+	};
+	return inflow;
+}
+
+void hz3_sink_leave(struct hz3_owner *owner, unsigned class, struct hz3_inflow inflow)
+{
+	struct hz3_inbox *inbox = &owner->inbox[class];
+
+	/* release, both: whoever takes the rest sees the blocks and links as this thread does. */
+	if (inflow.messages)
+		atomic_store_explicit(&inbox->stash_rest, inflow.messages, memory_order_release);
+	if (inflow.page)
+		atomic_store_explicit(&inbox->queue_rest, inflow.page, memory_order_release);
 }
 
 bool hz3_inflow_next(struct hz3_inflow *inflow, struct hz3_page **page, struct hz3_chain *chain,

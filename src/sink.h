@@ -64,39 +64,46 @@ void hz3_sink_send(struct hz3_outbox *outbox, struct hz3_page *page, struct hz3_
 /* Post everything in the outbox. */
 void hz3_sink_post(struct hz3_outbox *outbox, struct hz3_counters *counters, struct hz3_posted *posted);
 
-/* What an owner has collected and not yet taken in.  Private to whoever acts as the owner. */
+/* What an owner has collected and is taking in.  Private to whoever acts as the owner, while it does. */
 struct hz3_inflow {
 	struct hz3_message *messages;
 	uint32_t page;			/* slice of the first queued page; the rest hangs on its queue link */
 };
 
-/* Has anything been posted to (owner, class)?  Two plain loads on x86. */
+/* Is there anything for (owner, class)?  Plain loads of one line on x86. */
 static inline bool hz3_sink_pending(struct hz3_owner *owner, unsigned class)
 {
-	/* seq_cst: after hz3_owner_clear_posted(); the exchange that follows acquires. */
-	return atomic_load_explicit(&owner->stash[class], memory_order_seq_cst) != NULL ||
-	       atomic_load_explicit(&owner->page_queue[class], memory_order_seq_cst) != 0;
+	struct hz3_inbox *inbox = &owner->inbox[class];
+
+	/* seq_cst: after hz3_owner_clear_posted(), or after parking; the exchange that follows acquires. */
+	return atomic_load_explicit(&inbox->stash, memory_order_seq_cst) != NULL ||
+	       atomic_load_explicit(&inbox->page_queue, memory_order_seq_cst) != 0 ||
+	       atomic_load_explicit(&inbox->stash_rest, memory_order_seq_cst) != NULL ||
+	       atomic_load_explicit(&inbox->queue_rest, memory_order_seq_cst) != 0;
 }
 
-/* Collect what was posted.  The inflow's side of a sink must be empty to be filled. */
-void hz3_sink_collect(struct hz3_owner *owner, unsigned class, struct hz3_inflow *inflow,
-		      struct hz3_counters *counters);
+/* Collect what was left the last time; of each sink that had nothing left, what was posted since. */
+struct hz3_inflow hz3_sink_collect(struct hz3_owner *owner, unsigned class, struct hz3_counters *counters);
 
-/* Take the next chain; count may be 0 (a queued page whose list was taken meanwhile).  False: nothing left. */
+/* Leave the rest for later.  Only whoever acts as the owner. */
+void hz3_sink_leave(struct hz3_owner *owner, unsigned class, struct hz3_inflow inflow);
+
+/*
+ * Take the next chain.  count may be 0 (a queued page whose list was taken meanwhile), and *page NULL as well: such a page
+ * that was asleep is no longer the owner's business.  False: nothing left.
+ */
 bool hz3_inflow_next(struct hz3_inflow *inflow, struct hz3_page **page, struct hz3_chain *chain,
 		     struct hz3_counters *counters);
 
 /* The two implementations, for sink.c. */
 void hz3_central_post(struct hz3_owner *owner, struct hz3_outbox_slot *slot, struct hz3_sink_counters *counters);
-void hz3_central_collect(struct hz3_owner *owner, unsigned class, struct hz3_inflow *inflow,
-			 struct hz3_sink_counters *counters);
+struct hz3_message *hz3_central_collect(struct hz3_inbox *inbox, struct hz3_sink_counters *counters);
 void hz3_central_next(struct hz3_inflow *inflow, struct hz3_page **page, struct hz3_chain *chain,
 		      struct hz3_sink_counters *counters);
 
 void hz3_pages_post(struct hz3_owner *owner, struct hz3_outbox_slot *slot, struct hz3_sink_counters *counters,
 		    struct hz3_posted *posted);
-void hz3_pages_collect(struct hz3_owner *owner, unsigned class, struct hz3_inflow *inflow,
-		       struct hz3_sink_counters *counters);
+uint32_t hz3_pages_collect(struct hz3_inbox *inbox, struct hz3_sink_counters *counters);
 void hz3_pages_next(struct hz3_inflow *inflow, struct hz3_page **page, struct hz3_chain *chain,
 		    struct hz3_sink_counters *counters);
 

@@ -3,21 +3,25 @@
 
 void hz3_central_post(struct hz3_owner *owner, struct hz3_outbox_slot *slot, struct hz3_sink_counters *counters)
 {
-	uint32_t tries = hz3_stash_push(&owner->stash[slot->class], slot->first, slot->last);
+	uint32_t tries = hz3_stash_push(&owner->inbox[slot->class].stash, slot->first, slot->last);
 
 	hz3_count(&counters->rmw_push, tries);
 	hz3_count(&counters->cas_retries, tries - 1);
 }
 
-void hz3_central_collect(struct hz3_owner *owner, unsigned class, struct hz3_inflow *inflow,
-			 struct hz3_sink_counters *counters)
+struct hz3_message *hz3_central_collect(struct hz3_inbox *inbox, struct hz3_sink_counters *counters)
 {
-	/* relaxed: a hint; the exchange acquires. */
-	if (atomic_load_explicit(&owner->stash[class], memory_order_relaxed) == NULL)
-		return;
-	inflow->messages = hz3_stash_take(&owner->stash[class]);
-	hz3_count(&counters->drains, 1);
+	_Atomic(struct hz3_message *) *from = &inbox->stash_rest;
+
+	/* relaxed, both: hints; the exchange acquires. */
+	if (atomic_load_explicit(from, memory_order_relaxed) == NULL) {
+		from = &inbox->stash;
+		if (atomic_load_explicit(from, memory_order_relaxed) == NULL)
+			return NULL;
+		hz3_count(&counters->drains, 1);
+	}
 	hz3_count(&counters->rmw_drain, 1);
+	return hz3_stash_take(from);
 }
 
 void hz3_central_next(struct hz3_inflow *inflow, struct hz3_page **page, struct hz3_chain *chain,

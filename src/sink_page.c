@@ -77,8 +77,11 @@ void hz3_pages_post(struct hz3_owner *owner, struct hz3_outbox_slot *slot, struc
 		struct hz3_chain chain = hz3_message_open(message, &page);
 		enum hz3_push_result result = push_chain(page, chain, info, counters);
 
-		if (result == HZ3_PUSH_CLAIMED)
+		if (result == HZ3_PUSH_CLAIMED) {
 			hz3_page_list_append(&posted->claimed, page);
+			/* All its blocks were counted as sent, by whomever; they are handed over instead. */
+			hz3_count(&counters->blocks, -(uint64_t)info->capacity);
+		}
 		if (result != HZ3_PUSHED_QUEUE)
 			continue;
 		uint32_t slice = (uint32_t)hz3_page_slice(page);
@@ -89,7 +92,7 @@ void hz3_pages_post(struct hz3_owner *owner, struct hz3_outbox_slot *slot, struc
 	}
 	if (first == 0)
 		return;
-	uint32_t tries = queue_push(&owner->page_queue[slot->class], first, last);
+	uint32_t tries = queue_push(&owner->inbox[slot->class].page_queue, first, last);
 	hz3_count(&counters->rmw_push, tries);
 	hz3_count(&counters->cas_retries, tries - 1);
 }
@@ -116,19 +119,23 @@ void hz3_pages_requeue(struct hz3_owner *owner, struct hz3_page *page, struct hz
 	uint32_t slice = (uint32_t)hz3_page_slice(page);
 	unsigned class = hz3_route_class(hz3_route_of(slice));
 
-	hz3_count(&counters->rmw_push, queue_push(&owner->page_queue[class], slice, slice));
+	hz3_count(&counters->rmw_push, queue_push(&owner->inbox[class].page_queue, slice, slice));
 }
 
-void hz3_pages_collect(struct hz3_owner *owner, unsigned class, struct hz3_inflow *inflow,
-		       struct hz3_sink_counters *counters)
+uint32_t hz3_pages_collect(struct hz3_inbox *inbox, struct hz3_sink_counters *counters)
 {
-	/* relaxed: a hint. */
-	if (atomic_load_explicit(&owner->page_queue[class], memory_order_relaxed) == 0)
-		return;
-	/* acquire: pairs with the release in queue_push. */
-	inflow->page = atomic_exchange_explicit(&owner->page_queue[class], 0, memory_order_acquire);
-	hz3_count(&counters->drains, 1);
+	_Atomic uint32_t *from = &inbox->queue_rest;
+
+	/* relaxed, both: hints. */
+	if (atomic_load_explicit(from, memory_order_relaxed) == 0) {
+		from = &inbox->page_queue;
+		if (atomic_load_explicit(from, memory_order_relaxed) == 0)
+			return 0;
+		hz3_count(&counters->drains, 1);
+	}
 	hz3_count(&counters->rmw_drain, 1);
+	/* acquire: pairs with the release in queue_push and in hz3_sink_leave. */
+	return atomic_exchange_explicit(from, 0, memory_order_acquire);
 }
 
 static struct hz3_chain chain_from_list(struct hz3_page *page, struct hz3_remote_list list)
@@ -148,13 +155,19 @@ void hz3_pages_next(struct hz3_inflow *inflow, struct hz3_page **page, struct hz
 {
 	uint32_t slice = inflow->page;
 	struct hz3_page_remote *remote = hz3_remote_of(slice);
+	/*
+	 * The link and the mark first: once the word is taken, QUEUED is clear, a pusher may write the link, and a sleeping page
+	 * of which nothing was in the word may be taken over at once.
+	 */
+	uint32_t next = atomic_load_explicit(&remote->queue_next, memory_order_relaxed);
+	bool asleep = hz3_remote_is_asleep(remote);
+	struct hz3_remote_list list = hz3_remote_take(remote);
 
-	/* The link first: once the word is taken, QUEUED is clear and a pusher may write the link. */
-	inflow->page = atomic_load_explicit(&remote->queue_next, memory_order_relaxed);
-	if (inflow->page)
-		__builtin_prefetch(hz3_remote_of(inflow->page), 1);
-	*page = hz3_page_at(slice);
-	*chain = chain_from_list(*page, hz3_remote_take(remote));
+	inflow->page = next;
+	if (next)
+		__builtin_prefetch(hz3_remote_of(next), 1);
+	*page = list.count == 0 && asleep ? NULL : hz3_page_at(slice);
+	*chain = *page ? chain_from_list(*page, list) : (struct hz3_chain){ NULL, NULL, 0 };
 	hz3_count(&counters->page_drains, 1);
 	hz3_count(&counters->drained_blocks, chain->count);
 	hz3_count(&counters->rmw_drain, 1);

@@ -3,6 +3,7 @@
 
 #include "abandon.h"
 #include "arena.h"
+#include "decay.h"
 #include "heap.h"
 #include "large.h"
 #include "meta.h"
@@ -21,9 +22,10 @@ static void add_classes(struct hz3_stats *out, const struct hz3_counters *counte
 		struct hz3_class_stats *sum = &out->class[class];
 		const struct hz3_class_counters *from = &counters->class[class];
 		uint64_t made = 0, retired = 0;
-		add(&sum->allocated, &from->allocated);
+		/* Frees first: of what is counted while we read, rather an allocation too much than one too few. */
 		add(&sum->freed_local, &from->freed_local);
 		add(&sum->freed_remote, &from->freed_remote);
+		add(&sum->allocated, &from->allocated);
 		add(&made, &from->pages_made);
 		add(&retired, &from->pages_retired);
 		sum->pages += made - retired;
@@ -50,10 +52,7 @@ static bool at_rest(const struct hz3_owner *owner, const struct hz3_heap *mine)
 	       atomic_load_explicit(&owner->state, memory_order_relaxed) == HZ3_OWNER_PARKED;
 }
 
-/*
- * What the counters of a heap at rest don't say yet: frees not counted, blocks that wait in a current page, and blocks in
- * the page's remote word, too few for the page to be queued.
- */
+/* What the counters of a heap at rest don't say yet: frees not counted, local ones and those in the remote word. */
 static void add_page(struct hz3_stats *out, const struct hz3_page *page)
 {
 	struct hz3_class_stats *sum = &out->class[page->class];
@@ -65,20 +64,52 @@ static void add_page(struct hz3_stats *out, const struct hz3_page *page)
 	/* relaxed: a count. */
 	sum->freed_remote +=
 		hz3_remote_count(atomic_load_explicit(&hz3_page_remote(page)->word, memory_order_relaxed));
-	if (page->state == HZ3_PAGE_CURRENT)
-		sum->allocated -= hz3_page_count_free(page);
+}
+
+/* Current and awake pages are in the heap's lists; blocks that wait in a current page were counted as allocated. */
+static void add_listed_pages(struct hz3_stats *out, const struct hz3_heap *heap)
+{
+	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
+		const struct hz3_page *page = heap->page[class];
+		if (page != &hz3_page_none) {
+			add_page(out, page);
+			out->class[class].allocated -= hz3_page_count_free(page);
+		}
+		for (page = heap->awake[class].first; page; page = page->next)
+			add_page(out, page);
+	}
+}
+
+/* A page that may be asleep, and then in no list; it must not be taken over while it is looked at. */
+static void add_sleeping_page(struct hz3_stats *out, size_t slice, struct hz3_owner *owner)
+{
+	struct hz3_page_remote *remote = hz3_remote_of(slice);
+	struct hz3_sink_counters unused = { 0 };
+
+	if (!hz3_remote_is_asleep(remote))
+		return;
+	bool held = hz3_remote_hold(remote);
+	uint64_t route = hz3_route_of(slice);
+	if (hz3_route_owner(route) == owner->id && hz3_remote_is_asleep(remote))
+		add_page(out, hz3_page_at(slice));
+	if (held && hz3_remote_unhold(remote, hz3_class_info[hz3_route_class(route)].wake))
+		hz3_pages_requeue(hz3_owner_by_id(hz3_route_owner(route)), hz3_page_at(slice), &unused);
 }
 
 static void add_pages_at_rest(struct hz3_stats *out, const struct hz3_heap *mine)
 {
 	size_t slices = hz3_page_map_slices();
 
+	for (uint32_t id = 1; id <= hz3_owner_count(); id++)
+		if (at_rest(hz3_owner_by_id(id), mine))
+			add_listed_pages(out, hz3_owner_by_id(id)->heap);
 	for (size_t slice = 1; slice < slices; slice++) {
 		uint64_t route = hz3_route_of(slice);
 		if (hz3_route_owner(route) == 0 || hz3_route_offset(route) != 0)
 			continue;
-		if (at_rest(hz3_owner_by_id(hz3_route_owner(route)), mine))
-			add_page(out, hz3_page_at(slice));
+		struct hz3_owner *owner = hz3_owner_by_id(hz3_route_owner(route));
+		if (at_rest(owner, mine))
+			add_sleeping_page(out, slice, owner);
 	}
 }
 
@@ -113,7 +144,9 @@ static void sum_up(struct hz3_stats *out)
 	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
 		struct hz3_class_stats *sum = &out->class[class];
 		sum->size = hz3_class_size(class);
-		sum->live = sum->allocated - sum->freed_local - sum->freed_remote;
+		/* While threads run, a page that is handed over may be counted on one side only. */
+		uint64_t freed = sum->freed_local + sum->freed_remote;
+		sum->live = sum->allocated > freed ? sum->allocated - freed : 0;
 		out->blocks_allocated += sum->allocated;
 		out->blocks_freed += sum->freed_local + sum->freed_remote;
 		out->blocks_live += sum->live;
@@ -139,13 +172,17 @@ void hz3_stats_collect(struct hz3_stats *out)
 	hz3_thread_settle();
 	hz3_abandon_request_drain();
 	hz3_abandon_drain();
+	/* The decay lock keeps scavengers away, which may take sleeping pages even while we hold them. */
+	hz3_decay_lock();
 	hz3_abandon_lock();
 	hz3_thread_shared_lock();
 	add_heaps(out);
-	add_pages_at_rest(out, hz3_thread_heap);
+	if (HZ3_STATS)
+		add_pages_at_rest(out, hz3_thread_heap);
 	out->heaps_parked = hz3_abandon_parked_locked();
 	hz3_thread_shared_unlock();
 	hz3_abandon_unlock();
+	hz3_decay_unlock();
 	add_arenas(out);
 	sum_up(out);
 }

@@ -12,8 +12,11 @@
 #include "options.h"
 #include "os.h"
 
-struct hz3_heap hz3_thread_absent = { .page = HZ3_HEAP_NO_PAGES };
-struct hz3_heap hz3_thread_ended = { .page = HZ3_HEAP_NO_PAGES };
+/* A heap is swept once in so many slow paths. */
+#define SWEEP_TICKS 64
+
+struct hz3_heap hz3_thread_absent = HZ3_HEAP_NONE;
+struct hz3_heap hz3_thread_ended = HZ3_HEAP_NONE;
 
 __thread struct hz3_heap *hz3_thread_heap = &hz3_thread_absent;
 
@@ -25,7 +28,6 @@ static bool have_exit_key;
 static struct hz3_heap *shared_heap;
 static struct hz3_lock shared_lock = HZ3_LOCK_INIT(HZ3_RANK_HEAP, "shared heap");
 static struct hz3_lock fork_lock = HZ3_LOCK_INIT(HZ3_RANK_FORK, "fork");
-static bool fork_took_locks;		/* under fork_lock */
 
 /* The exit handler of a thread that has a heap. */
 static void thread_exit(void *arg)
@@ -55,6 +57,8 @@ static void set_up_once(void)
 	have_exit_key = pthread_key_create(&exit_key, thread_exit) == 0;
 }
 
+static void register_fork_handlers(void);
+
 void hz3_thread_setup(void)
 {
 	/* acquire: pairs with the release below. */
@@ -64,6 +68,12 @@ void hz3_thread_setup(void)
 	if (atomic_compare_exchange_strong(&setup_state, &expected, SETUP_RUNNING)) {
 		set_up_once();
 		atomic_store_explicit(&setup_state, SETUP_DONE, memory_order_release);
+		/*
+		 * With the first malloc, and not in a constructor: those of preloaded libraries run last.  Handlers run
+		 * before fork in the reverse order of registration, and ours, which takes all locks, has to be the
+		 * last.  It may call malloc, which works by now.
+		 */
+		register_fork_handlers();
 		return;
 	}
 	while (atomic_load_explicit(&setup_state, memory_order_acquire) != SETUP_DONE)
@@ -114,7 +124,7 @@ struct hz3_heap *hz3_thread_begin(void)
 {
 	struct hz3_heap *heap = hz3_thread_heap;
 
-	if (hz3_unlikely(heap->tag == 0))
+	if (hz3_unlikely(heap->owner == NULL))
 		heap = begin_without_heap();
 	atomic_store_explicit(&heap->busy, 1, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
@@ -136,6 +146,8 @@ void hz3_thread_end(struct hz3_heap *heap)
 
 	if (shared)
 		flush(heap, HZ3_FLUSH_IDLE);	/* nobody would flush it later */
+	if (ticks % SWEEP_TICKS == 0)
+		hz3_heap_sweep(heap);
 	atomic_signal_fence(memory_order_seq_cst);
 	atomic_store_explicit(&heap->busy, 0, memory_order_relaxed);
 	if (shared)
@@ -146,7 +158,7 @@ void hz3_thread_end(struct hz3_heap *heap)
 
 void hz3_thread_flush_buffer(void)
 {
-	if (hz3_thread_heap->tag == 0)
+	if (hz3_thread_heap->owner == NULL)
 		return;
 	struct hz3_heap *heap = hz3_thread_begin();
 	flush(heap, HZ3_FLUSH_IDLE);
@@ -162,19 +174,20 @@ static void settle(struct hz3_heap *heap, enum hz3_flush_cause cause)
 
 void hz3_thread_settle(void)
 {
+	if (hz3_thread_heap->owner) {
+		struct hz3_heap *heap = hz3_thread_begin();
+		settle(heap, HZ3_FLUSH_IDLE);
+		hz3_thread_end(heap);
+	}
+	/* Last: some of what was flushed is for the shared heap, whose own buffer is never left full. */
 	hz3_lock(&shared_lock);
 	settle(shared_heap, HZ3_FLUSH_IDLE);
 	hz3_unlock(&shared_lock);
-	if (hz3_thread_heap->tag == 0)
-		return;
-	struct hz3_heap *heap = hz3_thread_begin();
-	settle(heap, HZ3_FLUSH_IDLE);
-	hz3_thread_end(heap);
 }
 
 void hz3_thread_go_idle(void)
 {
-	if (hz3_thread_heap->tag == 0)
+	if (hz3_thread_heap->owner == NULL)
 		return;
 	struct hz3_heap *heap = hz3_thread_begin();
 	settle(heap, HZ3_FLUSH_EXIT);
@@ -236,29 +249,43 @@ static void fork_prepare(void)
 	struct hz3_heap *heap = hz3_thread_heap;
 
 	hz3_lock(&fork_lock);
-	if (heap->tag && !atomic_load_explicit(&heap->busy, memory_order_relaxed)) {
+	if (heap->owner && !atomic_load_explicit(&heap->busy, memory_order_relaxed)) {
 		heap = hz3_thread_begin();
 		flush(heap, HZ3_FLUSH_FORK);
 		hz3_thread_end(heap);
 	}
-	fork_took_locks = hz3_thread_is_multi();
-	if (!fork_took_locks)
-		return;
+	/* Always: another thread may be inside its very first malloc, and nothing tells of it. */
 	take_all_locks();
 	hz3_lock_fork_begin();
 }
 
 static void fork_parent(void)
 {
-	if (fork_took_locks) {
-		hz3_lock_fork_end();
-		release_all_locks();
-	}
+	hz3_lock_fork_end();
+	release_all_locks();
 	hz3_unlock(&fork_lock);
 }
 
+/* In the child: heaps of threads that vanished are parked if they are whole, and left alone if not. */
+static void park_vanished(struct hz3_heap *mine)
+{
+	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
+		struct hz3_owner *owner = hz3_owner_by_id(id);
+		struct hz3_heap *heap = owner->heap;
+		if (heap == mine || heap == shared_heap ||
+		    atomic_load_explicit(&owner->state, memory_order_relaxed) != HZ3_OWNER_RUNNING)
+			continue;
+		if (atomic_load_explicit(&heap->busy, memory_order_relaxed)) {
+			atomic_store_explicit(&owner->state, HZ3_OWNER_LOST, memory_order_relaxed);
+			hz3_buffer_return_budget(&heap->buffer);
+		} else {
+			hz3_abandon_park_locked(heap);
+		}
+	}
+}
+
 /* Queue the page anew if blocks wait in its word; the queues are empty now. */
-static void rescan_page(size_t slice, uint64_t route, struct hz3_counters *counters)
+static void rescan_word(size_t slice, struct hz3_owner *owner, struct hz3_counters *counters)
 {
 	struct hz3_page_remote *remote = hz3_remote_of(slice);
 	uint64_t word = atomic_load_explicit(&remote->word, memory_order_relaxed);
@@ -268,7 +295,15 @@ static void rescan_page(size_t slice, uint64_t route, struct hz3_counters *count
 		return;
 	}
 	atomic_store_explicit(&remote->word, word | HZ3_REMOTE_QUEUED, memory_order_relaxed);
-	hz3_pages_requeue(hz3_owner_by_id(hz3_route_owner(route)), hz3_page_at(slice), &counters->sink[HZ3_SINK_PAGE]);
+	hz3_pages_requeue(owner, hz3_page_at(slice), &counters->sink[HZ3_SINK_PAGE]);
+}
+
+/* The owner vanished between the last step of a countdown and what had to follow; or the page waited for its queue entry. */
+static void rescan_countdown(struct hz3_page *page, struct hz3_owner *owner)
+{
+	if (atomic_load_explicit(&owner->state, memory_order_relaxed) == HZ3_OWNER_PARKED && page->countdown == 0 &&
+	    page->state != HZ3_PAGE_EMPTY)
+		hz3_heap_page_event(owner->heap, page);
 }
 
 /* A pusher that vanished may have set QUEUED and not queued the page: no flag of the parent's is trusted. */
@@ -277,54 +312,59 @@ static void rescan_pages(struct hz3_counters *counters)
 	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
 		struct hz3_owner *owner = hz3_owner_by_id(id);
 		for (unsigned class = 0; class < HZ3_CLASSES; class++) {
-			atomic_store_explicit(&owner->page_queue[class], 0, memory_order_relaxed);
-			owner->heap->inflow[class].page = 0;
+			atomic_store_explicit(&owner->inbox[class].page_queue, 0, memory_order_relaxed);
+			atomic_store_explicit(&owner->inbox[class].queue_rest, 0, memory_order_relaxed);
 		}
 	}
 	size_t slices = hz3_page_map_slices();
 	for (size_t slice = 1; slice < slices; slice++) {
 		uint64_t route = hz3_route_of(slice);
-		if (hz3_route_owner(route) && hz3_route_offset(route) == 0)
-			rescan_page(slice, route, counters);
+		if (hz3_route_owner(route) == 0 || hz3_route_offset(route) != 0)
+			continue;
+		struct hz3_owner *owner = hz3_owner_by_id(hz3_route_owner(route));
+		rescan_word(slice, owner, counters);
+		rescan_countdown(hz3_page_at(slice), owner);
 	}
 }
 
-/* In the child: heaps of threads that vanished are parked if they are whole, and left alone if not. */
-static void take_over_vanished(struct hz3_heap *mine)
+/* What vanished threads had collected, and not sent. */
+static void flush_vanished(void)
 {
 	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
 		struct hz3_owner *owner = hz3_owner_by_id(id);
-		struct hz3_heap *heap = owner->heap;
-		if (heap == mine || heap == shared_heap ||
-		    atomic_load_explicit(&owner->state, memory_order_relaxed) != HZ3_OWNER_RUNNING)
+		if (atomic_load_explicit(&owner->state, memory_order_relaxed) != HZ3_OWNER_PARKED)
 			continue;
-		if (atomic_load_explicit(&heap->busy, memory_order_relaxed))
-			atomic_store_explicit(&owner->state, HZ3_OWNER_LOST, memory_order_relaxed);
-		else
-			hz3_abandon_park_locked(heap);
+		flush(owner->heap, HZ3_FLUSH_FORK);
+		hz3_buffer_return_budget(&owner->heap->buffer);
 	}
 }
 
 static void fork_child(void)
 {
+	struct hz3_heap *mine = hz3_thread_heap->owner ? hz3_thread_heap : shared_heap;
+
 	hz3_decay_forget_thread();
-	if (fork_took_locks) {
-		struct hz3_heap *mine = hz3_thread_heap;
-		take_over_vanished(mine);
-		rescan_pages(mine->tag ? &mine->counters : &shared_heap->counters);
-		hz3_lock_fork_end();
-		release_all_locks();
+	park_vanished(mine);
+	if (hz3_sink_used()) {
+		rescan_pages(&mine->counters);
+		flush_vanished();
 	}
+	hz3_lock_fork_end();
+	release_all_locks();
 	hz3_unlock(&fork_lock);
 }
 
-/* Early, so that programs which fork before they allocate are covered; pthread_atfork itself may allocate. */
+static void register_fork_handlers(void)
+{
+	if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0)
+		hz3_warn("no fork handlers: a fork from several threads may hang");
+}
+
+/* The first malloc is usually earlier; what it may have missed is made good. */
 static __attribute__((constructor)) void set_up_process(void)
 {
 	hz3_thread_setup();
-	/* If the first malloc came before libc had an environment, the settings are read only now. */
+	/* Libc may have had no environment then. */
 	hz3_options_init();
 	hz3_sink_init();
-	if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0)
-		hz3_warn("no fork handlers: a fork from several threads may hang");
 }

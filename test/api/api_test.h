@@ -58,6 +58,18 @@ on_hz3(void)
 	return find("hz3_version") != NULL;
 }
 
+/* Does it count what it does? */
+static inline bool
+on_hz3_with_statistics(void)
+{
+	int (*control)(const char *, void *, size_t *, void *, size_t) =
+		(int (*)(const char *, void *, size_t *, void *, size_t))find("hz3_control");
+	bool built = false;
+	size_t bytes = sizeof(built);
+
+	return control != NULL && control("config.stats", &built, &bytes, NULL, 0) == 0 && built;
+}
+
 /* A byte for each position and seed, without a short period. */
 static inline unsigned char
 pattern(size_t i, unsigned seed)

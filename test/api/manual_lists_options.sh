@@ -1,45 +1,62 @@
 #!/bin/bash
-# The manual names every option of options.def, every control name, every public function and every JSON key.
+# The manual names every option with its default, every public function, control name and statistic, and is well formed.
 
 set -u
 manual=$HZ3_SRCDIR/doc/hz3.3
+source=$HZ3_SRCDIR/src
 failed=0
 
+fail() {
+	echo "doc/hz3.3 $1"
+	failed=1
+}
+
 [ -r "$manual" ] || {
-	echo "there is no $manual"
+	fail "is missing"
 	exit 1
 }
 
-# LINES: each a name that the manual must have.
+# Standard input: names that the manual must have, a line each.
 expect() { # WHAT
-	local name
-	local count=0
+	local name count=0
 	while read -r name; do
 		count=$((count + 1))
-		grep -qF -- "$name" "$manual" || {
-			echo "doc/hz3.3 does not mention the $1 $name"
-			failed=1
-		}
+		grep -qF -- "$name" "$manual" || fail "does not mention the $1 $name"
 	done
-	[ "$count" -gt 0 ] || {
-		echo "no $1 was found to look for"
-		failed=1
-	}
+	[ "$count" -gt 0 ] || fail "was not checked: no $1 was found"
 }
 
-expect option < <(sed -n 's/^OPTION(\([a-z0-9_]*\),.*/\1/p' "$HZ3_SRCDIR/src/options.def")
-expect function < <(grep -v '^ \*' "$HZ3_SRCDIR/include/hz3/hz3.h" | grep -o '\bhz3_[a-z0-9_]*(' | tr -d '(' | sort -u)
-expect "control name" < <(grep -o '\.name = "[^"]*"' "$HZ3_SRCDIR/src/control.c" | sed 's/.*"\(.*\)"/\1/' |
-	grep -v '\.$')
-expect "control name" < <(sed -n 's/^\tSTAT("\([^"]*\)".*/\1/p' "$HZ3_SRCDIR/src/control.c")
-expect statistic < <(sed -n 's/^\tjson_[a-z]*(o, "\([a-z_]*\)".*/\1/p' "$HZ3_SRCDIR/src/report.c" | sort -u)
+# name and default of each option, the default as it is written in HZ3_CONF.
+options() {
+	sed -n 's/^OPTION(\([a-z0-9_]*\), \([A-Z]*\), \([^,]*\),.*/\1|\2|\3/p' "$source/options.def" |
+		sed 's/|BOOL|1$/|true/; s/|BOOL|0$/|false/; s/|SINK|.*/|as configured/; s/|PATH|.*/|empty/' |
+		sed 's/|[A-Z]*|/|/; s/ \* \([KMG]\)IB/\1/'
+}
 
-# And the defaults that it gives are those of the table.
-while read -r name value; do
-	grep -A1 "^\.It Cm $name" "$manual" | grep -qF "$value" || {
-		echo "doc/hz3.3 does not give the default of $name as $value"
-		failed=1
-	}
-done < <(sed -n 's/^OPTION(\([a-z0-9_]*\), [A-Z]*, \([-0-9]*\), .*/\1 \2/p' "$HZ3_SRCDIR/src/options.def" | sed 's/$//')
+controls() {
+	grep -o '\.name = "[^"]*"' "$source/control.c" | sed 's/[^"]*"\(.*\)"/\1/' | grep -v '\.$'
+	sed -n 's/^\tSTAT("\([^"]*\)".*/\1/p' "$source/control.c" | grep -v '\.$'
+	sed -n 's/^\tSINK_STAT(\(.*\)),/stats.remote.\1/p' "$source/control.c"
+	sed -n 's/^\tSIZE_OPTION("\([^"]*\)".*/\1/p' "$source/control.c"
+	sed -n 's/^\tBIN_STAT(\(.*\)),/stats.bins.<i>.\1/p' "$source/control.c"
+}
+
+while IFS='|' read -r name value; do
+	grep -A1 "^\.It Cm $name :" "$manual" | grep -q "^Default: ${value}[,;.]" ||
+		fail "does not list the option $name with \"Default: $value\""
+done < <(options)
+expect option < <(options | cut -d'|' -f1)
+expect function < <(grep -v '^ \*' "$HZ3_SRCDIR/include/hz3/hz3.h" | grep -o '\bhz3_[a-z0-9_]*(' | tr -d '(' | sort -u)
+expect "control name" < <(controls)
+expect statistic < <(grep -o 'json_[a-z]*(o, "[a-z_]*"' "$source/report.c" | sed 's/.*"\(.*\)"/\1/' | sort -u)
+
+# An option that is no more, or was misspelt.
+while read -r name; do
+	options | grep -q "^$name|" || fail "describes an option $name that is not there"
+done < <(sed -n '/^\.Sh SETTINGS/,/^\.Sh STATISTICS/s/^\.It Cm \([a-z0-9_]*\) : .*/\1/p' "$manual")
+
+if command -v mandoc >/dev/null; then
+	mandoc -Tlint -Wwarning "$manual" || fail "has mistakes in its markup"
+fi
 
 exit $failed

@@ -1,10 +1,16 @@
 /* operator new and delete in all their forms: alignment, exhaustion, the new-handler, nothrow. */
 #include "api_test.h"
 
-#include <limits>
 #include <malloc.h>
 #include <new>
+#include <sys/resource.h>
 #include <vector>
+
+/* Some compilers do not declare these by themselves. */
+void operator delete(void *p, size_t size) noexcept;
+void operator delete[](void *p, size_t size) noexcept;
+void operator delete(void *p, size_t size, std::align_val_t alignment) noexcept;
+void operator delete[](void *p, size_t size, std::align_val_t alignment) noexcept;
 
 /* Nothing has so much memory, and no compiler warns of it. */
 static size_t
@@ -122,7 +128,8 @@ test_bad_alloc()
 	expect_bad_alloc("an array that overflows", [] {
 		return static_cast<void *>(new long double[opaque_size(SIZE_MAX / 8)]);
 	});
-	expect_bad_alloc("an alignment of 24", [] { return ::operator new(size_t{8}, std::align_val_t{opaque_size(24)}); });
+	expect_bad_alloc("an alignment of 24",
+			 [] { return ::operator new(size_t{8}, std::align_val_t{opaque_size(24)}); });
 	CHECK(::operator new(too_much(), std::nothrow) == nullptr, "nothrow new");
 	CHECK(::operator new[](too_much(), std::nothrow) == nullptr, "nothrow new[]");
 	CHECK(::operator new(too_much(), page, std::nothrow) == nullptr, "aligned nothrow new");
@@ -218,7 +225,8 @@ test_handler_is_called()
 	expect_three_calls("aligned new", [] { return ::operator new(too_much(), page); });
 	expect_three_calls("aligned new[]", [] { return ::operator new[](too_much(), page); });
 	expect_null("nothrow new", gives_up_after_three, 3, [] { return ::operator new(too_much(), std::nothrow); });
-	expect_null("nothrow new[]", gives_up_after_three, 3, [] { return ::operator new[](too_much(), std::nothrow); });
+	expect_null("nothrow new[]", gives_up_after_three, 3,
+		    [] { return ::operator new[](too_much(), std::nothrow); });
 	expect_null("aligned nothrow new", gives_up_after_three, 3,
 		    [] { return ::operator new(too_much(), page, std::nothrow); });
 	expect_null("aligned nothrow new[]", gives_up_after_three, 3,
@@ -247,8 +255,8 @@ test_handler_that_throws()
 }
 
 /*
- * A handler that frees something lets the loop succeed.  Memory is short by what one may map: a reserve of address space
- * that the handler gives up.
+ * A handler that frees something lets the loop succeed.  What is short is address space: a reserve of it, which the
+ * handler gives up.
  */
 static std::vector<void *> reserve;
 
@@ -264,8 +272,6 @@ frees_the_reserve()
 		free(p);
 	reserve.clear();
 }
-
-#include <sys/resource.h>
 
 static void
 test_handler_that_helps()

@@ -24,8 +24,9 @@ check_step(unsigned char **p, size_t from, size_t to, unsigned seed)
 static void
 test_all_pairs(void)
 {
-	static const size_t sizes[] = {1,     15,    16,    17,    100,    129,    1000,   1025,   4096,   5000,    32000,
-				       32768, 32769, 65536, 65537, 100000, 131072, 300000, 1 << 20, 5000000, 40 << 20};
+	static const size_t sizes[] = {1,     15,    16,     17,     100,    129,     1000,
+				       1025,  4096,  5000,   32000,  32768,  32769,   65536,
+				       65537, 100000, 131072, 300000, 1 << 20, 5000000, 40 << 20};
 	enum { N = sizeof(sizes) / sizeof(sizes[0]) };
 
 	for (int i = 0; i < N; i++) {

@@ -7,6 +7,15 @@
 
 #include <new>
 
+/* Some compilers do not declare these by themselves. */
+void operator delete(void *p, size_t size) noexcept;
+void operator delete[](void *p, size_t size) noexcept;
+
+#pragma GCC diagnostic ignored "-Wpragmas"
+#pragma GCC diagnostic ignored "-Wunknown-warning-option"
+#pragma GCC diagnostic ignored "-Wsized-deallocation"
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+
 static long live;
 
 /* A header in front of the block: nobody else can free it. */
@@ -33,11 +42,6 @@ operator delete(void *p) noexcept
 	live--;
 	free(start);
 }
-
-#pragma GCC diagnostic ignored "-Wpragmas"
-#pragma GCC diagnostic ignored "-Wunknown-warning-option"
-#pragma GCC diagnostic ignored "-Wsized-deallocation"
-#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
 
 static void
 expect(const char *what, long expected)

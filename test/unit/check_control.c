@@ -1,0 +1,313 @@
+/*
+ * Tests of the control tree: every name reads, sizes and permissions are checked, writing has effect and range.
+ */
+#include "unit.h"
+
+#include "control.h"
+#include "hz3/hz3.h"
+#include "options.h"
+#include "size_class.h"
+
+#include <errno.h>
+
+/* Reads with whatever size the value has, which is asked for first. */
+static int
+read_any(const char *name, void *value, size_t *bytes)
+{
+	int error;
+
+	*bytes = 0;
+	error = hz3_control(name, NULL, bytes, NULL, 0);
+	if (error != 0)
+		return error;
+	return hz3_control(name, value, bytes, NULL, 0);
+}
+
+static uint64_t
+read_number(const char *name)
+{
+	uint64_t value = 0;
+	size_t bytes;
+
+	ck_assert_msg(read_any(name, &value, &bytes) == 0, "%s", name);
+	ck_assert_uint_le(bytes, sizeof(value));
+	return value;
+}
+
+static const char *
+read_string(const char *name)
+{
+	const char *value = NULL;
+	size_t bytes = sizeof(value);
+
+	ck_assert_int_eq(hz3_control(name, &value, &bytes, NULL, 0), 0);
+	ck_assert_ptr_nonnull(value);
+	return value;
+}
+
+/* "<i>" in a name, replaced. */
+static void
+with_index(char *out, size_t cap, const char *name, const char *index)
+{
+	const char *at = strstr(name, "<i>");
+
+	if (at == NULL)
+		snprintf(out, cap, "%s", name);
+	else
+		snprintf(out, cap, "%.*s%s%s", (int)(at - name), name, index, at + 3);
+}
+
+START_TEST(test_every_name)
+{
+	char full[128];
+	uint64_t value[4];
+	size_t bytes;
+
+	for (size_t i = 0; hz3_control_name(i) != NULL; i++) {
+		with_index(full, sizeof(full), hz3_control_name(i), "3");
+		bytes = 77;
+		ck_assert_msg(hz3_control(full, NULL, &bytes, NULL, 0) == 0, "%s", full);
+		if (bytes == 0)
+			continue;
+		memset(value, 0xee, sizeof(value));
+		ck_assert_msg(hz3_control(full, value, &bytes, NULL, 0) == 0, "%s", full);
+		ck_assert_msg(value[1] == 0xeeeeeeeeeeeeeeee, "%s wrote over its %zu bytes", full, bytes);
+		bytes++;
+		ck_assert_msg(hz3_control(full, value, &bytes, NULL, 0) == EINVAL, "%s with another size", full);
+		ck_assert_msg(hz3_control(full, value, NULL, NULL, 0) == EINVAL, "%s without a size", full);
+	}
+}
+END_TEST
+
+START_TEST(test_every_option)
+{
+	const struct hz3_option_row *row;
+	uint64_t value;
+	char name[64];
+	size_t bytes;
+
+	for (size_t i = 0; (row = hz3_option_row(i)) != NULL; i++) {
+		snprintf(name, sizeof(name), "opt.%s", row->name);
+		ck_assert_msg(read_any(name, &value, &bytes) == 0, "%s", name);
+		ck_assert_msg(hz3_control(name, NULL, NULL, &value, bytes) == EPERM, "%s", name);
+	}
+	ck_assert_uint_eq(read_number("opt.remote_budget"), 256 * 1024);
+	ck_assert_uint_eq(read_number("opt.dirty_decay_ms"), (uint64_t)hz3_options.dirty_decay_ms);
+	ck_assert_str_eq(read_string("opt.stats_file"), "");
+	ck_assert_int_eq(hz3_control("opt.", NULL, NULL, NULL, 0), ENOENT);
+	ck_assert_int_eq(hz3_control("opt.nothing", NULL, NULL, NULL, 0), ENOENT);
+}
+END_TEST
+
+START_TEST(test_names_that_are_not_there)
+{
+	static const char *const names[] = {"", ".", "versio", "version.", "versionx", "stats", "stats.", "remote",
+					    "arenas.bin.<i>.size", "arenas.bin..size", "arenas.bin.40.size",
+					    "arenas.bin.-1.size", "arenas.bin.01.size", "arenas.bin.3", "arenas.bin.3.",
+					    "arenas.bin.3.sizes", "arenas.bin.99999999999999999999.size",
+					    "stats.bins.40.live", "stats.remote.both.blocks"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		ck_assert_msg(hz3_control(names[i], NULL, NULL, NULL, 0) == ENOENT, "%s", names[i]);
+	ck_assert_int_eq(hz3_control(NULL, NULL, NULL, NULL, 0), EINVAL);
+}
+END_TEST
+
+START_TEST(test_read_only)
+{
+	uint64_t value = 1;
+	const char *text = "2";
+
+	ck_assert_int_eq(hz3_control("version", NULL, NULL, &text, sizeof(text)), EPERM);
+	ck_assert_int_eq(hz3_control("stats.allocated", NULL, NULL, &value, sizeof(value)), EPERM);
+	ck_assert_int_eq(hz3_control("config.debug", NULL, NULL, &value, 1), EPERM);
+}
+END_TEST
+
+START_TEST(test_wrong_size_of_the_new_value)
+{
+	uint64_t value = 1;
+
+	ck_assert_int_eq(hz3_control("remote.batch", NULL, NULL, &value, sizeof(value)), EINVAL);
+	ck_assert_int_eq(hz3_control("remote.budget", NULL, NULL, &value, 4), EINVAL);
+	ck_assert_int_eq(hz3_control("remote.budget", NULL, NULL, &value, 0), EINVAL);
+	ck_assert_int_eq(hz3_control("remote.budget", NULL, NULL, NULL, 8), EINVAL);
+	ck_assert_uint_eq(read_number("remote.budget"), 256 * 1024);
+}
+END_TEST
+
+START_TEST(test_sink)
+{
+	static const char *const sinks[] = {"page", "auto", "central"};
+
+	for (int i = 0; i < 3; i++) {
+		const char *text = sinks[i];
+		char copy[16];
+
+		/* Copied when written. */
+		strcpy(copy, text);
+		text = copy;
+		ck_assert_int_eq(hz3_control("remote.sink", NULL, NULL, &text, sizeof(text)), 0);
+		memset(copy, 'x', sizeof(copy));
+		ck_assert_str_eq(read_string("remote.sink"), sinks[i]);
+	}
+	const char *bad[] = {"", "Page", "pages", "2", NULL};
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_eq(hz3_control("remote.sink", NULL, NULL, &bad[i], sizeof(bad[i])), EINVAL);
+	ck_assert_str_eq(read_string("remote.sink"), "central");
+}
+END_TEST
+
+START_TEST(test_old_value_is_the_one_before)
+{
+	size_t before = 0, bytes = sizeof(before), after = 123456;
+
+	ck_assert_int_eq(hz3_control("remote.budget", &before, &bytes, &after, sizeof(after)), 0);
+	ck_assert_uint_eq(before, 256 * 1024);
+	ck_assert_uint_eq(read_number("remote.budget"), 123456);
+	ck_assert_uint_eq(hz3_options.remote_budget, 123456);
+	hz3_options_reset();
+}
+END_TEST
+
+START_TEST(test_ranges)
+{
+	size_t size = (size_t)65 << 20;
+	int64_t ms;
+	unsigned char flag = 2;
+
+	ck_assert_int_eq(hz3_control("remote.budget", NULL, NULL, &size, sizeof(size)), EINVAL);
+	size = SIZE_MAX;
+	ck_assert_int_eq(hz3_control("remote.cap", NULL, NULL, &size, sizeof(size)), EINVAL);
+	ms = -2;
+	ck_assert_int_eq(hz3_control("arenas.dirty_decay_ms", NULL, NULL, &ms, sizeof(ms)), EINVAL);
+	ms = (int64_t)1 << 32;
+	ck_assert_int_eq(hz3_control("arenas.dirty_decay_ms", NULL, NULL, &ms, sizeof(ms)), EINVAL);
+	ms = -1;
+	ck_assert_int_eq(hz3_control("arenas.dirty_decay_ms", NULL, NULL, &ms, sizeof(ms)), 0);
+	ck_assert_int_eq((int64_t)read_number("arenas.dirty_decay_ms"), -1);
+	ck_assert_int_eq(hz3_control("remote.batch", NULL, NULL, &flag, 1), EINVAL);
+}
+END_TEST
+
+START_TEST(test_batch)
+{
+	bool off = false, before = false;
+	size_t bytes = sizeof(before);
+
+	ck_assert_int_eq(hz3_control("remote.batch", &before, &bytes, &off, sizeof(off)), 0);
+	ck_assert(before);
+	ck_assert_uint_eq(read_number("remote.batch"), 0);
+}
+END_TEST
+
+START_TEST(test_calls)
+{
+	static const char *const names[] = {"purge", "thread.flush", "thread.idle"};
+	uint64_t value;
+	size_t bytes = sizeof(value);
+
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(hz3_control(names[i], NULL, NULL, NULL, 0), 0);
+		ck_assert_int_eq(hz3_control(names[i], &value, &bytes, NULL, 0), EPERM);
+		ck_assert_int_eq(hz3_control(names[i], NULL, NULL, &value, sizeof(value)), EINVAL);
+	}
+}
+END_TEST
+
+START_TEST(test_epoch)
+{
+	uint64_t before = read_number("epoch"), any = 1;
+
+	ck_assert_int_eq(hz3_control("epoch", NULL, NULL, &any, sizeof(any)), 0);
+	ck_assert_uint_eq(read_number("epoch"), before + 1);
+}
+END_TEST
+
+START_TEST(test_size_classes)
+{
+	char name[64];
+
+	ck_assert_uint_eq(read_number("arenas.nbins"), HZ3_CLASSES);
+	for (unsigned i = 0; i < HZ3_CLASSES; i++) {
+		snprintf(name, sizeof(name), "arenas.bin.%u.size", i);
+		ck_assert_uint_eq(read_number(name), hz3_class_size(i));
+		snprintf(name, sizeof(name), "stats.bins.%u.size", i);
+		ck_assert_uint_eq(read_number(name), hz3_class_size(i));
+		snprintf(name, sizeof(name), "arenas.bin.%u.nregs", i);
+		ck_assert_uint_eq(read_number(name), hz3_class_info[i].capacity);
+	}
+	ck_assert_uint_ge(read_number("arenas.narenas"), 1);
+}
+END_TEST
+
+START_TEST(test_configuration)
+{
+	ck_assert_str_eq(read_string("version"), HZ3_VERSION);
+	ck_assert_str_eq(read_string("version"), hz3_version());
+	ck_assert_uint_eq(read_number("config.debug"), HZ3_DEBUG);
+	ck_assert_uint_eq(read_number("config.stats"), HZ3_STATS);
+}
+END_TEST
+
+/* Statistics follow what happens, without any epoch. */
+START_TEST(test_statistics_are_fresh)
+{
+	uint64_t live = read_number("stats.blocks_live"), bytes = read_number("stats.allocated");
+	uint64_t large = read_number("stats.large.live");
+	void *p, *q;
+
+	if (!HZ3_STATS)
+		return;
+	p = hz3_malloc(1000);
+	q = hz3_malloc(1 << 20);
+	ck_assert_ptr_nonnull(p);
+	ck_assert_ptr_nonnull(q);
+	ck_assert_uint_eq(read_number("stats.blocks_live"), live + 2);
+	ck_assert_uint_eq(read_number("stats.allocated"),
+			  bytes + hz3_malloc_usable_size(p) + hz3_malloc_usable_size(q));
+	ck_assert_uint_eq(read_number("stats.large.live"), large + 1);
+	hz3_free(p);
+	hz3_free(q);
+	ck_assert_uint_eq(read_number("stats.blocks_live"), live);
+	ck_assert_uint_eq(read_number("stats.allocated"), bytes);
+}
+END_TEST
+
+START_TEST(test_errno_is_kept)
+{
+	uint64_t value;
+	size_t bytes = sizeof(value);
+
+	errno = 321;
+	hz3_control("nothing", NULL, NULL, NULL, 0);
+	hz3_control("stats.resident", &value, &bytes, NULL, 0);
+	hz3_control("purge", NULL, NULL, NULL, 0);
+	ck_assert_int_eq(errno, 321);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("control");
+	TCase *tcase = tcase_create("control");
+
+	tcase_add_test(tcase, test_every_name);
+	tcase_add_test(tcase, test_every_option);
+	tcase_add_test(tcase, test_names_that_are_not_there);
+	tcase_add_test(tcase, test_read_only);
+	tcase_add_test(tcase, test_wrong_size_of_the_new_value);
+	tcase_add_test(tcase, test_sink);
+	tcase_add_test(tcase, test_old_value_is_the_one_before);
+	tcase_add_test(tcase, test_ranges);
+	tcase_add_test(tcase, test_batch);
+	tcase_add_test(tcase, test_calls);
+	tcase_add_test(tcase, test_epoch);
+	tcase_add_test(tcase, test_size_classes);
+	tcase_add_test(tcase, test_configuration);
+	tcase_add_test(tcase, test_statistics_are_fresh);
+	tcase_add_test(tcase, test_errno_is_kept);
+	suite_add_tcase(suite, tcase);
+	return unit_run(suite);
+}
