@@ -2,7 +2,11 @@
 #include "abandon.h"
 
 static struct hz3_lock lock = HZ3_LOCK_INIT(HZ3_RANK_ABANDON, "abandon");
-static struct hz3_owner *parked;	/* under lock, as the next */
+/*
+ * Heaps that never had a page are kept apart: threads that only free get those, and leave the others, which others have
+ * to look after, alone.  Under lock, as the next.
+ */
+static struct hz3_owner *parked[2];
 static uint32_t parked_count;
 static _Atomic bool any_parked;		/* relaxed: lets new threads skip the lock */
 static _Atomic bool drain_wanted;	/* seq_cst: set after an owner's "posted", cleared before the drain looks at that */
@@ -19,8 +23,10 @@ void hz3_abandon_park_locked(struct hz3_heap *heap)
 {
 	struct hz3_owner *owner = heap->owner;
 
-	owner->next_parked = parked;
-	parked = owner;
+	struct hz3_owner **list = &parked[heap->made_pages];
+
+	owner->next_parked = *list;
+	*list = owner;
 	parked_count++;
 	atomic_store_explicit(&any_parked, true, memory_order_relaxed);
 	/* What came between the thread's last drain and now; later posters see that the owner is parked: owner.h. */
@@ -38,18 +44,30 @@ void hz3_abandon_park(struct hz3_heap *heap)
 	hz3_unlock(&lock);
 }
 
-struct hz3_heap *hz3_abandon_adopt(void)
+static struct hz3_owner *unpark_locked(struct hz3_owner **list)
 {
+	struct hz3_owner *owner = *list;
+
+	if (owner == NULL)
+		return NULL;
+	*list = owner->next_parked;
+	parked_count--;
+	atomic_store_explicit(&owner->state, HZ3_OWNER_RUNNING, memory_order_relaxed);
+	atomic_store_explicit(&any_parked, parked_count != 0, memory_order_relaxed);
+	return owner;
+}
+
+struct hz3_heap *hz3_abandon_adopt(bool to_free)
+{
+	struct hz3_owner *owner = NULL;
+
 	if (!atomic_load_explicit(&any_parked, memory_order_relaxed))
 		return NULL;
 	hz3_lock(&lock);
-	struct hz3_owner *owner = parked;
-	if (owner) {
-		parked = owner->next_parked;
-		parked_count--;
-		atomic_store_explicit(&owner->state, HZ3_OWNER_RUNNING, memory_order_relaxed);
-		atomic_store_explicit(&any_parked, parked != NULL, memory_order_relaxed);
-	}
+	if (!to_free)
+		owner = unpark_locked(&parked[true]);
+	if (owner == NULL)
+		owner = unpark_locked(&parked[false]);
 	hz3_unlock(&lock);
 	return owner ? owner->heap : NULL;
 }
@@ -78,8 +96,9 @@ void hz3_abandon_drain(void)
 {
 	hz3_lock(&lock);
 	atomic_store_explicit(&drain_wanted, false, memory_order_seq_cst);
-	for (struct hz3_owner *owner = parked; owner; owner = owner->next_parked)
-		drain_one_locked(owner);
+	for (unsigned i = 0; i < 2; i++)
+		for (struct hz3_owner *owner = parked[i]; owner; owner = owner->next_parked)
+			drain_one_locked(owner);
 	hz3_unlock(&lock);
 }
 

@@ -142,7 +142,7 @@ HZ3_NOINLINE void hz3_alloc_page_event(struct hz3_page *page)
 static HZ3_NOINLINE void free_large(void *p)
 {
 	int saved_errno = errno;
-	struct hz3_heap *heap = hz3_thread_begin();
+	struct hz3_heap *heap = hz3_thread_begin_free();
 	size_t bytes = hz3_large_free(p);
 
 	hz3_count(&heap->counters.large_frees, 1);
@@ -161,7 +161,7 @@ void hz3_alloc_free_outside(void *p)
 static HZ3_NOINLINE void free_block_slow(void *p, size_t slice, unsigned class, enum hz3_buffer_need need)
 {
 	int saved_errno = errno;
-	struct hz3_heap *heap = hz3_thread_begin();
+	struct hz3_heap *heap = hz3_thread_begin_free();
 
 	if (hz3_route_owner(hz3_route_of(slice)) == heap->owner->id) {
 		if (hz3_heap_free_local(hz3_page_at(slice), p))
@@ -187,8 +187,11 @@ void hz3_alloc_free_other(struct hz3_heap *heap, void *p, size_t slice, uint64_t
 			hz3_alloc_page_event(hz3_page_at(slice));
 		return;
 	}
-	/* A thread without a heap has an empty buffer as well: that is a miss. */
-	enum hz3_buffer_need need = hz3_buffer_add(&heap->buffer, slice, class, p);
+	/* A thread without a heap has a buffer that is always lent: that is a miss as well. */
+	enum hz3_buffer_need need = HZ3_BUFFER_MISS;
+	if (hz3_heap_enter(heap))
+		need = hz3_buffer_add(&heap->buffer, slice, class, p);
+	hz3_heap_leave(heap);
 	if (hz3_unlikely(need != HZ3_BUFFER_OK))
 		free_block_slow(p, slice, class, need);
 }

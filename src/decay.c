@@ -162,7 +162,7 @@ static void collect(void)
 	/* The lock: statistics rely on nobody else's scavenging.  If it is taken, somebody does what we were to do. */
 	if (hz3_trylock(&lock)) {
 		struct hz3_heap *heap = hz3_thread_begin();
-		hz3_scavenge_all(heap);
+		hz3_scavenge_all_locked(heap);
 		hz3_heap_trim(heap);
 		hz3_thread_end(heap);
 		hz3_unlock(&lock);

@@ -311,6 +311,7 @@ void *hz3_heap_refill_fresh(struct hz3_heap *heap, unsigned class)
 	}
 	hz3_page_format(page, class, heap->owner->id);
 	heap->page[class] = page;
+	heap->made_pages = true;
 	hz3_count(&class_counters(heap, page)->pages_made, 1);
 	return carve(heap, page);
 }

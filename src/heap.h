@@ -24,10 +24,13 @@ struct hz3_heap {
 	struct hz3_owner *owner;
 	struct hz3_arena *arena;
 	/*
-	 * Not 0 while lists are being changed.  relaxed, and ordered against this thread's other stores by signal fences:
-	 * it is read in the child of a fork that this thread did not survive, which sees a prefix of its stores.
+	 * Not 0 while lists, or the buffer, are being changed.  Ordered against this thread's other stores by signal fences: it
+	 * is read in the child of a fork that this thread did not survive, which sees a prefix of its stores; and
+	 * by whoever borrows the buffer, after a barrier on all processors (scavenge.c).
 	 */
 	_Atomic uint32_t busy;
+	_Atomic uint32_t borrowed;		/* not 0: somebody else may be using the buffer; see hz3_heap_enter() */
+	bool made_pages;			/* ever */
 	uint32_t ticks;				/* slow paths so far, of all kinds */
 	uint32_t refills;			/* of these, mallocs of a class */
 	struct hz3_page_list awake[HZ3_CLASSES];
@@ -48,6 +51,25 @@ extern struct hz3_page hz3_page_none;
 
 /* A new heap with its owner, registered and running.  NULL if there is no memory. */
 struct hz3_heap *hz3_heap_new(void);
+
+/*
+ * Before the heap or its buffer is changed by its thread; false if the buffer is lent.  Store, then load: the other side, which
+ * lends itself the buffer, stores "borrowed", has a barrier executed on all processors, and loads "busy"; so one of the two
+ * sees the other, and this side needs no barrier of its own.
+ */
+static HZ3_INLINE bool hz3_heap_enter(struct hz3_heap *heap)
+{
+	atomic_store_explicit(&heap->busy, 1, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	/* acquire: pairs with the release when the buffer is given back. */
+	return !hz3_unlikely(atomic_load_explicit(&heap->borrowed, memory_order_acquire));
+}
+
+static HZ3_INLINE void hz3_heap_leave(struct hz3_heap *heap)
+{
+	/* release: whoever finds it 0 sees what was done. */
+	atomic_store_explicit(&heap->busy, 0, memory_order_release);
+}
 
 /* A block of the class from what the heap has, drains included; NULL: it needs a fresh page. */
 void *hz3_heap_refill(struct hz3_heap *heap, unsigned class);

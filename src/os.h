@@ -62,9 +62,13 @@ int hz3_os_protect_none(void *p, size_t bytes);
 
 uint64_t hz3_os_now_ms(void);
 void hz3_os_sleep_ms(unsigned ms);
+void hz3_os_yield(void);
 
 /* The soft RLIMIT_AS in bytes; SIZE_MAX if there is none. */
 size_t hz3_os_address_space_limit(void);
+
+/* A full memory barrier on every processor that runs a thread of this process.  -1: the system has no such thing. */
+int hz3_os_barrier_everywhere(void);
 
 /* Gives the calling thread a name that ps and top show; at most 15 characters. */
 void hz3_os_name_thread(const char *name);

@@ -356,3 +356,24 @@ hz3_os_name_thread(const char *name)
 {
 	(void)prctl(PR_SET_NAME, (unsigned long)name);
 }
+
+void
+hz3_os_yield(void)
+{
+	(void)sched_yield();
+}
+
+/* From linux/membarrier.h, which not every system has. */
+#define BARRIER_PRIVATE_EXPEDITED 8
+#define BARRIER_REGISTER_PRIVATE_EXPEDITED 16
+
+int
+hz3_os_barrier_everywhere(void)
+{
+	if (syscall(SYS_membarrier, BARRIER_PRIVATE_EXPEDITED, 0, 0) == 0)
+		return 0;
+	/* The first time: the process has to register. */
+	if (errno != EPERM || syscall(SYS_membarrier, BARRIER_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0)
+		return -1;
+	return (int)syscall(SYS_membarrier, BARRIER_PRIVATE_EXPEDITED, 0, 0);
+}

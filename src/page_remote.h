@@ -1,7 +1,7 @@
 /*
  * The words of a page that other threads write: blocks freed by others, the queue link, and the sleep mark.
  *
- * word: [first | last | count | QUEUED], positions in granules from the start of the page.
+ * word: [first | last | count | QUEUED | TAKEN], positions in granules from the start of the page.
  *
  *   push  any thread   CAS a chain in.  Whoever turns QUEUED on must put the page on its owner's page queue.
  *   take  owner only   unlink the page from the queue, then exchange the word with 0.
@@ -18,6 +18,8 @@
  * asleep: written by the owner.  1 (release) when the page has left all of its owner's lists, is fully carved and has
  * no free block there; 0 when the owner takes it back into a list.  A thread that holds every block of a page,
  * reads 1 (acquire) and finds QUEUED clear owns the page: nobody else holds a block, so nothing can wake it.
+ * It finds that by turning TAKEN on, which stays until the page is formatted again: whoever looks at sleeping pages of
+ * others keeps them from being taken by turning QUEUED on (hold), and must know when it is too late for that.
  *
  * Self-contained: C11 atomics and nothing else, so that the product, the interleaving tests and a model of it
  * share these lines.
@@ -39,6 +41,7 @@ struct hz3_page_remote {
 _Static_assert(sizeof(struct hz3_page_remote) == 64, "one line per page");
 
 #define HZ3_REMOTE_QUEUED ((uint64_t)1 << 48)
+#define HZ3_REMOTE_TAKEN ((uint64_t)1 << 49)
 
 /* A word's list, as positions. */
 struct hz3_remote_list {
@@ -91,7 +94,7 @@ hz3_remote_push(struct hz3_page_remote *remote, struct hz3_remote_list chain, ui
 	for (;;) {
 		struct hz3_remote_list list = hz3_remote_unpack(old);
 		bool claim = whole != 0 && chain.count + list.count == whole && !(old & HZ3_REMOTE_QUEUED);
-		uint64_t new = 0;
+		uint64_t new = HZ3_REMOTE_TAKEN;
 
 		if (!claim) {
 			struct hz3_remote_list sum = {
@@ -156,13 +159,17 @@ static inline bool hz3_remote_is_asleep(struct hz3_page_remote *remote)
 }
 
 /*
- * May a thread that holds every block take the page over?  Not while QUEUED is set, though nothing is in the list: the page is
- * in its owner's queue then, or a pusher is about to put it there.
+ * Take over a page of which the caller holds every block, if its owner has put it to sleep.  Not while QUEUED is set, though
+ * nothing is in the list: the page is in its owner's queue then, or a pusher is about to put it there.
  */
-static inline bool hz3_remote_may_be_taken(struct hz3_page_remote *remote)
+static inline bool hz3_remote_take_over(struct hz3_page_remote *remote)
 {
-	/* acquire: pairs with the release in take, by which the owner let go of the queue entry. */
-	return hz3_remote_is_asleep(remote) && atomic_load_explicit(&remote->word, memory_order_acquire) == 0;
+	uint64_t empty = 0;
+
+	/* acquire: pairs with the release in take, by which the owner let go of the queue entry, and with that in unhold. */
+	return hz3_remote_is_asleep(remote) &&
+	       atomic_compare_exchange_strong_explicit(&remote->word, &empty, HZ3_REMOTE_TAKEN, memory_order_acquire,
+						       memory_order_relaxed);
 }
 
 static inline void hz3_remote_set_asleep(struct hz3_page_remote *remote, bool asleep)
@@ -173,14 +180,21 @@ static inline void hz3_remote_set_asleep(struct hz3_page_remote *remote, bool as
 
 /*
  * Keep a sleeping page from being taken over for a moment, by setting QUEUED: for statistics of heaps at rest.  Who holds the
- * lock that keeps scavengers away (they own queue entries) can rely on it.  False: QUEUED was set before, which does as
- * well, and is not to be undone.
+ * lock that keeps scavengers away (they own queue entries) can rely on it.  False: somebody has it already.  *undo: unhold
+ * must follow; else QUEUED was set before, which does as well.
  */
-static inline bool hz3_remote_hold(struct hz3_page_remote *remote)
+static inline bool hz3_remote_hold(struct hz3_page_remote *remote, bool *undo)
 {
-	/* acquire: what came before the page's last change of hands is seen. */
-	return !(atomic_fetch_or_explicit(&remote->word, HZ3_REMOTE_QUEUED, memory_order_acq_rel) &
-		 HZ3_REMOTE_QUEUED);
+	uint64_t old = atomic_load_explicit(&remote->word, memory_order_relaxed);
+
+	do {
+		if (old & HZ3_REMOTE_TAKEN)
+			return false;
+		/* acquire: what came before the page's last change of hands is seen. */
+	} while (!atomic_compare_exchange_weak_explicit(&remote->word, &old, old | HZ3_REMOTE_QUEUED,
+							memory_order_acquire, memory_order_relaxed));
+	*undo = !(old & HZ3_REMOTE_QUEUED);
+	return true;
 }
 
 /* After a hold that set QUEUED.  True: so much was pushed meanwhile that the caller must queue the page. */

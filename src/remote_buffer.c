@@ -70,9 +70,12 @@ struct hz3_page *hz3_buffer_close_whole(struct hz3_remote_buffer *buffer, size_t
 
 	if (entry->slice != slice)
 		entry++;
+	/* Somebody may have borrowed the buffer, and flushed it, in between. */
+	if (entry->slice != slice || entry->missing != 0)
+		return NULL;
 	struct hz3_page *page = hz3_page_at(slice);
 	/* Every block is here, so the answer stands still: see page_remote.h. */
-	if (!hz3_options.handover || !hz3_remote_may_be_taken(hz3_page_remote(page))) {
+	if (!hz3_options.handover || !hz3_remote_take_over(hz3_page_remote(page))) {
 		close(buffer, entry, counters, posted);
 		return NULL;
 	}

@@ -2,6 +2,7 @@
 #include "scavenge.h"
 
 #include "abandon.h"
+#include "os.h"
 
 #define ROUNDS_UNTIL_ASLEEP 2
 
@@ -100,39 +101,94 @@ static bool runs(struct hz3_owner *owner)
 	return atomic_load_explicit(&owner->state, memory_order_relaxed) == HZ3_OWNER_RUNNING;
 }
 
-static bool sleeps(struct hz3_owner *owner)
+/* Has the owner been in no slow path for some rounds?  The background thread keeps count, once a round. */
+static void count_rounds(struct hz3_owner *owner)
 {
 	uint32_t progress = atomic_load_explicit(&owner->progress, memory_order_relaxed);
 
-	if (progress != owner->seen_progress) {
-		owner->seen_progress = progress;
+	if (progress != owner->seen_progress)
 		owner->seen_passes = 0;
-		return false;
+	else
+		owner->seen_passes++;
+	owner->seen_progress = progress;
+}
+
+static bool sleeps(const struct hz3_owner *owner)
+{
+	return owner->seen_passes >= ROUNDS_UNTIL_ASLEEP;
+}
+
+static bool is_candidate(struct hz3_owner *owner, const struct hz3_heap *heap, bool sleepers_only)
+{
+	return owner->heap != heap && runs(owner) && (!sleepers_only || sleeps(owner));
+}
+
+/* Mark the buffers that are to be borrowed.  Returns how many. */
+static unsigned mark_buffers(const struct hz3_heap *heap, bool sleepers_only)
+{
+	unsigned marked = 0;
+
+	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
+		struct hz3_owner *owner = hz3_owner_by_id(id);
+		if (!is_candidate(owner, heap, sleepers_only) ||
+		    atomic_load_explicit(&owner->heap->buffer.held_bytes, memory_order_relaxed) == 0)
+			continue;
+		/* relaxed: the barrier on all processors orders it. */
+		atomic_store_explicit(&owner->heap->borrowed, 1, memory_order_relaxed);
+		marked++;
 	}
-	return ++owner->seen_passes >= ROUNDS_UNTIL_ASLEEP;
+	return marked;
+}
+
+/* After the barrier: the buffer of a thread that isn't busy is ours until we give it back. */
+static void flush_marked(struct hz3_heap *lender, struct hz3_heap *heap, bool barrier)
+{
+	struct hz3_posted posted = { 0 };
+
+	if (!atomic_load_explicit(&lender->borrowed, memory_order_relaxed))
+		return;
+	/* acquire: pairs with the release in hz3_heap_leave(). */
+	if (barrier && !atomic_load_explicit(&lender->busy, memory_order_acquire))
+		hz3_buffer_flush(&lender->buffer, &heap->counters, HZ3_FLUSH_IDLE, &posted);
+	/* release: pairs with the acquire in hz3_heap_enter(). */
+	atomic_store_explicit(&lender->borrowed, 0, memory_order_release);
+	take_claimed(heap, &posted);
+	if (posted.to_parked)
+		hz3_abandon_request_drain();
+}
+
+void hz3_scavenge_buffers_locked(struct hz3_heap *heap, bool sleepers_only)
+{
+	if (mark_buffers(heap, sleepers_only) == 0)
+		return;
+	bool barrier = hz3_os_barrier_everywhere() == 0;
+	for (uint32_t id = 1; id <= hz3_owner_count(); id++)
+		flush_marked(hz3_owner_by_id(id)->heap, heap, barrier);
 }
 
 size_t hz3_scavenge_sleepers_locked(struct hz3_heap *heap)
 {
 	size_t pages = 0;
 
+	for (uint32_t id = 1; id <= hz3_owner_count(); id++)
+		count_rounds(hz3_owner_by_id(id));
+	hz3_scavenge_buffers_locked(heap, true);
 	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
 		struct hz3_owner *owner = hz3_owner_by_id(id);
-		if (owner->heap == heap || !runs(owner) || !sleeps(owner) ||
-		    !hz3_owner_was_posted(owner))
-			continue;
-		pages += hz3_scavenge_owner(owner, heap);
+		if (is_candidate(owner, heap, true) && hz3_owner_was_posted(owner))
+			pages += hz3_scavenge_owner(owner, heap);
 	}
 	return pages;
 }
 
-size_t hz3_scavenge_all(struct hz3_heap *heap)
+size_t hz3_scavenge_all_locked(struct hz3_heap *heap)
 {
 	size_t pages = 0;
 
+	hz3_scavenge_buffers_locked(heap, false);
 	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
 		struct hz3_owner *owner = hz3_owner_by_id(id);
-		if (owner->heap != heap && runs(owner))
+		if (is_candidate(owner, heap, false))
 			pages += hz3_scavenge_owner(owner, heap);
 	}
 	return pages;

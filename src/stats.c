@@ -85,15 +85,20 @@ static void add_sleeping_page(struct hz3_stats *out, size_t slice, struct hz3_ow
 {
 	struct hz3_page_remote *remote = hz3_remote_of(slice);
 	struct hz3_sink_counters unused = { 0 };
+	bool undo;
 
-	if (!hz3_remote_is_asleep(remote))
+	if (!hz3_remote_is_asleep(remote) || !hz3_remote_hold(remote, &undo))
 		return;
-	bool held = hz3_remote_hold(remote);
+	/* It may have become another's before it was held; what is held stays whose it is. */
 	uint64_t route = hz3_route_of(slice);
 	if (hz3_route_owner(route) == owner->id && hz3_remote_is_asleep(remote))
 		add_page(out, hz3_page_at(slice));
-	if (held && hz3_remote_unhold(remote, hz3_class_info[hz3_route_class(route)].wake))
+	uint32_t wake = hz3_route_owner(route) ? hz3_class_info[hz3_route_class(route)].wake : 1;
+	if (undo && hz3_remote_unhold(remote, wake)) {
+		/* Blocks were pushed, so the page has an owner. */
+		route = hz3_route_of(slice);
 		hz3_pages_requeue(hz3_owner_by_id(hz3_route_owner(route)), hz3_page_at(slice), &unused);
+	}
 }
 
 static void add_pages_at_rest(struct hz3_stats *out, const struct hz3_heap *mine)

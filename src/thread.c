@@ -93,9 +93,9 @@ static struct hz3_heap *enter(struct hz3_heap *heap)
 }
 
 /* A parked heap, whole, before a new one. */
-static struct hz3_heap *enter_any(void)
+static struct hz3_heap *enter_any(bool to_free)
 {
-	struct hz3_heap *heap = hz3_abandon_adopt();
+	struct hz3_heap *heap = hz3_abandon_adopt(to_free);
 
 	return enter(heap ? heap : hz3_heap_new());
 }
@@ -107,30 +107,49 @@ void hz3_thread_enter_new(void)
 }
 
 /* What a thread without a heap works with. */
-static HZ3_NOINLINE struct hz3_heap *begin_without_heap(void)
+static HZ3_NOINLINE struct hz3_heap *begin_without_heap(bool to_free)
 {
 	struct hz3_heap *heap = NULL;
 
 	hz3_thread_setup();
 	if (hz3_thread_heap == &hz3_thread_absent)
-		heap = enter_any();
+		heap = enter_any(to_free);
 	if (heap)
 		return heap;
 	hz3_lock(&shared_lock);
 	return shared_heap;
 }
 
-struct hz3_heap *hz3_thread_begin(void)
+/* Somebody looks after the buffer of a thread that seemed to sleep: not for long. */
+static HZ3_NOINLINE void wait_for_buffer(struct hz3_heap *heap)
+{
+	do {
+		hz3_heap_leave(heap);
+		hz3_os_yield();
+	} while (!hz3_heap_enter(heap));
+}
+
+static struct hz3_heap *begin(bool to_free)
 {
 	struct hz3_heap *heap = hz3_thread_heap;
 
 	if (hz3_unlikely(heap->owner == NULL))
-		heap = begin_without_heap();
-	atomic_store_explicit(&heap->busy, 1, memory_order_relaxed);
-	atomic_signal_fence(memory_order_seq_cst);
+		heap = begin_without_heap(to_free);
+	if (!hz3_heap_enter(heap))
+		wait_for_buffer(heap);
 	heap->ticks++;
 	atomic_store_explicit(&heap->owner->progress, heap->ticks, memory_order_relaxed);
 	return heap;
+}
+
+struct hz3_heap *hz3_thread_begin(void)
+{
+	return begin(false);
+}
+
+struct hz3_heap *hz3_thread_begin_free(void)
+{
+	return begin(true);
 }
 
 static void flush(struct hz3_heap *heap, enum hz3_flush_cause cause)
@@ -148,8 +167,7 @@ void hz3_thread_end(struct hz3_heap *heap)
 		flush(heap, HZ3_FLUSH_IDLE);	/* nobody would flush it later */
 	if (ticks % SWEEP_TICKS == 0)
 		hz3_heap_sweep(heap);
-	atomic_signal_fence(memory_order_seq_cst);
-	atomic_store_explicit(&heap->busy, 0, memory_order_relaxed);
+	hz3_heap_leave(heap);
 	if (shared)
 		hz3_unlock(&shared_lock);
 	else if (ticks % HZ3_DECAY_TICKS == 0)
@@ -290,12 +308,17 @@ static void rescan_word(size_t slice, struct hz3_owner *owner, struct hz3_counte
 	struct hz3_page_remote *remote = hz3_remote_of(slice);
 	uint64_t word = atomic_load_explicit(&remote->word, memory_order_relaxed);
 
+	/* Most pages: not to be written to, or the child gets a copy of every line. */
+	if (word == 0)
+		return;
 	if (hz3_remote_count(word) == 0) {
 		atomic_store_explicit(&remote->word, 0, memory_order_relaxed);
 		return;
 	}
 	atomic_store_explicit(&remote->word, word | HZ3_REMOTE_QUEUED, memory_order_relaxed);
 	hz3_pages_requeue(owner, hz3_page_at(slice), &counters->sink[HZ3_SINK_PAGE]);
+	if (!hz3_owner_note_post(owner))
+		hz3_abandon_request_drain();
 }
 
 /* The owner vanished between the last step of a countdown and what had to follow; or the page waited for its queue entry. */

@@ -3,8 +3,8 @@
  *
  *   idle_owner   a thread allocates 100 MB and sleeps for ever; four others free all of it in random order and end.
  *   ended_owner  the same, but the owner has ended before.
- *   all_idle     the same, and the four others don't end, but sleep as well.  Only without batching: the last blocks that
- *                a thread freed before it fell asleep stay in its buffer, and 256 KiB of small ones pin most pages.
+ *   all_idle     the same, and the four others don't end, but sleep as well, on what is in their buffers.
+ *   idle_freers  the owner has ended, and the others sleep.
  *   own_burst    a thread frees its own 200 MB and sleeps, in a process with other threads and in one without.
  *
  * The main thread only looks at /proc/self/statm, without allocating.
@@ -105,8 +105,8 @@ remote_idle(unsigned kind, const char *what)
 	uint64_t random = stress_state(2);
 	size_t base = stress_rss(), full;
 
-	owner_ends = strcmp(what, "ended_owner") == 0;
-	freers_end = strcmp(what, "all_idle") != 0;
+	owner_ends = strcmp(what, "ended_owner") == 0 || strcmp(what, "idle_freers") == 0;
+	freers_end = strcmp(what, "idle_owner") == 0 || strcmp(what, "ended_owner") == 0;
 	blocks = map(blocks_max * sizeof(*blocks));
 	order = map(blocks_max * sizeof(*order));
 	atomic_store(&resting, 0);
@@ -201,7 +201,7 @@ start(void (*part)(unsigned), unsigned arg)
 static void
 idle_part(unsigned arg)
 {
-	static const char *const what[] = {"idle_owner", "ended_owner", "all_idle"};
+	static const char *const what[] = {"idle_owner", "ended_owner", "all_idle", "idle_freers"};
 
 	remote_idle(arg % 3, what[arg / 3]);
 }
@@ -221,8 +221,7 @@ body(void)
 	if (!on_hz3())
 		exit(SKIPPED);
 	printf("seed %llu, variant \"%s\"\n", (unsigned long long)stress_seed, stress_variant);
-	unsigned parts = strstr(stress_variant, "remote_batch:0") != NULL ? 9 : 6;
-	for (unsigned i = 0; i < parts; i++)
+	for (unsigned i = 0; i < 12; i++)
 		pids[n++] = start(idle_part, i);
 	if (strstr(stress_variant, "central") != NULL)
 		for (unsigned i = 0; i < 2; i++)
