@@ -316,14 +316,27 @@ void *hz3_heap_refill_fresh(struct hz3_heap *heap, unsigned class)
 	return carve(heap, page);
 }
 
+/* A page that is handed over is a chain that was sent, and drained, without a read-modify-write. */
+static void count_handover(struct hz3_heap *heap, uint64_t blocks)
+{
+	struct hz3_sink_counters *sink =
+		&heap->counters.sink[hz3_sink_mode() == HZ3_SINK_CENTRAL ? HZ3_SINK_CENTRAL : HZ3_SINK_PAGE];
+
+	hz3_count(&sink->chains, 1);
+	hz3_count(&sink->blocks, blocks);
+	hz3_count(&sink->page_drains, 1);
+	hz3_count(&sink->drained_blocks, blocks);
+	hz3_count(&heap->counters.handover_pages, 1);
+	hz3_count(&heap->counters.handover_blocks, blocks);
+}
+
 void hz3_heap_take_page(struct hz3_heap *heap, struct hz3_page *page)
 {
 	struct hz3_class_counters *counters = class_counters(heap, page);
 
 	hz3_heap_count_page(page, counters);
 	hz3_count(&counters->freed_remote, page->capacity);
-	hz3_count(&heap->counters.handover_pages, 1);
-	hz3_count(&heap->counters.handover_blocks, page->capacity);
+	count_handover(heap, page->capacity);
 	stock(heap, page);
 }
 

@@ -338,11 +338,10 @@ static void
 text_remote(struct out *o, const struct hz3_stats *stats)
 {
 	struct hz3_sink_counters total = total_of_sinks(stats);
-	uint64_t remote = total.blocks + stats->sum.handover_blocks;
 
 	put_text(o, "\nRemote frees (of blocks that belong to another thread)\n");
 	put(o, "  sink %s, batching %s\n", hz3_report_sink_name((int)hz3_sink_mode()), hz3_sink_batch() ? "on" : "off");
-	if (remote == 0 && stats->held_bytes == 0) {
+	if (total.blocks == 0 && stats->held_bytes == 0) {
 		put_text(o, "  none so far\n");
 		return;
 	}
@@ -353,7 +352,7 @@ text_remote(struct out *o, const struct hz3_stats *stats)
 	text_line(o, "held at most", size_of(stats->held_bytes_peak), "what the buffers were ever allowed");
 	text_line(o, "held cap", size_of(stats->held_bytes_cap), "the limit now");
 	text_line(o, "handover pages", count_of(stats->sum.handover_pages), "taken whole by who freed their last one");
-	text_line(o, "handover blocks", count_of(stats->sum.handover_blocks), "in them: never sent");
+	text_line(o, "handover blocks", count_of(stats->sum.handover_blocks), "in them; counted above as well, though nothing was sent");
 	text_line(o, "forwarded chains", count_of(stats->sum.forwarded_chains), "their page had changed hands");
 }
 

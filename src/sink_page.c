@@ -79,8 +79,9 @@ void hz3_pages_post(struct hz3_owner *owner, struct hz3_outbox_slot *slot, struc
 
 		if (result == HZ3_PUSH_CLAIMED) {
 			hz3_page_list_append(&posted->claimed, page);
-			/* All its blocks were counted as sent, by whomever; they are handed over instead. */
+			/* All its blocks were counted as sent, by whomever; whoever takes the page counts them again. */
 			hz3_count(&counters->blocks, -(uint64_t)info->capacity);
+			hz3_count(&counters->chains, -(uint64_t)1);
 		}
 		if (result != HZ3_PUSHED_QUEUE)
 			continue;

@@ -54,7 +54,7 @@ struct hz3_counters {
 	struct hz3_class_counters class[HZ3_CLASSES];
 	struct hz3_sink_counters sink[HZ3_SINKS];
 	uint64_t flushes[HZ3_FLUSH_CAUSES];
-	uint64_t handover_pages;	/* pages taken whole by the thread that freed their last block */
+	uint64_t handover_pages;	/* pages taken whole by the thread that freed their last block; in the sinks' sums too */
 	uint64_t handover_blocks;
 	uint64_t forwarded_chains;
 	uint64_t slow_allocs;
