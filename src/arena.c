@@ -34,7 +34,11 @@ struct hz3_arena {
 	struct hz3_arena_counters counters HZ3_ALIGNED(HZ3_CACHE_LINE);
 } HZ3_ALIGNED(HZ3_CACHE_LINE);
 
+/* Shorter runs stay mapped even when address space is scarce: mappings are limited as well. */
+#define DECOMMIT_SLICES_MIN ((size_t)16)
+
 static struct hz3_arena *arenas;
+static _Atomic bool scarce;		/* relaxed: a policy */
 static unsigned arena_count;
 
 /*
@@ -417,12 +421,22 @@ static size_t purge_begin_locked(struct hz3_arena *arena, uint64_t before_ms, si
 	return run_slice(run);
 }
 
-static void purge_end_locked(struct hz3_arena *arena, size_t slice, size_t n, bool purged)
+/* Give the memory of a run back, and what it is then.  HZ3_RUN_DIRTY: the system would not have it. */
+static unsigned purge_run(size_t slice, size_t n)
 {
-	if (purged) {
+	if (hz3_arenas_scarce() && n >= DECOMMIT_SLICES_MIN && hz3_page_map_decommit(slice, n) == 0)
+		return HZ3_RUN_UNCOMMITTED;
+	return hz3_os_purge(hz3_slice_address(slice), n << HZ3_SLICE_SHIFT) == 0 ? HZ3_RUN_CLEAN : HZ3_RUN_DIRTY;
+}
+
+static void purge_end_locked(struct hz3_arena *arena, size_t slice, size_t n, unsigned kind)
+{
+	if (kind == HZ3_RUN_UNCOMMITTED)
+		count(&arena->counters.committed, -(ptrdiff_t)n);
+	if (kind != HZ3_RUN_DIRTY) {
 		atomic_fetch_add_explicit(&arena->counters.purges, 1, memory_order_relaxed);
 		atomic_fetch_add_explicit(&arena->counters.purged_slices, n, memory_order_relaxed);
-		insert_locked(arena, slice, n, HZ3_RUN_CLEAN, 0);
+		insert_locked(arena, slice, n, kind, 0);
 		return;
 	}
 	/* Locked memory, or a system that refuses: still dirty, and not to be tried again before it has aged. */
@@ -437,18 +451,18 @@ static void purge_end_locked(struct hz3_arena *arena, size_t slice, size_t n, bo
 static size_t purge(struct hz3_arena *arena, uint64_t before_ms, size_t keep)
 {
 	size_t bytes = 0, slice, n = 0;
-	bool purged = true;
+	unsigned kind = HZ3_RUN_CLEAN;
 
 	hz3_lock(&arena->lock);
-	while (purged && atomic_load_explicit(&arena->counters.dirty, memory_order_relaxed) > keep) {
+	while (kind != HZ3_RUN_DIRTY && atomic_load_explicit(&arena->counters.dirty, memory_order_relaxed) > keep) {
 		slice = purge_begin_locked(arena, before_ms, &n);
 		if (slice == 0)
 			break;
 		hz3_unlock(&arena->lock);
-		purged = hz3_os_purge(hz3_slice_address(slice), n << HZ3_SLICE_SHIFT) == 0;
+		kind = purge_run(slice, n);
 		hz3_lock(&arena->lock);
-		purge_end_locked(arena, slice, n, purged);
-		bytes += purged ? n << HZ3_SLICE_SHIFT : 0;
+		purge_end_locked(arena, slice, n, kind);
+		bytes += kind == HZ3_RUN_DIRTY ? 0 : n << HZ3_SLICE_SHIFT;
 	}
 	hz3_unlock(&arena->lock);
 	return bytes;
@@ -481,6 +495,16 @@ size_t hz3_arena_purge_to(unsigned i, size_t keep)
 		return 0;
 	/* Down to half, so that the next free does not have to purge again. */
 	return purge(arena, UINT64_MAX, keep >> (HZ3_SLICE_SHIFT + 1));
+}
+
+void hz3_arenas_set_scarce(void)
+{
+	atomic_store_explicit(&scarce, true, memory_order_relaxed);
+}
+
+bool hz3_arenas_scarce(void)
+{
+	return atomic_load_explicit(&scarce, memory_order_relaxed);
 }
 
 /* Turn every free run of one kind into address space.  Those that the system won't unmap stay as they are. */
@@ -560,6 +584,8 @@ bool hz3_arenas_init(void)
 		arenas[i].index = i;
 	}
 	arena_count = n;
+	if (hz3_os_address_space_limit() != SIZE_MAX)
+		hz3_arenas_set_scarce();
 	return true;
 }
 

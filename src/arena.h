@@ -78,8 +78,15 @@ size_t hz3_arenas_purge(uint64_t age_ms);
 /* When more than keep bytes are dirty in an arena: purge the oldest until half of that is left.  Returns bytes. */
 size_t hz3_arena_purge_to(unsigned i, size_t keep);
 
-/* When address space is short: give up the mappings of all free runs.  Returns bytes. */
+/* Give up the mappings of all free runs.  Returns bytes. */
 size_t hz3_arenas_decommit(void);
+
+/*
+ * Address space or commit charge is scarce: it is limited, or has run out before.  From then on a purge gives up the mappings
+ * of longer runs as well, so that others can have them; else they are kept, since holes cost mappings.  For good.
+ */
+void hz3_arenas_set_scarce(void);
+bool hz3_arenas_scarce(void);
 
 /* Bytes over all arenas, as of now. */
 size_t hz3_arenas_active(void);

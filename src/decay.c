@@ -18,6 +18,7 @@
 #define STACK_BYTES ((size_t)256 << 10)
 #define WORTH_A_THREAD ((size_t)1 << 20)
 #define RETRY_MS 60000u
+#define DIRTY_MAX_SCARCE ((size_t)1 << 20)
 
 enum { THREAD_NONE, THREAD_STARTING, THREAD_RUNS };
 
@@ -130,9 +131,12 @@ static void tick_inline(uint64_t now)
 		hz3_abandon_drain();
 	if (hz3_decay_ms() < 0)
 		return;
-	if (hz3_arenas_dirty() > hz3_options.dirty_max) {
+	size_t dirty_max = hz3_options.dirty_max;
+	if (hz3_arenas_scarce())
+		dirty_max = hz3_min(dirty_max, DIRTY_MAX_SCARCE);
+	if (hz3_arenas_dirty() > dirty_max) {
 		for (unsigned i = 0; i < hz3_arenas_count(); i++)
-			hz3_arena_purge_to(i, hz3_options.dirty_max / hz3_arenas_count());
+			hz3_arena_purge_to(i, dirty_max / hz3_arenas_count());
 		return;
 	}
 	if (now < atomic_load_explicit(&next_purge_ms, memory_order_relaxed))
@@ -173,11 +177,15 @@ size_t hz3_decay_purge_all(void)
 {
 	hz3_thread_setup();
 	collect();
-	return hz3_arenas_purge(0);
+	size_t bytes = hz3_arenas_purge(0);
+	if (hz3_arenas_scarce())
+		hz3_arenas_decommit();
+	return bytes;
 }
 
 int hz3_decay_reclaim(void)
 {
+	hz3_arenas_set_scarce();
 	collect();
 	return hz3_arenas_decommit() > 0;
 }

@@ -42,7 +42,7 @@ if command -v python3 >/dev/null; then
 
 		threading.stack_size(256 * 1024)
 		print(round())
-		for size in 40000000, 200000, 3000, 100:
+		for size in 40000000, 200000, 3000, 400:
 		    hoard = []
 		    try:
 		        while True:
@@ -52,6 +52,8 @@ if command -v python3 >/dev/null; then
 		    results = {}
 		    work(results, size)
 		    print("no more of", size, results)
+		    if size >= 3000:  # of smaller ones, glibc keeps too much for a thread to start
+		        print(round())
 		pid = os.fork()
 		if pid == 0:
 		    results = {}
@@ -69,7 +71,7 @@ fi
 sinks=default
 if command -v lua5.4 >/dev/null; then
 	cat >"$work/program.lua" <<-'LUA'
-		for _, size in ipairs {20000000, 100000, 1000} do
+		for _, size in ipairs {20000000, 100000, 3000} do
 			local hoard = {}
 			local ok, message = pcall(function()
 				while true do hoard[#hoard + 1] = string.rep("x", size) .. #hoard end
