@@ -17,6 +17,7 @@
 #define BIN_SEARCH 16			/* runs looked at in the bin where some are too short */
 #define COMMIT_SLICES ((size_t)16)	/* memory is mapped 1 MiB at a time */
 #define GROW_SLICES ((size_t)64)
+#define WAIT_MS_MAX 100u
 
 /* Chunks of the window and the arena that each belongs to. */
 #define CHUNK_SLICES_SHIFT 6
@@ -37,8 +38,12 @@ struct hz3_arena {
 /* Shorter runs stay mapped even when address space is scarce: mappings are limited as well. */
 #define DECOMMIT_SLICES_MIN ((size_t)16)
 
+/* What is being purged can't be allocated: not more at a time than this. */
+#define PURGE_SLICES_MAX ((size_t)64)
+
 static struct hz3_arena *arenas;
 static _Atomic bool scarce;		/* relaxed: a policy */
+static _Atomic unsigned purging;	/* relaxed: runs that are with the system now; a hint, changed under the arena's lock */
 static unsigned arena_count;
 
 /*
@@ -203,11 +208,26 @@ static struct hz3_run *run_from(struct hz3_arena *arena, size_t slice, unsigned 
 	return run->kind == kind ? run : NULL;
 }
 
-/* Make [slice, slice + n) a free run of its kind, merged with its neighbours. */
+/*
+ * Make [slice, slice + n) a free run of its kind, merged with its neighbours.  The age is that of the largest part: traffic at
+ * the edge of a large run must not keep it young for ever.
+ */
 static void insert_locked(struct hz3_arena *arena, size_t slice, size_t n, unsigned kind, uint64_t now)
 {
 	struct hz3_run *left = run_before(arena, slice, kind);
 	struct hz3_run *right = run_from(arena, slice + n, kind);
+	struct hz3_run *largest = left && (!right || left->slices >= right->slices) ? left : right;
+	struct hz3_run *age_after = arena->newest;
+
+	if (kind == HZ3_RUN_DIRTY) {
+		if (largest && largest->slices > n) {
+			now = largest->stamp_ms;
+			age_after = largest->earlier;
+		}
+		/* Behind which run, when both neighbours are gone. */
+		while (age_after && (age_after == left || age_after == right))
+			age_after = age_after->earlier;
+	}
 
 	if (left) {
 		run_unlink_locked(arena, left);
@@ -222,7 +242,7 @@ static void insert_locked(struct hz3_arena *arena, size_t slice, size_t n, unsig
 	run->slices = (uint32_t)n;
 	run->kind = (uint8_t)kind;
 	run->stamp_ms = now;
-	run_link_locked(arena, run, arena->newest);
+	run_link_locked(arena, run, age_after);
 }
 
 /* What is left of a run after its front was used: same kind, same age, no neighbours to merge with. */
@@ -409,16 +429,19 @@ bool hz3_arena_extend(size_t slice, size_t n, size_t want)
 	return done;
 }
 
-/* The oldest dirty run, taken out as if it were in use, or 0 if none is older than before_ms. */
+/* The oldest dirty run, or the start of it, taken out as if it were in use; 0 if none is older than before_ms. */
 static size_t purge_begin_locked(struct hz3_arena *arena, uint64_t before_ms, size_t *n)
 {
 	struct hz3_run *run = arena->oldest;
 
 	if (run == NULL || run->stamp_ms > before_ms)
 		return 0;
-	*n = run->slices;
+	size_t slice = run_slice(run), total = run->slices;
+	uint64_t stamp = run->stamp_ms;
+	*n = hz3_min(total, PURGE_SLICES_MAX);
 	run_unlink_locked(arena, run);
-	return run_slice(run);
+	keep_rest_locked(arena, slice + *n, total - *n, HZ3_RUN_DIRTY, stamp, NULL);
+	return slice;
 }
 
 /* Give the memory of a run back, and what it is then.  HZ3_RUN_DIRTY: the system would not have it. */
@@ -444,6 +467,29 @@ static void purge_end_locked(struct hz3_arena *arena, size_t slice, size_t n, un
 	insert_locked(arena, slice, n, HZ3_RUN_DIRTY, hz3_os_now_ms());
 }
 
+/* Turn every free run of one kind, of at least min slices, into address space.  Those that the system won't unmap stay as they are. */
+static size_t decommit_kind_locked(struct hz3_arena *arena, unsigned kind, size_t min)
+{
+	struct bins *bins = &arena->bins[kind];
+	size_t bytes = 0;
+
+	for (int bin = next_nonempty(bins, bin_of(min)); bin >= 0 && bin < (int)BINS;
+	     bin = (unsigned)bin + 1 < BINS ? next_nonempty(bins, (unsigned)bin + 1) : -1) {
+		struct hz3_run *run = bins->head[bin], *next;
+		for (; run; run = next) {
+			size_t slice = run_slice(run), n = run->slices;
+			next = run->next;
+			if (hz3_page_map_decommit(slice, n) != 0)
+				continue;
+			run_unlink_locked(arena, run);
+			count(&arena->counters.committed, -(ptrdiff_t)n);
+			insert_locked(arena, slice, n, HZ3_RUN_UNCOMMITTED, 0);
+			bytes += n << HZ3_SLICE_SHIFT;
+		}
+	}
+	return bytes;
+}
+
 /*
  * Purge the oldest dirty runs that were freed at before_ms or earlier, while more than keep slices are dirty.  The run
  * being purged counts as in use, so the lock need not be held while the system works.  Stops at the first failure.
@@ -458,14 +504,25 @@ static size_t purge(struct hz3_arena *arena, uint64_t before_ms, size_t keep)
 		slice = purge_begin_locked(arena, before_ms, &n);
 		if (slice == 0)
 			break;
+		atomic_fetch_add_explicit(&purging, 1, memory_order_relaxed);
 		hz3_unlock(&arena->lock);
 		kind = purge_run(slice, n);
 		hz3_lock(&arena->lock);
+		atomic_fetch_sub_explicit(&purging, 1, memory_order_relaxed);
 		purge_end_locked(arena, slice, n, kind);
 		bytes += kind == HZ3_RUN_DIRTY ? 0 : n << HZ3_SLICE_SHIFT;
 	}
+	/* Clean runs that were too short before may have grown together. */
+	if (bytes && hz3_arenas_scarce())
+		decommit_kind_locked(arena, HZ3_RUN_CLEAN, DECOMMIT_SLICES_MIN);
 	hz3_unlock(&arena->lock);
 	return bytes;
+}
+
+void hz3_arenas_wait_for_purges(void)
+{
+	for (unsigned i = 0; i < WAIT_MS_MAX && atomic_load_explicit(&purging, memory_order_relaxed); i++)
+		hz3_os_sleep_ms(1);
 }
 
 size_t hz3_arena_purge(unsigned i, uint64_t age_ms)
@@ -507,37 +564,14 @@ bool hz3_arenas_scarce(void)
 	return atomic_load_explicit(&scarce, memory_order_relaxed);
 }
 
-/* Turn every free run of one kind into address space.  Those that the system won't unmap stay as they are. */
-static size_t decommit_kind_locked(struct hz3_arena *arena, unsigned kind)
-{
-	struct bins *bins = &arena->bins[kind];
-	size_t bytes = 0;
-
-	for (int bin = next_nonempty(bins, 0); bin >= 0 && bin < (int)BINS;
-	     bin = (unsigned)bin + 1 < BINS ? next_nonempty(bins, (unsigned)bin + 1) : -1) {
-		struct hz3_run *run = bins->head[bin], *next;
-		for (; run; run = next) {
-			size_t slice = run_slice(run), n = run->slices;
-			next = run->next;
-			if (hz3_page_map_decommit(slice, n) != 0)
-				continue;
-			run_unlink_locked(arena, run);
-			count(&arena->counters.committed, -(ptrdiff_t)n);
-			insert_locked(arena, slice, n, HZ3_RUN_UNCOMMITTED, 0);
-			bytes += n << HZ3_SLICE_SHIFT;
-		}
-	}
-	return bytes;
-}
-
 size_t hz3_arenas_decommit(void)
 {
 	size_t bytes = 0;
 
 	for (unsigned i = 0; i < arena_count; i++) {
 		hz3_lock(&arenas[i].lock);
-		bytes += decommit_kind_locked(&arenas[i], HZ3_RUN_DIRTY);
-		bytes += decommit_kind_locked(&arenas[i], HZ3_RUN_CLEAN);
+		bytes += decommit_kind_locked(&arenas[i], HZ3_RUN_DIRTY, 1);
+		bytes += decommit_kind_locked(&arenas[i], HZ3_RUN_CLEAN, 1);
 		hz3_unlock(&arenas[i].lock);
 	}
 	return bytes;

@@ -78,6 +78,9 @@ size_t hz3_arenas_purge(uint64_t age_ms);
 /* When more than keep bytes are dirty in an arena: purge the oldest until half of that is left.  Returns bytes. */
 size_t hz3_arena_purge_to(unsigned i, size_t keep);
 
+/* Memory has run out, and some may just be with the system: wait until it is back, but not for ever. */
+void hz3_arenas_wait_for_purges(void);
+
 /* Give up the mappings of all free runs.  Returns bytes. */
 size_t hz3_arenas_decommit(void);
 

@@ -149,7 +149,8 @@ void hz3_decay_tick(void)
 {
 	int state = atomic_load_explicit(&thread_state, memory_order_relaxed);
 
-	if (state == THREAD_RUNS)
+	/* Where address space is scarce, others may be waiting for it now. */
+	if (state == THREAD_RUNS && !hz3_arenas_scarce())
 		return;
 	uint64_t now = hz3_os_now_ms();
 	if (state == THREAD_NONE)
@@ -187,6 +188,7 @@ int hz3_decay_reclaim(void)
 {
 	hz3_arenas_set_scarce();
 	collect();
+	hz3_arenas_wait_for_purges();
 	return hz3_arenas_decommit() > 0;
 }
 

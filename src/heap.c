@@ -316,7 +316,7 @@ void *hz3_heap_refill_fresh(struct hz3_heap *heap, unsigned class)
 	return carve(heap, page);
 }
 
-/* A page that is handed over is a chain that was sent, and drained, without a read-modify-write. */
+/* A page that is handed over is a chain that was sent, and drained, for the one read-modify-write that takes it over. */
 static void count_handover(struct hz3_heap *heap, uint64_t blocks)
 {
 	struct hz3_sink_counters *sink =

@@ -352,7 +352,7 @@ text_remote(struct out *o, const struct hz3_stats *stats)
 	text_line(o, "held at most", size_of(stats->held_bytes_peak), "what the buffers were ever allowed");
 	text_line(o, "held cap", size_of(stats->held_bytes_cap), "the limit now");
 	text_line(o, "handover pages", count_of(stats->sum.handover_pages), "taken whole by who freed their last one");
-	text_line(o, "handover blocks", count_of(stats->sum.handover_blocks), "in them; counted above as well, though nothing was sent");
+	text_line(o, "handover blocks", count_of(stats->sum.handover_blocks), "in them; part of the counts above");
 	text_line(o, "forwarded chains", count_of(stats->sum.forwarded_chains), "their page had changed hands");
 }
 

@@ -34,24 +34,37 @@ core_clock(void)
 static struct {
 	struct hz3_os_calls real;
 	_Atomic int mmaps, munmaps, madvises, mremaps;
-	_Atomic int fail_mmap_at;	/* fail the nth mmap from now; 0: none */
-	_Atomic int fail_mmap_from;	/* fail the nth and all later ones; 0: none */
+	_Atomic int fail_mmap_at;	/* fail this mmap; 0: none */
+	_Atomic int fail_mmap_from;	/* fail this one and all later ones; 0: none */
 	_Atomic bool fail_fixed;	/* mmap gives no address that was asked for */
 	_Atomic bool fail_munmap, fail_madvise, fail_mremap;
 } core_os;
 
+/* Counts one request for memory. */
+static inline bool
+core_refused(void)
+{
+	int n = ++core_os.mmaps;
+
+	errno = ENOMEM;
+	return n == core_os.fail_mmap_at || (core_os.fail_mmap_from && n >= core_os.fail_mmap_from);
+}
+
 static inline void *
 core_mmap(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
-	int n = ++core_os.mmaps;
-	bool refuse = n == core_os.fail_mmap_at || (core_os.fail_mmap_from && n >= core_os.fail_mmap_from) ||
-		      (core_os.fail_fixed && hint != NULL);
-
-	if (refuse) {
-		errno = ENOMEM;
+	if (core_refused() || (core_os.fail_fixed && hint != NULL))
 		return MAP_FAILED;
-	}
 	return core_os.real.mmap(hint, bytes, prot, flags, fd, offset);
+}
+
+/* Where the window is a reservation, this is how memory is got. */
+static inline int
+core_mprotect(void *p, size_t bytes, int prot)
+{
+	if (prot != PROT_NONE && core_refused())
+		return -1;
+	return core_os.real.mprotect(p, bytes, prot);
 }
 
 static inline int
@@ -92,13 +105,14 @@ core_fake_os(void)
 {
 	core_os.real = hz3_os_calls;
 	hz3_os_calls.mmap = core_mmap;
+	hz3_os_calls.mprotect = core_mprotect;
 	hz3_os_calls.munmap = core_munmap;
 	hz3_os_calls.madvise = core_madvise;
 	hz3_os_calls.mremap = core_mremap;
 	hz3_os_clock = core_clock;
 }
 
-/* The nth mmap from now fails, alone or with all that follow; 0 heals the system. */
+/* The nth request for memory from now fails, alone or with all that follow; 0 heals the system. */
 static inline void
 core_refuse_mmap(int nth, bool and_later)
 {
@@ -233,6 +247,26 @@ core_audit(void *const *blocks, size_t n)
 	free(live);
 	free(sorted);
 	return in_flight;
+}
+
+/*
+ * Blocks that wait in the words of their pages, after everything that was queued has been drained: too few to be queued, or
+ * somebody has lost a queue entry.
+ */
+static inline size_t
+core_in_words(void)
+{
+	size_t slices = hz3_page_map_slices(), blocks = 0;
+
+	for (size_t slice = 1; slice < slices; slice++) {
+		uint64_t route = hz3_route_of(slice), word = atomic_load(&hz3_remote_of(slice)->word);
+		if (hz3_route_owner(route) == 0 || hz3_route_offset(route) != 0)
+			continue;
+		ck_assert_msg(!(word & HZ3_REMOTE_QUEUED), "page %zu: queued for ever", slice);
+		ck_assert_uint_lt(hz3_remote_count(word), hz3_class_info[hz3_route_class(route)].wake);
+		blocks += hz3_remote_count(word);
+	}
+	return blocks;
 }
 
 /*
