@@ -4,7 +4,7 @@
 #include "arena.h"
 
 #define BUDGET_STEP_MIN ((size_t)16 << 10)
-#define CAP_MIN ((size_t)4 << 20)
+#define CAP_MIN ((size_t)8 << 20)
 #define CAP_ACTIVE_SHIFT 6
 
 /* relaxed, all three: an account, no data hangs on it.  granted <= the cap at the time of the last raise. */

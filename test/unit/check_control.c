@@ -91,7 +91,7 @@ START_TEST(test_every_option)
 		ck_assert_msg(read_any(name, &value, &bytes) == 0, "%s", name);
 		ck_assert_msg(hz3_control(name, NULL, NULL, &value, bytes) == EPERM, "%s", name);
 	}
-	ck_assert_uint_eq(read_number("opt.remote_budget"), 256 * 1024);
+	ck_assert_uint_eq(read_number("opt.remote_budget"), 512 * 1024);
 	ck_assert_uint_eq(read_number("opt.dirty_decay_ms"), (uint64_t)hz3_options.dirty_decay_ms);
 	ck_assert_str_eq(read_string("opt.stats_file"), "");
 	ck_assert_int_eq(hz3_control("opt.", NULL, NULL, NULL, 0), ENOENT);
@@ -132,7 +132,7 @@ START_TEST(test_wrong_size_of_the_new_value)
 	ck_assert_int_eq(hz3_control("remote.budget", NULL, NULL, &value, 4), EINVAL);
 	ck_assert_int_eq(hz3_control("remote.budget", NULL, NULL, &value, 0), EINVAL);
 	ck_assert_int_eq(hz3_control("remote.budget", NULL, NULL, NULL, 8), EINVAL);
-	ck_assert_uint_eq(read_number("remote.budget"), 256 * 1024);
+	ck_assert_uint_eq(read_number("remote.budget"), 512 * 1024);
 }
 END_TEST
 
@@ -163,7 +163,7 @@ START_TEST(test_old_value_is_the_one_before)
 	size_t before = 0, bytes = sizeof(before), after = 123456;
 
 	ck_assert_int_eq(hz3_control("remote.budget", &before, &bytes, &after, sizeof(after)), 0);
-	ck_assert_uint_eq(before, 256 * 1024);
+	ck_assert_uint_eq(before, 512 * 1024);
 	ck_assert_uint_eq(read_number("remote.budget"), 123456);
 	ck_assert_uint_eq(hz3_options.remote_budget, 123456);
 	hz3_options_reset();

@@ -75,7 +75,7 @@ START_TEST(defaults)
 {
 	ck_assert_int_eq(hz3_options.sink, HZ3_DEFAULT_SINK);
 	ck_assert(hz3_options.remote_batch);
-	ck_assert_uint_eq(hz3_options.remote_budget, 256 << 10);
+	ck_assert_uint_eq(hz3_options.remote_budget, 512 << 10);
 	ck_assert_uint_eq(hz3_options.remote_cap, 0);
 	ck_assert_int_eq(hz3_options.remote_flush_slow_paths, 64);
 	ck_assert_uint_eq(hz3_options.remote_drain_budget, 1 << 20);
