@@ -285,7 +285,7 @@ static int next_nonempty(const struct bins *bins, unsigned from)
 	return -1;
 }
 
-/* A run of this kind that holds n aligned slices: the best of some in the tightest bin, else the first of a larger one. */
+/* A run of this kind that holds n aligned slices: the first of some in the tightest bin, else of a larger one. */
 static struct hz3_run *find_locked(struct hz3_arena *arena, unsigned kind, size_t n, size_t align)
 {
 	struct bins *bins = &arena->bins[kind];

@@ -171,13 +171,21 @@ static void deliver(struct hz3_heap *heap, struct hz3_page *page, struct hz3_cha
 		page_emptied(heap, page);
 }
 
-/* Take the pages that a post completed.  True if something went to a parked heap. */
-static bool finish_post(struct hz3_heap *heap, struct hz3_posted *posted)
+size_t hz3_heap_take_claimed(struct hz3_heap *heap, struct hz3_posted *posted)
 {
-	for (struct hz3_page *page; (page = posted->claimed.first) != NULL;) {
+	size_t pages = 0;
+
+	for (struct hz3_page *page; (page = posted->claimed.first) != NULL; pages++) {
 		hz3_page_list_remove(&posted->claimed, page);
 		hz3_heap_take_page(heap, page);
 	}
+	return pages;
+}
+
+/* After a post.  True if something went to a parked heap. */
+static bool finish_post(struct hz3_heap *heap, struct hz3_posted *posted)
+{
+	hz3_heap_take_claimed(heap, posted);
 	return posted->to_parked;
 }
 

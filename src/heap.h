@@ -110,8 +110,9 @@ size_t hz3_heap_drain_all(struct hz3_heap *heap, size_t budget);
 /* Give all empty pages back to their arenas, current ones included. */
 void hz3_heap_trim(struct hz3_heap *heap);
 
-/* Take over a page whose blocks are all held by the caller. */
+/* Take over a page whose blocks are all held by the caller; all the pages that a post completed.  The latter returns pages. */
 void hz3_heap_take_page(struct hz3_heap *heap, struct hz3_page *page);
+size_t hz3_heap_take_claimed(struct hz3_heap *heap, struct hz3_posted *posted);
 
 /* The counters' view of a page that has local frees which they don't know yet, for statistics of heaps at rest. */
 void hz3_heap_count_page(const struct hz3_page *page, struct hz3_class_counters *sum);

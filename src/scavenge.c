@@ -6,17 +6,6 @@
 
 #define ROUNDS_UNTIL_ASLEEP 2
 
-static size_t take_claimed(struct hz3_heap *heap, struct hz3_posted *posted)
-{
-	size_t pages = 0;
-
-	for (struct hz3_page *page; (page = posted->claimed.first) != NULL; pages++) {
-		hz3_page_list_remove(&posted->claimed, page);
-		hz3_heap_take_page(heap, page);
-	}
-	return pages;
-}
-
 /* The messages of a stash, pushed into their pages' words; what becomes whole on the way is taken. */
 static size_t move_stash(struct hz3_owner *owner, unsigned class, _Atomic(struct hz3_message *) *stash,
 			 struct hz3_heap *heap)
@@ -31,7 +20,7 @@ static size_t move_stash(struct hz3_owner *owner, unsigned class, _Atomic(struct
 	if (slot.first == NULL)
 		return 0;
 	hz3_pages_post(owner, &slot, &heap->counters.sink[HZ3_SINK_PAGE], &posted);
-	return take_claimed(heap, &posted);
+	return hz3_heap_take_claimed(heap, &posted);
 }
 
 /* A queued page, unlinked: take it if all of it is there and its owner has let go of it; else put it back. */
@@ -152,7 +141,7 @@ static void flush_marked(struct hz3_heap *lender, struct hz3_heap *heap, bool ba
 		hz3_buffer_flush(&lender->buffer, &heap->counters, HZ3_FLUSH_IDLE, &posted);
 	/* release: pairs with the acquire in hz3_heap_enter(). */
 	atomic_store_explicit(&lender->borrowed, 0, memory_order_release);
-	take_claimed(heap, &posted);
+	hz3_heap_take_claimed(heap, &posted);
 	if (posted.to_parked)
 		hz3_abandon_request_drain();
 }
