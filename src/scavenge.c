@@ -155,30 +155,28 @@ void hz3_scavenge_buffers_locked(struct hz3_heap *heap, bool sleepers_only)
 		flush_marked(hz3_owner_by_id(id)->heap, heap, barrier);
 }
 
-size_t hz3_scavenge_sleepers_locked(struct hz3_heap *heap)
+/* Buffers first: what they held may complete pages.  Of sleepers, those whose inbox has changed. */
+static size_t scavenge_locked(struct hz3_heap *heap, bool sleepers_only)
 {
 	size_t pages = 0;
 
-	for (uint32_t id = 1; id <= hz3_owner_count(); id++)
-		count_rounds(hz3_owner_by_id(id));
-	hz3_scavenge_buffers_locked(heap, true);
+	hz3_scavenge_buffers_locked(heap, sleepers_only);
 	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
 		struct hz3_owner *owner = hz3_owner_by_id(id);
-		if (is_candidate(owner, heap, true) && hz3_owner_was_posted(owner))
+		if (is_candidate(owner, heap, sleepers_only) && (!sleepers_only || hz3_owner_was_posted(owner)))
 			pages += hz3_scavenge_owner(owner, heap);
 	}
 	return pages;
 }
 
+size_t hz3_scavenge_sleepers_locked(struct hz3_heap *heap)
+{
+	for (uint32_t id = 1; id <= hz3_owner_count(); id++)
+		count_rounds(hz3_owner_by_id(id));
+	return scavenge_locked(heap, true);
+}
+
 size_t hz3_scavenge_all_locked(struct hz3_heap *heap)
 {
-	size_t pages = 0;
-
-	hz3_scavenge_buffers_locked(heap, false);
-	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
-		struct hz3_owner *owner = hz3_owner_by_id(id);
-		if (is_candidate(owner, heap, false))
-			pages += hz3_scavenge_owner(owner, heap);
-	}
-	return pages;
+	return scavenge_locked(heap, false);
 }
