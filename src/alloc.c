@@ -187,6 +187,7 @@ void hz3_alloc_free_other(struct hz3_heap *heap, void *p, size_t slice, uint64_t
 			hz3_alloc_page_event(hz3_page_at(slice));
 		return;
 	}
+	hz3_count_shared(&hz3_shared_counters.push_blocks, 1);
 	/* A thread without a heap has a buffer that is always lent: that is a miss as well. */
 	enum hz3_buffer_need need = HZ3_BUFFER_MISS;
 	if (hz3_heap_enter(heap))

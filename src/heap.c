@@ -213,7 +213,10 @@ size_t hz3_heap_drain(struct hz3_heap *heap, unsigned class, size_t budget)
 	if (!hz3_sink_pending(heap->owner, class))
 		return 0;
 	struct hz3_inflow inflow = hz3_sink_collect(heap->owner, class, &heap->counters);
+	hz3_count_shared(&hz3_shared_counters.drains, 1);
 	while (blocks < blocks_max && hz3_inflow_next(&inflow, &page, &chain, &heap->counters)) {
+		hz3_count_shared(&hz3_shared_counters.page_drains, 1);
+		hz3_count_shared(&hz3_shared_counters.drained_blocks, chain.count);
 		if (page == NULL)
 			continue;
 		if (hz3_likely(hz3_route_owner(hz3_route_of(hz3_page_slice(page))) == heap->owner->id))

@@ -197,11 +197,14 @@ total_of_sinks(const struct hz3_stats *stats)
 		total.blocks += sink->blocks;
 		total.chains += sink->chains;
 		total.rmw_push += sink->rmw_push;
+		total.rmw_queue_push += sink->rmw_queue_push;
+		total.queued_pages += sink->queued_pages;
 		total.cas_retries += sink->cas_retries;
 		total.drains += sink->drains;
 		total.page_drains += sink->page_drains;
 		total.drained_blocks += sink->drained_blocks;
 		total.rmw_drain += sink->rmw_drain;
+		total.rmw_queue_drain += sink->rmw_queue_drain;
 	}
 	return total;
 }
@@ -501,6 +504,8 @@ json_sink_counters(struct out *o, const struct hz3_sink_counters *sink)
 	json_ratio(o, "blocks_per_chain", sink->blocks, sink->chains);
 	json_count(o, "rmw_push", sink->rmw_push);
 	json_ratio(o, "rmw_push_per_block", sink->rmw_push, sink->blocks);
+	json_count(o, "rmw_queue_push", sink->rmw_queue_push);
+	json_count(o, "queued_pages", sink->queued_pages);
 	json_count(o, "cas_retries", sink->cas_retries);
 	json_count(o, "drains", sink->drains);
 	json_count(o, "page_drains", sink->page_drains);
@@ -508,6 +513,7 @@ json_sink_counters(struct out *o, const struct hz3_sink_counters *sink)
 	json_ratio(o, "blocks_per_page_drain", sink->drained_blocks, sink->page_drains);
 	json_count(o, "rmw_drain", sink->rmw_drain);
 	json_ratio(o, "rmw_drain_per_block", sink->rmw_drain, sink->drained_blocks);
+	json_count(o, "rmw_queue_drain", sink->rmw_queue_drain);
 }
 
 /* The totals over both sinks first, then what no single sink knows, then each sink. */

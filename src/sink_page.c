@@ -69,7 +69,7 @@ void hz3_pages_post(struct hz3_owner *owner, struct hz3_outbox_slot *slot, struc
 		    struct hz3_posted *posted)
 {
 	const struct hz3_class_info *info = &hz3_class_info[slot->class];
-	uint32_t first = 0, last = 0;
+	uint32_t first = 0, last = 0, queued = 0;
 
 	for (struct hz3_message *message = slot->first, *next; message; message = next) {
 		struct hz3_page *page;
@@ -90,11 +90,14 @@ void hz3_pages_post(struct hz3_owner *owner, struct hz3_outbox_slot *slot, struc
 		atomic_store_explicit(&hz3_remote_of(slice)->queue_next, first, memory_order_relaxed);
 		last = first ? last : slice;
 		first = slice;
+		queued++;
 	}
 	if (first == 0)
 		return;
 	uint32_t tries = queue_push(&owner->inbox[slot->class].page_queue, first, last);
 	hz3_count(&counters->rmw_push, tries);
+	hz3_count(&counters->rmw_queue_push, tries);
+	hz3_count(&counters->queued_pages, queued);
 	hz3_count(&counters->cas_retries, tries - 1);
 }
 
@@ -119,8 +122,10 @@ void hz3_pages_requeue(struct hz3_owner *owner, struct hz3_page *page, struct hz
 {
 	uint32_t slice = (uint32_t)hz3_page_slice(page);
 	unsigned class = hz3_route_class(hz3_route_of(slice));
-
-	hz3_count(&counters->rmw_push, queue_push(&owner->inbox[class].page_queue, slice, slice));
+	uint32_t tries = queue_push(&owner->inbox[class].page_queue, slice, slice);
+	hz3_count(&counters->rmw_push, tries);
+	hz3_count(&counters->rmw_queue_push, tries);
+	hz3_count(&counters->queued_pages, 1);
 }
 
 uint32_t hz3_pages_collect(struct hz3_inbox *inbox, struct hz3_sink_counters *counters)
@@ -135,6 +140,7 @@ uint32_t hz3_pages_collect(struct hz3_inbox *inbox, struct hz3_sink_counters *co
 		hz3_count(&counters->drains, 1);
 	}
 	hz3_count(&counters->rmw_drain, 1);
+	hz3_count(&counters->rmw_queue_drain, 1);
 	/* acquire: pairs with the release in queue_push and in hz3_sink_leave. */
 	return atomic_exchange_explicit(from, 0, memory_order_acquire);
 }

@@ -7,6 +7,9 @@
 
 #include "os.h"
 
+#define PAGE_SLICES 1 /* of pages of blocks up to 4096 bytes */
+#define WAKE_MAX 32
+
 /* Four classes that double a size: class, size, and the largest size of the class before. */
 #define DOUBLING(X, c, s)                                                                                            \
 	X((c), (s) * 5 / 4, (s))                                                                                     \
@@ -26,7 +29,7 @@
 	DOUBLING(X, 36, 16384)
 
 /* Large enough pages that the tail wastes little and a page holds at least 16 blocks of its class. */
-#define SLICES(size) ((size) <= 4096 ? 1 : (size) <= 8192 ? 2 : (size) <= 16384 ? 4 : HZ3_CLASS_SLICES_MAX)
+#define SLICES(size) ((size) <= 4096 ? PAGE_SLICES : (size) <= 8192 ? 2 : (size) <= 16384 ? 4 : HZ3_CLASS_SLICES_MAX)
 #define CAPACITY(size) (SLICES(size) * (1 << HZ3_SLICE_SHIFT) / (size))
 #define CLAMP(x, low, high) ((x) < (low) ? (low) : (x) > (high) ? (high) : (x))
 
@@ -36,7 +39,7 @@
 		.reciprocal = (uint32_t)((((uint64_t)1 << 35) + (bytes) - 1) / (bytes)),                             \
 		.slices = SLICES(bytes),                                                                             \
 		.capacity = CAPACITY(bytes),                                                                         \
-		.wake = CLAMP(CAPACITY(bytes) / 4, 1, 32),                                                           \
+		.wake = CLAMP(CAPACITY(bytes) / 4, 1, WAKE_MAX),                                                     \
 		.extend = CLAMP(4096 / (bytes), 1, CAPACITY(bytes)),                                                 \
 	},
 

@@ -8,6 +8,7 @@
 #ifndef HZ3_STATS_H
 #define HZ3_STATS_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,11 +34,14 @@ struct hz3_sink_counters {
 	uint64_t blocks;		/* remote blocks sent */
 	uint64_t chains;		/* chains they were sent as */
 	uint64_t rmw_push;		/* atomic read-modify-writes done to send them, retries included */
+	uint64_t rmw_queue_push;	/* of those, the ones on page queues */
+	uint64_t queued_pages;		/* pages put into queues by them */
 	uint64_t cas_retries;		/* of those, the ones that failed and were repeated */
 	uint64_t drains;		/* times that an owner took what had arrived */
 	uint64_t page_drains;		/* (page, drain) pairs: lists taken from one page */
 	uint64_t drained_blocks;	/* blocks that the drains delivered */
 	uint64_t rmw_drain;		/* atomic read-modify-writes done to take them */
+	uint64_t rmw_queue_drain;	/* of those, the ones on page queues */
 };
 
 /* Per size class. */
@@ -69,6 +73,25 @@ static inline void hz3_count(uint64_t *counter, uint64_t n)
 {
 	if (HZ3_STATS)
 		__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
+
+/*
+ * The negative control of --enable-stats=shared: what the question pack counted, as it counted it, in words that all threads
+ * share.  Nobody reads them; they are there to be measured (doc/s121.md).
+ */
+struct hz3_shared_counters {
+	_Atomic uint64_t push_blocks;	/* by one for every remote free */
+	_Atomic uint64_t drains;
+	_Atomic uint64_t page_drains;
+	_Atomic uint64_t drained_blocks;
+};
+
+extern struct hz3_shared_counters hz3_shared_counters;
+
+static inline void hz3_count_shared(_Atomic uint64_t *counter, uint64_t n)
+{
+	if (HZ3_STATS_SHARED)
+		atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
 
 /* The whole process at one moment.  Sizes are in bytes. */

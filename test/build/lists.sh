@@ -4,12 +4,18 @@
 set -eu
 cd "$HZ3_SRCDIR"
 
+# The lab's scripts: what begins with #! and is not built.
+tools() {
+	grep -lE '^#!' bench/* 2>/dev/null
+}
+
 missing=0
 # By kind of file: the tree may be built in place.
-for file in src/*.{c,h,def,map} bench/*.{c,h} test/*/*.{c,cc,h,sh} script/* doc/*.{md,3} doc/*/*.pml; do
+for file in src/*.{c,h,def,map} bench/*.{c,h} $(tools) bench/lab/*.py test/*/*.{c,cc,h,sh} script/* doc/*.{md,3} doc/*/*.pml; do
 	[ -f "$file" ] || continue
 	case $file in
-	test/*.c | test/*.cc) name=${file%.*} ;;
+	test/bench/*.c) name=$file ;;
+	test/*.c | test/*.cc | bench/*.c) name=${file%.*} ;;
 	*) name=$file ;;
 	esac
 	if ! grep -qE "(^|[[:space:]])${name//./\\.}([[:space:]]|\$)" Makefile.am; then

@@ -195,6 +195,9 @@ START_TEST(test_json_of_distinct_numbers)
 	check_count("drained_blocks", c->drained_blocks + p->drained_blocks);
 	check_count("rmw_push", c->rmw_push + p->rmw_push);
 	check_count("rmw_drain", c->rmw_drain + p->rmw_drain);
+	check_count("rmw_queue_push", c->rmw_queue_push + p->rmw_queue_push);
+	check_count("rmw_queue_drain", c->rmw_queue_drain + p->rmw_queue_drain);
+	check_count("queued_pages", c->queued_pages + p->queued_pages);
 	check_count("cas_retries", c->cas_retries + p->cas_retries);
 	check_count("blocks", p->blocks);
 	check_count("held_bytes", stats.held_bytes);

@@ -113,6 +113,9 @@ START_TEST(sends_and_collects)
 	ck_assert_uint_eq(sink->cas_retries, 0);
 	ck_assert_uint_eq(sink->rmw_push, sink == &counters.sink[HZ3_SINK_PAGE] ? 5 : 1);
 	ck_assert_uint_eq(sink->rmw_drain, sink == &counters.sink[HZ3_SINK_PAGE] ? 4 : 1);
+	ck_assert_uint_eq(sink->rmw_queue_push, sink == &counters.sink[HZ3_SINK_PAGE] ? 1 : 0);
+	ck_assert_uint_eq(sink->queued_pages, sink == &counters.sink[HZ3_SINK_PAGE] ? 3 : 0);
+	ck_assert_uint_eq(sink->rmw_queue_drain, sink == &counters.sink[HZ3_SINK_PAGE] ? 1 : 0);
 	ck_assert(!posted.to_parked);
 	ck_assert_ptr_null(posted.claimed.first);
 	free(blocks);
