@@ -11,14 +11,6 @@ static uint32_t parked_count;
 static _Atomic bool any_parked;		/* relaxed: lets new threads skip the lock */
 static _Atomic bool drain_wanted;	/* seq_cst: set after an owner's "posted", cleared before the drain looks at that */
 
-static bool has_mail(struct hz3_owner *owner)
-{
-	for (unsigned class = 0; class < HZ3_CLASSES; class++)
-		if (hz3_sink_pending(owner, class))
-			return true;
-	return false;
-}
-
 void hz3_abandon_park_locked(struct hz3_heap *heap)
 {
 	struct hz3_owner *owner = heap->owner;
@@ -31,7 +23,7 @@ void hz3_abandon_park_locked(struct hz3_heap *heap)
 	atomic_store_explicit(&any_parked, true, memory_order_relaxed);
 	/* What came between the thread's last drain and now; later posters see that the owner is parked: owner.h. */
 	atomic_store_explicit(&owner->state, HZ3_OWNER_PARKED, memory_order_seq_cst);
-	if (has_mail(owner)) {
+	if (hz3_sink_pending(owner)) {
 		hz3_owner_note_post(owner);
 		hz3_abandon_request_drain();
 	}

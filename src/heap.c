@@ -3,7 +3,7 @@
 
 #include "meta.h"
 
-#define SWEEP_BUDGET ((size_t)256 << 10)
+#define SWEEP_BUDGET ((size_t)1 << 20)
 
 struct hz3_page hz3_page_none = { .countdown = HZ3_COUNTDOWN_NEVER };
 
@@ -204,46 +204,42 @@ static void forward(struct hz3_heap *heap, struct hz3_page *page, struct hz3_cha
 	finish_post(heap, &posted);
 }
 
-size_t hz3_heap_drain(struct hz3_heap *heap, unsigned class, size_t budget)
+size_t hz3_heap_drain(struct hz3_heap *heap, size_t budget)
 {
-	size_t blocks = 0, blocks_max = budget / hz3_class_size(class) + 1;
+	size_t blocks = 0, bytes = 0;
 	struct hz3_page *page;
 	struct hz3_chain chain;
 
-	if (!hz3_sink_pending(heap->owner, class))
+	if (!hz3_sink_pending(heap->owner))
 		return 0;
-	struct hz3_inflow inflow = hz3_sink_collect(heap->owner, class, &heap->counters);
+	struct hz3_inflow inflow = hz3_sink_collect(heap->owner, &heap->counters);
 	hz3_count_shared(&hz3_shared_counters.drains, 1);
-	while (blocks < blocks_max && hz3_inflow_next(&inflow, &page, &chain, &heap->counters)) {
+	while (bytes <= budget && hz3_inflow_next(&inflow, &page, &chain, &heap->counters)) {
 		hz3_count_shared(&hz3_shared_counters.page_drains, 1);
 		hz3_count_shared(&hz3_shared_counters.drained_blocks, chain.count);
 		if (page == NULL)
 			continue;
-		if (hz3_likely(hz3_route_owner(hz3_route_of(hz3_page_slice(page))) == heap->owner->id))
+		uint64_t route = hz3_route_of(hz3_page_slice(page));
+		if (hz3_likely(hz3_route_owner(route) == heap->owner->id))
 			deliver(heap, page, chain);
 		else
 			forward(heap, page, chain);
 		blocks += chain.count;
+		bytes += chain.count * hz3_class_size(hz3_route_class(route));
 	}
-	hz3_sink_leave(heap->owner, class, inflow);
+	hz3_sink_leave(heap->owner, inflow);
 	return blocks;
 }
 
 size_t hz3_heap_drain_all(struct hz3_heap *heap, size_t budget)
 {
 	size_t blocks = 0;
-	bool rest = false;
 
 	hz3_owner_clear_posted(heap->owner);
-	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
-		while (hz3_sink_pending(heap->owner, class)) {
-			blocks += hz3_heap_drain(heap, class, budget);
-			if (budget != SIZE_MAX)
-				break;
-		}
-		rest |= hz3_sink_pending(heap->owner, class);
-	}
-	if (rest)
+	do {
+		blocks += hz3_heap_drain(heap, budget);
+	} while (budget == SIZE_MAX && hz3_sink_pending(heap->owner));
+	if (hz3_sink_pending(heap->owner))
 		hz3_owner_note_post(heap->owner);
 	return blocks;
 }
@@ -271,7 +267,7 @@ void *hz3_heap_refill(struct hz3_heap *heap, unsigned class)
 {
 	struct hz3_page *page = heap->page[class];
 
-	hz3_heap_drain(heap, class, hz3_options.remote_drain_budget);
+	hz3_heap_drain(heap, hz3_options.remote_drain_budget);
 	if (page != &hz3_page_none) {
 		void *block = page->free ? pop(page) : carve(heap, page);
 		if (block)

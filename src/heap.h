@@ -103,8 +103,8 @@ void hz3_heap_sweep(struct hz3_heap *heap);
 /* Flush the buffer.  True if something went to a parked heap. */
 bool hz3_heap_flush(struct hz3_heap *heap, enum hz3_flush_cause cause);
 
-/* Take in what arrived for one class, up to about budget bytes; for all classes.  Returns blocks. */
-size_t hz3_heap_drain(struct hz3_heap *heap, unsigned class, size_t budget);
+/* Take in what arrived, up to about budget bytes; drain_all answers for the rest as well.  Returns blocks. */
+size_t hz3_heap_drain(struct hz3_heap *heap, size_t budget);
 size_t hz3_heap_drain_all(struct hz3_heap *heap, size_t budget);
 
 /* Give all empty pages back to their arenas, current ones included. */

@@ -4,7 +4,7 @@
  * Never unmapped and never reused for another heap: an owner id that was read from a route stays valid for ever, even when
  * the heap's thread has ended.  Ids count from 1; 0 is "no owner".
  *
- * inbox[class]      what was sent to the owner:
+ * inbox             what was sent to the owner, of all size classes:
  *   stash           a list of messages (block.h).  Any thread pushes with one CAS; any thread may take all with one
  *                   exchange (the owner does; the background thread does for owners that sleep).  Push-only and
  *                   take-all: no ABA.
@@ -43,23 +43,23 @@ struct hz3_inbox {
 	_Atomic(struct hz3_message *) stash_rest;
 	_Atomic uint32_t page_queue;
 	_Atomic uint32_t queue_rest;
-	uint64_t pad;
 };
 
-_Static_assert(sizeof(struct hz3_inbox) == 32, "two inboxes to a line, none across lines");
-
+/* The first line is what posters touch, all of it in one go; the second changes with every slow path of the owner's. */
 struct hz3_owner {
+	struct hz3_inbox inbox;
+	_Atomic uint32_t state;		/* changes under the abandon lock */
+	_Atomic uint32_t posted;	/* something was posted since this was last cleared */
 	uint32_t id;			/* constant */
 	uint32_t arena;			/* constant */
 	struct hz3_heap *heap;		/* constant; whose it is, see state */
-	_Atomic uint32_t state;		/* changes under the abandon lock */
-	_Atomic uint32_t progress;	/* relaxed: a hint */
-	_Atomic uint32_t posted;	/* something was posted since this was last cleared */
+	_Atomic uint32_t progress HZ3_ALIGNED(HZ3_CACHE_LINE);	/* relaxed: a hint */
 	struct hz3_owner *next_parked;	/* under the abandon lock */
 	uint32_t seen_progress;		/* the background thread's: what progress was at its last look */
 	uint32_t seen_passes;		/* and for how many looks it has not changed */
-	struct hz3_inbox inbox[HZ3_CLASSES] HZ3_ALIGNED(HZ3_CACHE_LINE);
 } HZ3_ALIGNED(HZ3_CACHE_LINE);
+
+_Static_assert(offsetof(struct hz3_owner, progress) == HZ3_CACHE_LINE, "two lines");
 
 /* Register a new owner in zeroed memory and give it its id.  False if there is no memory for the table. */
 bool hz3_owner_register(struct hz3_owner *owner);

@@ -7,19 +7,18 @@
 #define ROUNDS_UNTIL_ASLEEP 2
 
 /* The messages of a stash, pushed into their pages' words; what becomes whole on the way is taken. */
-static size_t move_stash(struct hz3_owner *owner, unsigned class, _Atomic(struct hz3_message *) *stash,
-			 struct hz3_heap *heap)
+static size_t move_stash(struct hz3_owner *owner, _Atomic(struct hz3_message *) *stash, struct hz3_heap *heap)
 {
 	struct hz3_posted posted = { 0 };
-	struct hz3_outbox_slot slot = { .owner = owner->id, .class = class };
+	struct hz3_mail mail = { 0 };
 
 	/* relaxed: a hint. */
 	if (atomic_load_explicit(stash, memory_order_relaxed) == NULL)
 		return 0;
-	slot.first = hz3_stash_take(stash);
-	if (slot.first == NULL)
+	mail.first = hz3_stash_take(stash);
+	if (mail.first == NULL)
 		return 0;
-	hz3_pages_post(owner, &slot, &heap->counters.sink[HZ3_SINK_PAGE], &posted);
+	hz3_pages_post(owner, &mail, &heap->counters.sink[HZ3_SINK_PAGE], &posted);
 	return hz3_heap_take_claimed(heap, &posted);
 }
 
@@ -70,13 +69,10 @@ size_t hz3_scavenge_owner(struct hz3_owner *owner, struct hz3_heap *heap)
 	if (!hz3_options.handover)
 		return 0;
 	hz3_owner_clear_posted(owner);
-	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
-		struct hz3_inbox *inbox = &owner->inbox[class];
-		pages += move_stash(owner, class, &inbox->stash, heap);
-		pages += move_stash(owner, class, &inbox->stash_rest, heap);
-		pages += try_queue(owner, &inbox->page_queue, heap);
-		pages += try_queue(owner, &inbox->queue_rest, heap);
-	}
+	pages += move_stash(owner, &owner->inbox.stash, heap);
+	pages += move_stash(owner, &owner->inbox.stash_rest, heap);
+	pages += try_queue(owner, &owner->inbox.page_queue, heap);
+	pages += try_queue(owner, &owner->inbox.queue_rest, heap);
 	/* What was put back may have missed the last look of an owner that parked meanwhile; see hz3_abandon_park_locked(). */
 	if (atomic_load_explicit(&owner->state, memory_order_seq_cst) != HZ3_OWNER_RUNNING) {
 		hz3_owner_note_post(owner);

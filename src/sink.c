@@ -42,31 +42,34 @@ void hz3_sink_set_batch(bool on)
  * "auto": chains that are a good part of their pages pay for a read-modify-write on the page's own line, and may complete
  * the page there; shorter ones are cheaper as a list of messages.
  */
-static unsigned choose(const struct hz3_outbox_slot *slot)
+static unsigned choose(unsigned class, uint32_t count)
 {
 	enum hz3_sink_choice choice = hz3_sink_mode();
 
 	if (choice != HZ3_SINK_AUTO)
 		return choice;
-	uint64_t mean4 = (uint64_t)slot->blocks * 4 / slot->chains;
-	return mean4 >= hz3_class_info[slot->class].capacity ? HZ3_SINK_PAGE : HZ3_SINK_CENTRAL;
+	return (uint64_t)count * 4 >= hz3_class_info[class].capacity ? HZ3_SINK_PAGE : HZ3_SINK_CENTRAL;
 }
 
 static void slot_post(struct hz3_outbox *outbox, unsigned i, struct hz3_counters *counters, struct hz3_posted *posted)
 {
 	struct hz3_outbox_slot *slot = &outbox->slot[i];
 	struct hz3_owner *owner = hz3_owner_by_id(slot->owner);
-	unsigned sink = choose(slot);
 
 	/* relaxed, both: a hint that never goes back.  First: the child of a fork goes by it. */
 	if (!atomic_load_explicit(&used, memory_order_relaxed))
 		atomic_store_explicit(&used, true, memory_order_relaxed);
-	hz3_count(&counters->sink[sink].chains, slot->chains);
-	hz3_count(&counters->sink[sink].blocks, slot->blocks);
-	if (sink == HZ3_SINK_PAGE)
-		hz3_pages_post(owner, slot, &counters->sink[sink], posted);
-	else
-		hz3_central_post(owner, slot, &counters->sink[sink]);
+	for (unsigned sink = 0; sink < HZ3_SINKS; sink++) {
+		struct hz3_mail *mail = &slot->mail[sink];
+		if (mail->first == NULL)
+			continue;
+		hz3_count(&counters->sink[sink].chains, mail->chains);
+		hz3_count(&counters->sink[sink].blocks, mail->blocks);
+		if (sink == HZ3_SINK_PAGE)
+			hz3_pages_post(owner, mail, &counters->sink[sink], posted);
+		else
+			hz3_central_post(owner, mail, &counters->sink[sink]);
+	}
 	*slot = (struct hz3_outbox_slot){ 0 };
 	outbox->used &= ~((uint64_t)1 << i);
 	if (!hz3_owner_note_post(owner))
@@ -77,21 +80,21 @@ void hz3_sink_send(struct hz3_outbox *outbox, struct hz3_page *page, struct hz3_
 		   struct hz3_counters *counters, struct hz3_posted *posted)
 {
 	uint64_t route = hz3_route_of(hz3_page_slice(page));
-	uint32_t owner = hz3_route_owner(route), class = hz3_route_class(route);
-	unsigned i = (owner * 23 + class) % HZ3_OUTBOX_SLOTS;
+	uint32_t owner = hz3_route_owner(route);
+	unsigned i = owner % HZ3_OUTBOX_SLOTS;
 	struct hz3_outbox_slot *slot = &outbox->slot[i];
+	struct hz3_mail *mail = &slot->mail[choose(hz3_route_class(route), chain.count)];
 	struct hz3_message *message = hz3_message_from_chain(hz3_page_start(page), chain);
 
-	if (slot->owner != 0 && (slot->owner != owner || slot->class != class))
+	if (slot->owner != 0 && slot->owner != owner)
 		slot_post(outbox, i, counters, posted);
 	slot->owner = owner;
-	slot->class = class;
-	slot->chains++;
-	slot->blocks += chain.count;
-	message->next = slot->first;
-	if (slot->first == NULL)
-		slot->last = message;
-	slot->first = message;
+	mail->chains++;
+	mail->blocks += chain.count;
+	message->next = mail->first;
+	if (mail->first == NULL)
+		mail->last = message;
+	mail->first = message;
 	outbox->used |= (uint64_t)1 << i;
 }
 
@@ -101,9 +104,9 @@ void hz3_sink_post(struct hz3_outbox *outbox, struct hz3_counters *counters, str
 		slot_post(outbox, (unsigned)__builtin_ctzll(outbox->used), counters, posted);
 }
 
-struct hz3_inflow hz3_sink_collect(struct hz3_owner *owner, unsigned class, struct hz3_counters *counters)
+struct hz3_inflow hz3_sink_collect(struct hz3_owner *owner, struct hz3_counters *counters)
 {
-	struct hz3_inbox *inbox = &owner->inbox[class];
+	struct hz3_inbox *inbox = &owner->inbox;
 	struct hz3_inflow inflow = {
 		.messages = hz3_central_collect(inbox, &counters->sink[HZ3_SINK_CENTRAL]),
 		.page = hz3_pages_collect(inbox, &counters->sink[HZ3_SINK_PAGE]),
@@ -111,9 +114,9 @@ struct hz3_inflow hz3_sink_collect(struct hz3_owner *owner, unsigned class, stru
 	return inflow;
 }
 
-void hz3_sink_leave(struct hz3_owner *owner, unsigned class, struct hz3_inflow inflow)
+void hz3_sink_leave(struct hz3_owner *owner, struct hz3_inflow inflow)
 {
-	struct hz3_inbox *inbox = &owner->inbox[class];
+	struct hz3_inbox *inbox = &owner->inbox;
 
 	/* release, both: whoever takes the rest sees the blocks and links as this thread does. */
 	if (inflow.messages)

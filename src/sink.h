@@ -1,9 +1,9 @@
 /*
  * How a batch of remote frees reaches its owner: the contract, and the choice between two implementations.
  *
- *   central  sink_central.c   a stash per (owner, class); a list of messages is posted with one CAS.
+ *   central  sink_central.c   a stash per owner; a list of messages is posted with one CAS.
  *   page     sink_page.c      (S121) each chain is pushed into the word of its page; pages over their wake count are
- *                             posted as a list, with one CAS, to the page queue of the (owner, class).
+ *                             posted as a list, with one CAS, to the page queue of the owner.
  *
  * Sending: a thread adds chains to its outbox, as messages (block.h), and posts the outbox when it flushes.  Draining: the owner collects what was
  * posted to it and takes chains from it one by one.  Both sinks may hold blocks of the same page at the same time, and
@@ -33,12 +33,16 @@ bool hz3_sink_used(void);
 /* Take both from the options: once, at set-up. */
 void hz3_sink_init(void);
 
-/* What waits for one (owner, class) in an outbox.  Thread-private. */
+/* Messages that go the same way. */
+struct hz3_mail {
+	struct hz3_message *first, *last;
+	uint32_t chains, blocks;
+};
+
+/* What waits for one owner in an outbox.  Thread-private. */
 struct hz3_outbox_slot {
 	uint32_t owner;				/* 0: the slot is free */
-	uint32_t class;
-	uint32_t chains, blocks;
-	struct hz3_message *first, *last;
+	struct hz3_mail mail[HZ3_SINKS];
 };
 
 #define HZ3_OUTBOX_SLOTS 64
@@ -55,7 +59,7 @@ struct hz3_posted {
 };
 
 /*
- * Add a chain of the page to the outbox.  If its slot is taken by another (owner, class), that one is posted first.
+ * Add a chain of the page to the outbox.  If its slot is taken by another owner, that one is posted first.
  * The blocks are gone for the caller.
  */
 void hz3_sink_send(struct hz3_outbox *outbox, struct hz3_page *page, struct hz3_chain chain,
@@ -70,10 +74,10 @@ struct hz3_inflow {
 	uint32_t page;			/* slice of the first queued page; the rest hangs on its queue link */
 };
 
-/* Is there anything for (owner, class)?  Plain loads of one line on x86. */
-static inline bool hz3_sink_pending(struct hz3_owner *owner, unsigned class)
+/* Is there anything for the owner?  Plain loads of one line on x86. */
+static inline bool hz3_sink_pending(struct hz3_owner *owner)
 {
-	struct hz3_inbox *inbox = &owner->inbox[class];
+	struct hz3_inbox *inbox = &owner->inbox;
 
 	/* seq_cst: after hz3_owner_clear_posted(), or after parking; the exchange that follows acquires. */
 	return atomic_load_explicit(&inbox->stash, memory_order_seq_cst) != NULL ||
@@ -83,10 +87,10 @@ static inline bool hz3_sink_pending(struct hz3_owner *owner, unsigned class)
 }
 
 /* Collect what was left the last time; of each sink that had nothing left, what was posted since. */
-struct hz3_inflow hz3_sink_collect(struct hz3_owner *owner, unsigned class, struct hz3_counters *counters);
+struct hz3_inflow hz3_sink_collect(struct hz3_owner *owner, struct hz3_counters *counters);
 
 /* Leave the rest for later.  Only whoever acts as the owner. */
-void hz3_sink_leave(struct hz3_owner *owner, unsigned class, struct hz3_inflow inflow);
+void hz3_sink_leave(struct hz3_owner *owner, struct hz3_inflow inflow);
 
 /*
  * Take the next chain.  count may be 0 (a queued page whose list was taken meanwhile), and *page NULL as well: such a page
@@ -96,12 +100,12 @@ bool hz3_inflow_next(struct hz3_inflow *inflow, struct hz3_page **page, struct h
 		     struct hz3_counters *counters);
 
 /* The two implementations, for sink.c. */
-void hz3_central_post(struct hz3_owner *owner, struct hz3_outbox_slot *slot, struct hz3_sink_counters *counters);
+void hz3_central_post(struct hz3_owner *owner, const struct hz3_mail *mail, struct hz3_sink_counters *counters);
 struct hz3_message *hz3_central_collect(struct hz3_inbox *inbox, struct hz3_sink_counters *counters);
 void hz3_central_next(struct hz3_inflow *inflow, struct hz3_page **page, struct hz3_chain *chain,
 		      struct hz3_sink_counters *counters);
 
-void hz3_pages_post(struct hz3_owner *owner, struct hz3_outbox_slot *slot, struct hz3_sink_counters *counters,
+void hz3_pages_post(struct hz3_owner *owner, const struct hz3_mail *mail, struct hz3_sink_counters *counters,
 		    struct hz3_posted *posted);
 uint32_t hz3_pages_collect(struct hz3_inbox *inbox, struct hz3_sink_counters *counters);
 void hz3_pages_next(struct hz3_inflow *inflow, struct hz3_page **page, struct hz3_chain *chain,

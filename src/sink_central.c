@@ -1,9 +1,9 @@
-/* The central sink: a stash per owner and size class. */
+/* The central sink: a stash per owner. */
 #include "sink.h"
 
-void hz3_central_post(struct hz3_owner *owner, struct hz3_outbox_slot *slot, struct hz3_sink_counters *counters)
+void hz3_central_post(struct hz3_owner *owner, const struct hz3_mail *mail, struct hz3_sink_counters *counters)
 {
-	uint32_t tries = hz3_stash_push(&owner->inbox[slot->class].stash, slot->first, slot->last);
+	uint32_t tries = hz3_stash_push(&owner->inbox.stash, mail->first, mail->last);
 
 	hz3_count(&counters->rmw_push, tries);
 	hz3_count(&counters->cas_retries, tries - 1);

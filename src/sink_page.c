@@ -64,17 +64,18 @@ static uint32_t queue_push(_Atomic uint32_t *queue, uint32_t first, uint32_t las
 	return tries;
 }
 
-/* Push every chain of the slot, then queue the pages that need it, all with one CAS. */
-void hz3_pages_post(struct hz3_owner *owner, struct hz3_outbox_slot *slot, struct hz3_sink_counters *counters,
+/* Push every chain, then queue the pages that need it, all with one CAS. */
+void hz3_pages_post(struct hz3_owner *owner, const struct hz3_mail *mail, struct hz3_sink_counters *counters,
 		    struct hz3_posted *posted)
 {
-	const struct hz3_class_info *info = &hz3_class_info[slot->class];
 	uint32_t first = 0, last = 0, queued = 0;
 
-	for (struct hz3_message *message = slot->first, *next; message; message = next) {
+	for (struct hz3_message *message = mail->first, *next; message; message = next) {
 		struct hz3_page *page;
-		next = message == slot->last ? NULL : message->next;
+		next = message == mail->last ? NULL : message->next;
 		struct hz3_chain chain = hz3_message_open(message, &page);
+		uint32_t slice = (uint32_t)hz3_page_slice(page);
+		const struct hz3_class_info *info = &hz3_class_info[hz3_route_class(hz3_route_of(slice))];
 		enum hz3_push_result result = push_chain(page, chain, info, counters);
 
 		if (result == HZ3_PUSH_CLAIMED) {
@@ -85,7 +86,6 @@ void hz3_pages_post(struct hz3_owner *owner, struct hz3_outbox_slot *slot, struc
 		}
 		if (result != HZ3_PUSHED_QUEUE)
 			continue;
-		uint32_t slice = (uint32_t)hz3_page_slice(page);
 		/* relaxed: released by the CAS on the queue. */
 		atomic_store_explicit(&hz3_remote_of(slice)->queue_next, first, memory_order_relaxed);
 		last = first ? last : slice;
@@ -94,7 +94,7 @@ void hz3_pages_post(struct hz3_owner *owner, struct hz3_outbox_slot *slot, struc
 	}
 	if (first == 0)
 		return;
-	uint32_t tries = queue_push(&owner->inbox[slot->class].page_queue, first, last);
+	uint32_t tries = queue_push(&owner->inbox.page_queue, first, last);
 	hz3_count(&counters->rmw_push, tries);
 	hz3_count(&counters->rmw_queue_push, tries);
 	hz3_count(&counters->queued_pages, queued);
@@ -121,8 +121,7 @@ void hz3_pages_return(struct hz3_owner *owner, struct hz3_page *page, struct hz3
 void hz3_pages_requeue(struct hz3_owner *owner, struct hz3_page *page, struct hz3_sink_counters *counters)
 {
 	uint32_t slice = (uint32_t)hz3_page_slice(page);
-	unsigned class = hz3_route_class(hz3_route_of(slice));
-	uint32_t tries = queue_push(&owner->inbox[class].page_queue, slice, slice);
+	uint32_t tries = queue_push(&owner->inbox.page_queue, slice, slice);
 	hz3_count(&counters->rmw_push, tries);
 	hz3_count(&counters->rmw_queue_push, tries);
 	hz3_count(&counters->queued_pages, 1);

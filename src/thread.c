@@ -334,10 +334,8 @@ static void rescan_pages(struct hz3_counters *counters)
 {
 	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
 		struct hz3_owner *owner = hz3_owner_by_id(id);
-		for (unsigned class = 0; class < HZ3_CLASSES; class++) {
-			atomic_store_explicit(&owner->inbox[class].page_queue, 0, memory_order_relaxed);
-			atomic_store_explicit(&owner->inbox[class].queue_rest, 0, memory_order_relaxed);
-		}
+		atomic_store_explicit(&owner->inbox.page_queue, 0, memory_order_relaxed);
+		atomic_store_explicit(&owner->inbox.queue_rest, 0, memory_order_relaxed);
 	}
 	size_t slices = hz3_page_map_slices();
 	for (size_t slice = 1; slice < slices; slice++) {
