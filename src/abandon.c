@@ -60,6 +60,9 @@ struct hz3_heap *hz3_abandon_adopt(bool to_free)
 		owner = unpark_locked(&parked[true]);
 	if (owner == NULL)
 		owner = unpark_locked(&parked[false]);
+	/* Threads that each begin with a free (a server's) must not leave a heap each: at most as many wait as work. */
+	if (owner == NULL && 2 * parked_count > hz3_owner_count())
+		owner = unpark_locked(&parked[true]);
 	hz3_unlock(&lock);
 	return owner ? owner->heap : NULL;
 }

@@ -13,7 +13,10 @@
 void hz3_abandon_park(struct hz3_heap *heap);
 void hz3_abandon_park_locked(struct hz3_heap *heap);
 
-/* Take a parked heap over, the last parked first; to_free: only one that never had a page.  NULL: there is none. */
+/*
+ * Take a parked heap over, the last parked first; to_free: one that never had a page, unless more heaps are parked than not.
+ * NULL: there is none.
+ */
 struct hz3_heap *hz3_abandon_adopt(bool to_free);
 
 /* Somebody has posted to a parked heap; asks whether that happened since the last drain.  Hints. */

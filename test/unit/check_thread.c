@@ -158,6 +158,34 @@ START_TEST(a_thousand_threads_in_sequence)
 }
 END_TEST
 
+static void *
+free_and_alloc_100(void *arg)
+{
+	void **blocks = arg;
+
+	for (int i = 0; i < 100; i++)
+		hz3_alloc_free(blocks[i]);
+	return alloc_100(arg);
+}
+
+/* A server's threads: each begins by freeing what its predecessor left.  They too live on what those had. */
+START_TEST(a_thousand_threads_that_free_first)
+{
+	void *blocks[100];
+
+	hz3_sink_set_mode(_i);
+	alloc_100(blocks);
+	for (int i = 0; i < 1000; i++)
+		run(free_and_alloc_100, blocks);
+	/* The shared heap, mine, and not many more parked. */
+	ck_assert_uint_le(hz3_owner_count(), 5);
+	for (int i = 0; i < 100; i++)
+		hz3_alloc_free(blocks[i]);
+	hz3_decay_purge_all();
+	ck_assert_uint_eq(core_audit(NULL, 0), core_in_words());
+}
+END_TEST
+
 static pthread_barrier_t barrier;
 
 static void *
@@ -570,6 +598,7 @@ main(void)
 	tcase_add_checked_fixture(tc, set_up, NULL);
 	tcase_add_loop_test(tc, exit_parks_and_new_thread_adopts, 0, 3);
 	tcase_add_test(tc, a_thousand_threads_in_sequence);
+	tcase_add_loop_test(tc, a_thousand_threads_that_free_first, 0, 3);
 	tcase_add_test(tc, as_many_heaps_as_threads);
 	tcase_add_loop_test(tc, exit_flushes, 0, 3);
 	tcase_add_loop_test(tc, going_idle, 0, 3);
