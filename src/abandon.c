@@ -1,6 +1,11 @@
 /* Heaps of dead threads: parked, drained, adopted. */
 #include "abandon.h"
 
+#include "os.h"
+
+/* So many parked heaps are left to threads that begin with a malloc. */
+#define PARKED_MIN 3
+
 static struct hz3_lock lock = HZ3_LOCK_INIT(HZ3_RANK_ABANDON, "abandon");
 /*
  * Heaps that never had a page are kept apart: threads that only free get those, and leave the others, which others have
@@ -9,7 +14,17 @@ static struct hz3_lock lock = HZ3_LOCK_INIT(HZ3_RANK_ABANDON, "abandon");
 static struct hz3_owner *parked[2];
 static uint32_t parked_count;
 static _Atomic bool any_parked;		/* relaxed: lets new threads skip the lock */
+static _Atomic uint32_t untrimmed;	/* relaxed: a hint; parked heaps that may have empty pages, written under lock */
 static _Atomic bool drain_wanted;	/* seq_cst: set after an owner's "posted", cleared before the drain looks at that */
+
+static void set_untrimmed_locked(struct hz3_owner *owner, bool on)
+{
+	if (owner->untrimmed == on)
+		return;
+	owner->untrimmed = on;
+	uint32_t n = atomic_load_explicit(&untrimmed, memory_order_relaxed);
+	atomic_store_explicit(&untrimmed, on ? n + 1 : n - 1, memory_order_relaxed);
+}
 
 void hz3_abandon_park_locked(struct hz3_heap *heap)
 {
@@ -20,6 +35,8 @@ void hz3_abandon_park_locked(struct hz3_heap *heap)
 	owner->next_parked = *list;
 	*list = owner;
 	parked_count++;
+	owner->parked_ms = hz3_os_now_ms();
+	set_untrimmed_locked(owner, true);
 	atomic_store_explicit(&any_parked, true, memory_order_relaxed);
 	/* What came between the thread's last drain and now; later posters see that the owner is parked: owner.h. */
 	atomic_store_explicit(&owner->state, HZ3_OWNER_PARKED, memory_order_seq_cst);
@@ -44,6 +61,7 @@ static struct hz3_owner *unpark_locked(struct hz3_owner **list)
 		return NULL;
 	*list = owner->next_parked;
 	parked_count--;
+	set_untrimmed_locked(owner, false);
 	atomic_store_explicit(&owner->state, HZ3_OWNER_RUNNING, memory_order_relaxed);
 	atomic_store_explicit(&any_parked, parked_count != 0, memory_order_relaxed);
 	return owner;
@@ -60,8 +78,8 @@ struct hz3_heap *hz3_abandon_adopt(bool to_free)
 		owner = unpark_locked(&parked[true]);
 	if (owner == NULL)
 		owner = unpark_locked(&parked[false]);
-	/* Threads that each begin with a free (a server's) must not leave a heap each: at most as many wait as work. */
-	if (owner == NULL && 2 * parked_count > hz3_owner_count())
+	/* Threads that each begin with a free (a server's) must not leave a heap each: a few wait, or a quarter. */
+	if (owner == NULL && parked_count > PARKED_MIN && 4 * parked_count > hz3_owner_count())
 		owner = unpark_locked(&parked[true]);
 	hz3_unlock(&lock);
 	return owner ? owner->heap : NULL;
@@ -84,7 +102,8 @@ static void drain_one_locked(struct hz3_owner *owner)
 	hz3_heap_drain_all(owner->heap, SIZE_MAX);
 	if (hz3_heap_flush(owner->heap, HZ3_FLUSH_IDLE))
 		hz3_abandon_request_drain();
-	hz3_heap_trim(owner->heap);
+	hz3_heap_trim_stock(owner->heap);
+	set_untrimmed_locked(owner, true);
 }
 
 void hz3_abandon_drain(void)
@@ -94,6 +113,26 @@ void hz3_abandon_drain(void)
 	for (unsigned i = 0; i < 2; i++)
 		for (struct hz3_owner *owner = parked[i]; owner; owner = owner->next_parked)
 			drain_one_locked(owner);
+	hz3_unlock(&lock);
+}
+
+bool hz3_abandon_wants_trim(void)
+{
+	return atomic_load_explicit(&untrimmed, memory_order_relaxed) != 0;
+}
+
+void hz3_abandon_trim(uint64_t age_ms)
+{
+	uint64_t now = hz3_os_now_ms();
+
+	hz3_lock(&lock);
+	for (unsigned i = 0; i < 2; i++)
+		for (struct hz3_owner *owner = parked[i]; owner; owner = owner->next_parked) {
+			if (!owner->untrimmed || now - owner->parked_ms < age_ms)
+				continue;
+			hz3_heap_trim(owner->heap);
+			set_untrimmed_locked(owner, false);
+		}
 	hz3_unlock(&lock);
 }
 

@@ -14,7 +14,7 @@ void hz3_abandon_park(struct hz3_heap *heap);
 void hz3_abandon_park_locked(struct hz3_heap *heap);
 
 /*
- * Take a parked heap over, the last parked first; to_free: one that never had a page, unless more heaps are parked than not.
+ * Take a parked heap over, the last parked first; to_free: one that never had a page, unless many are parked.
  * NULL: there is none.
  */
 struct hz3_heap *hz3_abandon_adopt(bool to_free);
@@ -23,8 +23,15 @@ struct hz3_heap *hz3_abandon_adopt(bool to_free);
 void hz3_abandon_request_drain(void);
 bool hz3_abandon_wants_drain(void);
 
-/* Take in what arrived for parked heaps, and give their empty pages back. */
+/* Take in what arrived for parked heaps, and give back the pages that are empty then but for current ones. */
 void hz3_abandon_drain(void);
+
+/*
+ * Give back all empty pages of heaps that have been parked for so long.  Not at once: to know of a current page takes a walk over its
+ * free blocks, and the thread that comes next has use for them.  The former is a hint.
+ */
+bool hz3_abandon_wants_trim(void);
+void hz3_abandon_trim(uint64_t age_ms);
 
 /* Those who walk parked heaps, and fork. */
 void hz3_abandon_lock(void);

@@ -24,7 +24,8 @@ enum { THREAD_NONE, THREAD_STARTING, THREAD_RUNS };
 
 static struct hz3_lock lock = HZ3_LOCK_INIT(HZ3_RANK_DECAY, "decay");
 static _Atomic int thread_state;	/* NONE to STARTING by CAS: one thread starts it */
-static _Atomic uint64_t next_start_ms;	/* relaxed, as the next two: schedules, not data */
+static _Atomic uint64_t next_start_ms;	/* relaxed, as the next three: schedules, not data */
+static _Atomic uint64_t next_trim_ms;
 static _Atomic uint64_t next_purge_ms;
 static _Atomic int64_t decay_ms = INT64_MIN;	/* until set: what the options say */
 
@@ -58,6 +59,8 @@ static void do_round(void)
 	hz3_lock(&lock);
 	if (hz3_abandon_wants_drain())
 		hz3_abandon_drain();
+	if (hz3_abandon_wants_trim())
+		hz3_abandon_trim(round_ms());
 	struct hz3_heap *heap = hz3_thread_begin();
 	hz3_heap_drain_all(heap, SIZE_MAX);
 	hz3_scavenge_sleepers_locked(heap);
@@ -103,7 +106,7 @@ static bool start_thread(void)
 static bool has_work(void)
 {
 	return hz3_arenas_dirty() >= WORTH_A_THREAD || hz3_abandon_wants_drain() ||
-	       (hz3_sink_used() && hz3_arenas_active() >= WORTH_A_THREAD);
+	       ((hz3_sink_used() || hz3_abandon_wants_trim()) && hz3_arenas_active() >= WORTH_A_THREAD);
 }
 
 /* Start the background thread if the process has threads anyway and there is something for it to do. */
@@ -124,11 +127,22 @@ static void maybe_start(uint64_t now)
 	atomic_store_explicit(&thread_state, THREAD_NONE, memory_order_relaxed);
 }
 
+/* Is it time for the next round of something?  If so, there is none until the one after. */
+static bool is_due(_Atomic uint64_t *next_ms, uint64_t now)
+{
+	if (now < atomic_load_explicit(next_ms, memory_order_relaxed))
+		return false;
+	atomic_store_explicit(next_ms, now + round_ms(), memory_order_relaxed);
+	return true;
+}
+
 /* What the background thread would do, where there is none. */
 static void tick_inline(uint64_t now)
 {
 	if (hz3_abandon_wants_drain())
 		hz3_abandon_drain();
+	if (hz3_abandon_wants_trim() && is_due(&next_trim_ms, now))
+		hz3_abandon_trim(round_ms());
 	if (hz3_decay_ms() < 0)
 		return;
 	size_t dirty_max = hz3_options.dirty_max;
@@ -139,10 +153,8 @@ static void tick_inline(uint64_t now)
 			hz3_arena_purge_to(i, dirty_max / hz3_arenas_count());
 		return;
 	}
-	if (now < atomic_load_explicit(&next_purge_ms, memory_order_relaxed))
-		return;
-	atomic_store_explicit(&next_purge_ms, now + round_ms(), memory_order_relaxed);
-	hz3_arenas_purge((uint64_t)hz3_decay_ms());
+	if (is_due(&next_purge_ms, now))
+		hz3_arenas_purge((uint64_t)hz3_decay_ms());
 }
 
 void hz3_decay_tick(void)
@@ -164,6 +176,7 @@ static void collect(void)
 	hz3_thread_go_idle();
 	hz3_abandon_request_drain();
 	hz3_abandon_drain();
+	hz3_abandon_trim(0);
 	/* The lock: statistics rely on nobody else's scavenging.  If it is taken, somebody does what we were to do. */
 	if (hz3_trylock(&lock)) {
 		struct hz3_heap *heap = hz3_thread_begin();

@@ -434,6 +434,11 @@ static void trim_current(struct hz3_heap *heap, unsigned class)
 	stock(heap, page);
 }
 
+void hz3_heap_trim_stock(struct hz3_heap *heap)
+{
+	trim_stock(heap, 0);
+}
+
 void hz3_heap_trim(struct hz3_heap *heap)
 {
 	for (unsigned class = 0; class < HZ3_CLASSES; class++) {

@@ -107,7 +107,8 @@ bool hz3_heap_flush(struct hz3_heap *heap, enum hz3_flush_cause cause);
 size_t hz3_heap_drain(struct hz3_heap *heap, size_t budget);
 size_t hz3_heap_drain_all(struct hz3_heap *heap, size_t budget);
 
-/* Give all empty pages back to their arenas, current ones included. */
+/* Give the stock of empty pages back to the arenas; all empty pages, also current ones, which takes a walk over their blocks. */
+void hz3_heap_trim_stock(struct hz3_heap *heap);
 void hz3_heap_trim(struct hz3_heap *heap);
 
 /* Take over a page whose blocks are all held by the caller; all the pages that a post completed.  The latter returns pages. */

@@ -54,7 +54,9 @@ struct hz3_owner {
 	uint32_t arena;			/* constant */
 	struct hz3_heap *heap;		/* constant; whose it is, see state */
 	_Atomic uint32_t progress HZ3_ALIGNED(HZ3_CACHE_LINE);	/* relaxed: a hint */
-	struct hz3_owner *next_parked;	/* under the abandon lock */
+	struct hz3_owner *next_parked;	/* under the abandon lock, as the next two: see abandon.c */
+	uint64_t parked_ms;
+	bool untrimmed;
 	uint32_t seen_progress;		/* the background thread's: what progress was at its last look */
 	uint32_t seen_passes;		/* and for how many looks it has not changed */
 } HZ3_ALIGNED(HZ3_CACHE_LINE);

@@ -29,6 +29,8 @@ static struct hz3_heap *shared_heap;
 static struct hz3_lock shared_lock = HZ3_LOCK_INIT(HZ3_RANK_HEAP, "shared heap");
 static struct hz3_lock fork_lock = HZ3_LOCK_INIT(HZ3_RANK_FORK, "fork");
 
+static void settle(struct hz3_heap *heap, enum hz3_flush_cause cause);
+
 /* The exit handler of a thread that has a heap. */
 static void thread_exit(void *arg)
 {
@@ -37,9 +39,14 @@ static void thread_exit(void *arg)
 	if (hz3_thread_heap != heap)
 		return;
 	int saved_errno = errno;
-	hz3_thread_go_idle();
+	hz3_thread_begin();
+	settle(heap, HZ3_FLUSH_EXIT);
+	hz3_buffer_return_budget(&heap->buffer);
+	hz3_thread_end(heap);
 	hz3_thread_heap = &hz3_thread_ended;
 	hz3_abandon_park(heap);
+	/* It may have been the last to do anything. */
+	hz3_decay_tick();
 	errno = saved_errno;
 }
 

@@ -112,6 +112,9 @@ START_TEST(drained_while_parked)
 	ck_assert(!hz3_abandon_wants_drain());
 	for (int i = 0; i < 2; i++)
 		hz3_heap_trim(freers[i]);
+	/* The current page is looked at later. */
+	ck_assert_uint_le(hz3_arenas_active(), HZ3_SLICE);
+	hz3_abandon_trim(0);
 	ck_assert_uint_eq(hz3_arenas_active(), 0);
 	hz3_heap_validate(heap);
 	hz3_arenas_validate();
@@ -135,8 +138,36 @@ START_TEST(posted_before_parking)
 	hz3_abandon_park(heap);
 	ck_assert(hz3_abandon_wants_drain());
 	hz3_abandon_drain();
+	hz3_abandon_trim(0);
 	ck_assert_uint_eq(hz3_arenas_active(), 0);
 	free(blocks);
+}
+END_TEST
+
+/* Empty pages of parked heaps are given back when the heap has been parked for so long, once. */
+START_TEST(trimmed_by_age)
+{
+	struct hz3_heap *heap = hz3_heap_new();
+
+	hz3_os_clock = core_clock;
+	ck_assert(!hz3_abandon_wants_trim());
+	core_free(heap, core_alloc(heap, CLASS));
+	hz3_abandon_park(heap);
+	ck_assert(hz3_abandon_wants_trim());
+	core_now += 99;
+	hz3_abandon_trim(100);
+	ck_assert(hz3_abandon_wants_trim());
+	ck_assert_uint_eq(hz3_arenas_active(), HZ3_SLICE);
+	core_now += 1;
+	hz3_abandon_trim(100);
+	ck_assert(!hz3_abandon_wants_trim());
+	ck_assert_uint_eq(hz3_arenas_active(), 0);
+	/* Whoever adopts it takes it off the account, trimmed or not. */
+	ck_assert_ptr_eq(hz3_abandon_adopt(false), heap);
+	hz3_abandon_park(heap);
+	ck_assert(hz3_abandon_wants_trim());
+	ck_assert_ptr_eq(hz3_abandon_adopt(false), heap);
+	ck_assert(!hz3_abandon_wants_trim());
 }
 END_TEST
 
@@ -290,6 +321,7 @@ main(void)
 	tcase_add_test(tc, heaps_with_pages_are_for_allocating);
 	tcase_add_loop_test(tc, drained_while_parked, 0, 6);
 	tcase_add_loop_test(tc, posted_before_parking, 0, 3);
+	tcase_add_test(tc, trimmed_by_age);
 	tcase_add_loop_test(tc, adopted_with_what_has_come, 0, 3);
 	tcase_add_loop_test(tc, malloc_drains_the_dead, 0, 3);
 	suite_add_tcase(suite, tc);

@@ -177,8 +177,8 @@ START_TEST(a_thousand_threads_that_free_first)
 	alloc_100(blocks);
 	for (int i = 0; i < 1000; i++)
 		run(free_and_alloc_100, blocks);
-	/* The shared heap, mine, and not many more parked. */
-	ck_assert_uint_le(hz3_owner_count(), 5);
+	/* The shared heap, mine, and a few parked. */
+	ck_assert_uint_le(hz3_owner_count(), 7);
 	for (int i = 0; i < 100; i++)
 		hz3_alloc_free(blocks[i]);
 	hz3_decay_purge_all();
