@@ -3,8 +3,15 @@
 
 #include "os.h"
 
-/* So many parked heaps are left to threads that begin with a malloc. */
+/*
+ * So many parked heaps with pages are left to threads that begin with a malloc.  Of the others, a thread that begins with a free
+ * gets one only if it has so few pages: who frees only, and then sleeps, keeps what it has from those who look after it.
+ */
 #define PARKED_MIN 3
+#define SMALL_SLICES 64
+#define SMALL_LOOKED_AT 16
+
+#define TRIM_AT_ONCE 8
 
 static struct hz3_lock lock = HZ3_LOCK_INIT(HZ3_RANK_ABANDON, "abandon");
 /*
@@ -67,6 +74,17 @@ static struct hz3_owner *unpark_locked(struct hz3_owner **list)
 	return owner;
 }
 
+/* The place in the list of the first small heap; or an end of the list. */
+static struct hz3_owner **small_locked(struct hz3_owner **list)
+{
+	static struct hz3_owner *none;
+
+	for (unsigned looked = 0; *list && looked < SMALL_LOOKED_AT; looked++, list = &(*list)->next_parked)
+		if ((*list)->heap->slices <= SMALL_SLICES)
+			return list;
+	return &none;
+}
+
 struct hz3_heap *hz3_abandon_adopt(bool to_free)
 {
 	struct hz3_owner *owner = NULL;
@@ -78,9 +96,9 @@ struct hz3_heap *hz3_abandon_adopt(bool to_free)
 		owner = unpark_locked(&parked[true]);
 	if (owner == NULL)
 		owner = unpark_locked(&parked[false]);
-	/* Threads that each begin with a free (a server's) must not leave a heap each: a few wait, or a quarter. */
+	/* Threads that each begin with a free (a server's) must not leave a heap each. */
 	if (owner == NULL && parked_count > PARKED_MIN && 4 * parked_count > hz3_owner_count())
-		owner = unpark_locked(&parked[true]);
+		owner = unpark_locked(small_locked(&parked[true]));
 	hz3_unlock(&lock);
 	return owner ? owner->heap : NULL;
 }
@@ -121,19 +139,34 @@ bool hz3_abandon_wants_trim(void)
 	return atomic_load_explicit(&untrimmed, memory_order_relaxed) != 0;
 }
 
-void hz3_abandon_trim(uint64_t age_ms)
+/* At most TRIM_AT_ONCE heaps; true if there may be more. */
+static bool trim_some_locked(uint64_t age_ms)
 {
 	uint64_t now = hz3_os_now_ms();
+	unsigned trimmed = 0;
 
-	hz3_lock(&lock);
 	for (unsigned i = 0; i < 2; i++)
 		for (struct hz3_owner *owner = parked[i]; owner; owner = owner->next_parked) {
 			if (!owner->untrimmed || now - owner->parked_ms < age_ms)
 				continue;
+			if (trimmed++ == TRIM_AT_ONCE)
+				return true;
 			hz3_heap_trim(owner->heap);
 			set_untrimmed_locked(owner, false);
 		}
-	hz3_unlock(&lock);
+	return false;
+}
+
+void hz3_abandon_trim(uint64_t age_ms)
+{
+	bool more;
+
+	/* In portions: threads that start, end and fork wait for the lock. */
+	do {
+		hz3_lock(&lock);
+		more = trim_some_locked(age_ms);
+		hz3_unlock(&lock);
+	} while (more);
 }
 
 void hz3_abandon_lock(void)

@@ -76,10 +76,12 @@ static void *background(void *arg)
 	(void)arg;
 	hz3_os_name_thread("hz3-decay");
 	hz3_thread_enter_new();
-	for (;;) {
+	/* The process ends when its last thread does: that must not be this one. */
+	do {
 		hz3_os_sleep_ms(round_ms());
 		do_round();
-	}
+	} while (!hz3_os_is_alone());
+	atomic_store_explicit(&thread_state, THREAD_NONE, memory_order_relaxed);
 	return NULL;
 }
 

@@ -77,6 +77,8 @@ static void trim_stock(struct hz3_heap *heap, uint32_t slices_max)
 static void stock(struct hz3_heap *heap, struct hz3_page *page)
 {
 	hz3_count(&class_counters(heap, page)->pages_retired, 1);
+	if (hz3_route_owner(hz3_route_of(hz3_page_slice(page))) == heap->owner->id)
+		heap->slices -= page->slices;
 	hz3_page_wipe(page);
 	hz3_page_list_prepend(&heap->empty[span_of(page)], page);
 	heap->empty_slices += page->slices;
@@ -177,7 +179,7 @@ size_t hz3_heap_take_claimed(struct hz3_heap *heap, struct hz3_posted *posted)
 
 	for (struct hz3_page *page; (page = posted->claimed.first) != NULL; pages++) {
 		hz3_page_list_remove(&posted->claimed, page);
-		hz3_heap_take_page(heap, page);
+		hz3_heap_take_page(heap, page, true);
 	}
 	return pages;
 }
@@ -220,14 +222,16 @@ size_t hz3_heap_drain(struct hz3_heap *heap, size_t budget)
 		if (page == NULL)
 			continue;
 		uint64_t route = hz3_route_of(hz3_page_slice(page));
-		if (hz3_likely(hz3_route_owner(route) == heap->owner->id))
+		if (hz3_likely(hz3_route_owner(route) == hz3_route_owner(heap->tag)))
 			deliver(heap, page, chain);
 		else
 			forward(heap, page, chain);
 		blocks += chain.count;
 		bytes += chain.count * hz3_class_size(hz3_route_class(route));
 	}
-	hz3_sink_leave(heap->owner, inflow);
+	/* The rest has to be found by those who look after sleepers, also if one of them has looked while it was out of sight. */
+	if (hz3_sink_leave(heap->owner, inflow))
+		hz3_owner_note_post(heap->owner);
 	return blocks;
 }
 
@@ -235,7 +239,8 @@ size_t hz3_heap_drain_all(struct hz3_heap *heap, size_t budget)
 {
 	size_t blocks = 0;
 
-	hz3_owner_clear_posted(heap->owner);
+	if (hz3_owner_was_posted(heap->owner))
+		hz3_owner_clear_posted(heap->owner);
 	do {
 		blocks += hz3_heap_drain(heap, budget);
 	} while (budget == SIZE_MAX && hz3_sink_pending(heap->owner));
@@ -303,8 +308,8 @@ void *hz3_heap_refill_fresh(struct hz3_heap *heap, unsigned class)
 	unsigned slices = hz3_class_info[class].slices;
 	bool zero;
 
-	/* What came back for other classes may hold whole pages. */
-	hz3_heap_drain_all(heap, SWEEP_BUDGET);
+	/* What the refill's budget left may hold blocks of the class, or whole pages. */
+	hz3_heap_drain(heap, SWEEP_BUDGET);
 	if (heap->awake[class].first) {
 		make_current(heap, heap->awake[class].first);
 		return pop(heap->page[class]);
@@ -319,31 +324,37 @@ void *hz3_heap_refill_fresh(struct hz3_heap *heap, unsigned class)
 	hz3_page_format(page, class, heap->owner->id);
 	heap->page[class] = page;
 	heap->made_pages = true;
+	heap->slices += slices;
 	hz3_count(&class_counters(heap, page)->pages_made, 1);
 	return carve(heap, page);
 }
 
-/* A page that is handed over is a chain that was sent, and drained, for the one read-modify-write that takes it over. */
-static void count_handover(struct hz3_heap *heap, uint64_t blocks)
+/*
+ * A page that is handed over is a chain that was sent, and drained, for the one read-modify-write that takes it over.  If its
+ * blocks were sent before, they came together in the page's word.
+ */
+static void count_handover(struct hz3_heap *heap, uint64_t blocks, bool sent)
 {
-	struct hz3_sink_counters *sink =
-		&heap->counters.sink[hz3_sink_mode() == HZ3_SINK_CENTRAL ? HZ3_SINK_CENTRAL : HZ3_SINK_PAGE];
+	bool central = !sent && hz3_sink_mode() == HZ3_SINK_CENTRAL;
+	struct hz3_sink_counters *sink = &heap->counters.sink[central ? HZ3_SINK_CENTRAL : HZ3_SINK_PAGE];
 
-	hz3_count(&sink->chains, 1);
-	hz3_count(&sink->blocks, blocks);
+	if (!sent) {
+		hz3_count(&sink->chains, 1);
+		hz3_count(&sink->blocks, blocks);
+	}
 	hz3_count(&sink->page_drains, 1);
 	hz3_count(&sink->drained_blocks, blocks);
 	hz3_count(&heap->counters.handover_pages, 1);
 	hz3_count(&heap->counters.handover_blocks, blocks);
 }
 
-void hz3_heap_take_page(struct hz3_heap *heap, struct hz3_page *page)
+void hz3_heap_take_page(struct hz3_heap *heap, struct hz3_page *page, bool sent)
 {
 	struct hz3_class_counters *counters = class_counters(heap, page);
 
 	hz3_heap_count_page(page, counters);
 	hz3_count(&counters->freed_remote, page->capacity);
-	count_handover(heap, page->capacity);
+	count_handover(heap, page->capacity, sent);
 	stock(heap, page);
 }
 
@@ -378,7 +389,7 @@ bool hz3_heap_free_remote(struct hz3_heap *heap, size_t slice, unsigned class, s
 	if (need == HZ3_BUFFER_WHOLE) {
 		struct hz3_page *page = hz3_buffer_close_whole(&heap->buffer, slice, &heap->counters, &posted);
 		if (page)
-			hz3_heap_take_page(heap, page);
+			hz3_heap_take_page(heap, page, false);
 	}
 	/* A grant is at least a step, but a large block may need several. */
 	while (heap->buffer.held_bytes > heap->buffer.budget)
@@ -408,7 +419,7 @@ static void peel_awake(struct hz3_heap *heap, unsigned class)
 
 void hz3_heap_sweep(struct hz3_heap *heap)
 {
-	if (!hz3_owner_was_posted(heap->owner))
+	if (!hz3_owner_was_posted(heap->owner) && !hz3_sink_pending(heap->owner))
 		return;
 	hz3_heap_drain_all(heap, SWEEP_BUDGET);
 	for (unsigned class = 0; class < HZ3_CLASSES; class++)

@@ -31,6 +31,7 @@ struct hz3_heap {
 	_Atomic uint32_t busy;
 	_Atomic uint32_t borrowed;		/* not 0: somebody else may be using the buffer; see hz3_heap_enter() */
 	bool made_pages;			/* ever */
+	uint32_t slices;			/* of the pages that it made and did not retire; some may be others' by now (handover) */
 	uint32_t ticks;				/* slow paths so far, of all kinds */
 	uint32_t refills;			/* of these, mallocs of a class */
 	struct hz3_page_list awake[HZ3_CLASSES];
@@ -111,8 +112,11 @@ size_t hz3_heap_drain_all(struct hz3_heap *heap, size_t budget);
 void hz3_heap_trim_stock(struct hz3_heap *heap);
 void hz3_heap_trim(struct hz3_heap *heap);
 
-/* Take over a page whose blocks are all held by the caller; all the pages that a post completed.  The latter returns pages. */
-void hz3_heap_take_page(struct hz3_heap *heap, struct hz3_page *page);
+/*
+ * Take over a page whose blocks are all held by the caller; sent: they were counted as sent, by whomever.  All the pages that
+ * a post completed; returns how many.
+ */
+void hz3_heap_take_page(struct hz3_heap *heap, struct hz3_page *page, bool sent);
 size_t hz3_heap_take_claimed(struct hz3_heap *heap, struct hz3_posted *posted);
 
 /* The counters' view of a page that has local frees which they don't know yet, for statistics of heaps at rest. */

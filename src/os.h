@@ -73,6 +73,9 @@ int hz3_os_barrier_everywhere(void);
 /* Gives the calling thread a name that ps and top show; at most 15 characters. */
 void hz3_os_name_thread(const char *name);
 
+/* Whether no thread of the process but the calling one lives: all others have ended, the first one too.  False if it can't be known. */
+bool hz3_os_is_alone(void);
+
 /* How many processors this process may run on, as of hz3_os_init(); at least 1. */
 unsigned hz3_os_cpus(void);
 

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -298,19 +299,48 @@ second_number(const char *s)
 	return value;
 }
 
+/* The beginning of a small file, as a string; "" if it can't be read. */
+static void
+read_text(const char *path, char *text, size_t bytes)
+{
+	int fd = open_file(path, O_RDONLY);
+	long n = 0;
+
+	if (fd >= 0) {
+		n = syscall(SYS_read, fd, text, bytes - 1);
+		hz3_os_close(fd);
+	}
+	text[n > 0 ? n : 0] = '\0';
+}
+
 size_t
 hz3_os_resident(void)
 {
-	int fd = open_file("/proc/self/statm", O_RDONLY);
 	char text[128];
-	long n;
 
-	if (fd < 0)
-		return 0;
-	n = syscall(SYS_read, fd, text, sizeof(text) - 1);
-	hz3_os_close(fd);
-	text[n > 0 ? n : 0] = '\0';
+	read_text("/proc/self/statm", text, sizeof(text));
 	return second_number(text) * hz3_os_page_size;
+}
+
+/* A first thread that has ended stays, as a zombie, as long as others live: it shows as the state of the process. */
+static bool
+first_thread_has_ended(void)
+{
+	char text[256], *end;
+
+	/* "pid (name) state ...", and a name may have parentheses. */
+	read_text("/proc/self/stat", text, sizeof(text));
+	end = strrchr(text, ')');
+	return end != NULL && strncmp(end, ") Z", 3) == 0;
+}
+
+bool
+hz3_os_is_alone(void)
+{
+	struct stat tasks;
+
+	/* Links: "." and "..", and one for each thread. */
+	return stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink == 4 && first_thread_has_ended();
 }
 
 uint64_t

@@ -61,7 +61,7 @@ struct hz3_owner {
 	uint32_t seen_passes;		/* and for how many looks it has not changed */
 } HZ3_ALIGNED(HZ3_CACHE_LINE);
 
-_Static_assert(offsetof(struct hz3_owner, progress) == HZ3_CACHE_LINE, "two lines");
+_Static_assert(sizeof(struct hz3_owner) == 2 * HZ3_CACHE_LINE, "two lines");
 
 /* Register a new owner in zeroed memory and give it its id.  False if there is no memory for the table. */
 bool hz3_owner_register(struct hz3_owner *owner);

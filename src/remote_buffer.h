@@ -16,7 +16,7 @@
 #include "sink.h"
 
 #define HZ3_BUFFER_WAYS 2
-#define HZ3_BUFFER_SETS 32
+#define HZ3_BUFFER_SETS 128
 
 struct hz3_buffer_entry {
 	uint32_t slice;			/* first slice of the page; 0: empty */

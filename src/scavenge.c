@@ -16,6 +16,7 @@ static size_t move_stash(struct hz3_owner *owner, _Atomic(struct hz3_message *) 
 	if (atomic_load_explicit(stash, memory_order_relaxed) == NULL)
 		return 0;
 	mail.first = hz3_stash_take(stash);
+	hz3_count(&heap->counters.sink[HZ3_SINK_CENTRAL].rmw_drain, 1);
 	if (mail.first == NULL)
 		return 0;
 	hz3_pages_post(owner, &mail, &heap->counters.sink[HZ3_SINK_PAGE], &posted);
@@ -36,8 +37,9 @@ static bool try_page(struct hz3_owner *owner, struct hz3_page *page, struct hz3_
 	}
 	/* The word and the entry are ours now: who holds all blocks of a sleeping page holds the page. */
 	struct hz3_remote_list list = hz3_remote_take(remote);
+	hz3_count(&counters->rmw_drain, 1);
 	if (list.count == whole && hz3_remote_is_asleep(remote)) {
-		hz3_heap_take_page(heap, page);
+		hz3_heap_take_page(heap, page, true);
 		return true;
 	}
 	hz3_pages_return(owner, page, list, counters);
@@ -53,6 +55,8 @@ static size_t try_queue(struct hz3_owner *owner, _Atomic uint32_t *queue, struct
 		return 0;
 	/* acquire: pairs with the release of the pushes. */
 	uint32_t slice = atomic_exchange_explicit(queue, 0, memory_order_acquire);
+	hz3_count(&heap->counters.sink[HZ3_SINK_PAGE].rmw_drain, 1);
+	hz3_count(&heap->counters.sink[HZ3_SINK_PAGE].rmw_queue_drain, 1);
 	while (slice) {
 		/* The link first: the page may be queued again at once. */
 		uint32_t next = atomic_load_explicit(&hz3_remote_of(slice)->queue_next, memory_order_relaxed);

@@ -114,7 +114,7 @@ struct hz3_inflow hz3_sink_collect(struct hz3_owner *owner, struct hz3_counters 
 	return inflow;
 }
 
-void hz3_sink_leave(struct hz3_owner *owner, struct hz3_inflow inflow)
+bool hz3_sink_leave(struct hz3_owner *owner, struct hz3_inflow inflow)
 {
 	struct hz3_inbox *inbox = &owner->inbox;
 
@@ -123,6 +123,7 @@ void hz3_sink_leave(struct hz3_owner *owner, struct hz3_inflow inflow)
 		atomic_store_explicit(&inbox->stash_rest, inflow.messages, memory_order_release);
 	if (inflow.page)
 		atomic_store_explicit(&inbox->queue_rest, inflow.page, memory_order_release);
+	return inflow.messages || inflow.page;
 }
 
 bool hz3_inflow_next(struct hz3_inflow *inflow, struct hz3_page **page, struct hz3_chain *chain,

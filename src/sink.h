@@ -89,8 +89,8 @@ static inline bool hz3_sink_pending(struct hz3_owner *owner)
 /* Collect what was left the last time; of each sink that had nothing left, what was posted since. */
 struct hz3_inflow hz3_sink_collect(struct hz3_owner *owner, struct hz3_counters *counters);
 
-/* Leave the rest for later.  Only whoever acts as the owner. */
-void hz3_sink_leave(struct hz3_owner *owner, struct hz3_inflow inflow);
+/* Leave the rest for later.  Only whoever acts as the owner.  False: there was none. */
+bool hz3_sink_leave(struct hz3_owner *owner, struct hz3_inflow inflow);
 
 /*
  * Take the next chain.  count may be 0 (a queued page whose list was taken meanwhile), and *page NULL as well: such a page

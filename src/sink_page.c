@@ -78,12 +78,8 @@ void hz3_pages_post(struct hz3_owner *owner, const struct hz3_mail *mail, struct
 		const struct hz3_class_info *info = &hz3_class_info[hz3_route_class(hz3_route_of(slice))];
 		enum hz3_push_result result = push_chain(page, chain, info, counters);
 
-		if (result == HZ3_PUSH_CLAIMED) {
+		if (result == HZ3_PUSH_CLAIMED)
 			hz3_page_list_append(&posted->claimed, page);
-			/* All its blocks were counted as sent, by whomever; whoever takes the page counts them again. */
-			hz3_count(&counters->blocks, -(uint64_t)info->capacity);
-			hz3_count(&counters->chains, -(uint64_t)1);
-		}
 		if (result != HZ3_PUSHED_QUEUE)
 			continue;
 		/* relaxed: released by the CAS on the queue. */
@@ -116,6 +112,7 @@ void hz3_pages_return(struct hz3_owner *owner, struct hz3_page *page, struct hz3
 			    &tries) == HZ3_PUSHED_QUEUE)
 		hz3_pages_requeue(owner, page, counters);
 	hz3_count(&counters->rmw_push, tries);
+	hz3_count(&counters->cas_retries, tries - 1);
 }
 
 void hz3_pages_requeue(struct hz3_owner *owner, struct hz3_page *page, struct hz3_sink_counters *counters)
@@ -125,6 +122,7 @@ void hz3_pages_requeue(struct hz3_owner *owner, struct hz3_page *page, struct hz
 	hz3_count(&counters->rmw_push, tries);
 	hz3_count(&counters->rmw_queue_push, tries);
 	hz3_count(&counters->queued_pages, 1);
+	hz3_count(&counters->cas_retries, tries - 1);
 }
 
 uint32_t hz3_pages_collect(struct hz3_inbox *inbox, struct hz3_sink_counters *counters)

@@ -36,7 +36,7 @@ struct hz3_sink_counters {
 	uint64_t rmw_push;		/* atomic read-modify-writes done to send them, retries included */
 	uint64_t rmw_queue_push;	/* of those, the ones on page queues */
 	uint64_t queued_pages;		/* pages put into queues by them */
-	uint64_t cas_retries;		/* of those, the ones that failed and were repeated */
+	uint64_t cas_retries;		/* of all those, the ones that failed and were repeated */
 	uint64_t drains;		/* times that an owner took what had arrived */
 	uint64_t page_drains;		/* (page, drain) pairs: lists taken from one page */
 	uint64_t drained_blocks;	/* blocks that the drains delivered */
@@ -80,7 +80,7 @@ static inline void hz3_count(uint64_t *counter, uint64_t n)
  * share.  Nobody reads them; they are there to be measured (doc/s121.md).
  */
 struct hz3_shared_counters {
-	_Atomic uint64_t push_blocks;	/* by one for every remote free */
+	_Atomic uint64_t push_blocks HZ3_ALIGNED(HZ3_CACHE_LINE);	/* by one for every remote free */
 	_Atomic uint64_t drains;
 	_Atomic uint64_t page_drains;
 	_Atomic uint64_t drained_blocks;

@@ -42,10 +42,15 @@ static void thread_exit(void *arg)
 	hz3_thread_begin();
 	settle(heap, HZ3_FLUSH_EXIT);
 	hz3_buffer_return_budget(&heap->buffer);
+	/* Current pages are left for the next thread, and the background thread gives them back, if it can. */
+	if (hz3_options.background_thread && !hz3_arenas_scarce())
+		hz3_heap_trim_stock(heap);
+	else
+		hz3_heap_trim(heap);
 	hz3_thread_end(heap);
 	hz3_thread_heap = &hz3_thread_ended;
 	hz3_abandon_park(heap);
-	/* It may have been the last to do anything. */
+	/* This may have been the last thread to do anything. */
 	hz3_decay_tick();
 	errno = saved_errno;
 }

@@ -25,7 +25,8 @@ void hz3_thread_setup(void);
  */
 struct hz3_heap *hz3_thread_begin(void);
 
-/* The same for a free: a thread that begins with one may never allocate, so it gets no heap that has pages to look after. */
+/* The same for a free: a thread that begins with one may never allocate, so it gets a heap without pages to look after,
+ * or with few. */
 struct hz3_heap *hz3_thread_begin_free(void);
 
 void hz3_thread_end(struct hz3_heap *heap);

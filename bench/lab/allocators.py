@@ -139,7 +139,7 @@ def probe(allocator: Allocator, binary: Path) -> tuple[Allocator, str]:
         return replace(allocator, lib=allocator.preload), ""
     if not is_wanted(allocator.preload, line.lib):
         return allocator, f"malloc is still that of {line.lib}"
-    return replace(allocator, preload=allocator.preload and line.lib, lib=line.lib, version=line.version), ""
+    return replace(allocator, preload=allocator.preload and line.lib, lib=os.path.realpath(line.lib), version=line.version), ""
 
 
 def is_wanted(preload: str, lib: str) -> bool:

@@ -24,7 +24,7 @@ def find_binaries(invoked: Path) -> Path:
     given = os.environ.get("HZ3_BENCH_DIR")
     if given:
         return Path(given)
-    for place in (invoked, invoked.parent / "build" / "bench"):
+    for place in (invoked, invoked.parent / "build" / "bench", SCRIPTS):
         if any(_is_program(place / name) for name in _PROBES):
             return place
     raise LabError(f"there are no workloads in {invoked}: build hz3, or set HZ3_BENCH_DIR")

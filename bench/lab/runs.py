@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 import sys
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ from typing import Optional
 
 from lab import places
 from lab.allocators import Allocator, environment, is_wanted
+from lab.errors import LabError
 from lab.limits import time_limit
 from lab.lines import Line, Value
 from lab.processes import Outcome, run_group
@@ -70,9 +73,13 @@ def run(variant: Variant, allocator: Allocator, settings: Settings, round_number
                             _environment(variant, allocator, settings, directory),
                             time_limit(expected_seconds(variant, settings, round_number)))
         statistics = _hz3_statistics(Path(directory))
+    if os.strerror(errno.ENOSPC) in outcome.stderr:
+        raise LabError(_first_line(outcome.stderr))
     line = Line.parse(outcome.stdout)
     status, detail = judge(outcome, line, allocator.lib)
-    return Run(variant.name, allocator.name, round_number, status, detail, line.values if line else {}, statistics)
+    # Links resolved: ld.so has several names for a file.
+    values = {**line.values, "lib": os.path.realpath(line.lib)} if line else {}
+    return Run(variant.name, allocator.name, round_number, status, detail, values, statistics)
 
 
 def judge(outcome: Outcome, line: Optional[Line], lib: str) -> tuple[str, str]:
@@ -90,6 +97,8 @@ def judge(outcome: Outcome, line: Optional[Line], lib: str) -> tuple[str, str]:
         return "failed", f"malloc came from {line.lib}"
     if line.errors or outcome.status != 0:
         return "wrong", f"{line.errors} errors"
+    if line.values.get("ops") == 0:
+        return "failed", "not one operation in its time: the machine is too busy"
     return "ok", ""
 
 

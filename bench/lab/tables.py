@@ -9,7 +9,7 @@ from lab import figures
 from lab.allocators import Allocator
 from lab.comparison import Comparison
 from lab.figures import Spread
-from lab.runs import Run
+from lab.runs import GOOD, Run
 from lab.variants import GROUPS, Variant
 
 Figure = Callable[[Run], Optional[float]]
@@ -29,7 +29,8 @@ def report(c: Comparison) -> Iterable[str]:
         if any(run.variant == variant.name for run in c.runs):
             yield ""
             yield f"{variant.name}: {variant.title} ({' '.join([variant.workload, *variant.args])})"
-            yield from _variant_table(c, variant)
+            missing = next((run.detail for run in c.runs if run.variant == variant.name and run.status == "unavailable"), "")
+            yield from [f"not run: {missing}"] if missing else _variant_table(c, variant)
     yield ""
     yield from _summary(c)
     yield ""
@@ -46,10 +47,14 @@ def layout(rows: list[list[str]]) -> Iterable[str]:
 
 
 def _introduction(c: Comparison) -> Iterable[str]:
-    yield (f"{c.rounds} interleaved rounds of {c.settings.seconds:g} s; medians, lowest and highest.  "
+    yield (f"{c.rounds} interleaved round{'s' * (c.rounds != 1)} of {c.settings.seconds:g} s; medians, lowest and highest.  "
            f"Ratio: times as fast as {c.reference},")
     yield "within rounds; a tie if not all rounds agree who is faster" + (
         "." if c.rounds >= figures.ROUNDS_FOR_VERDICT else ", and no verdict with so few rounds.")
+    yield "idle: RSS a while after the end of the work.  remote: frees by another thread than the one that allocated."
+    if any(run.hz3 for run in c.runs):
+        yield "Of hz3: chain, blocks that travel together; page drain, what an owner takes of a page at once; RMW, atomic"
+        yield "read-modify-writes of push and drain; handed over, blocks in whole pages that the freeing thread keeps."
 
 
 def _variant_table(c: Comparison, variant: Variant) -> Iterable[str]:
@@ -114,7 +119,7 @@ def _summary(c: Comparison) -> Iterable[str]:
             continue
         means = [_mean(c, allocator, [v for v in c.variants if v.group == group]) for group in groups]
         verdicts = Counter(figures.verdict(c.ratios(v, allocator)) for v in c.variants)
-        bad = sum(run.allocator == allocator.name and run.status != "ok" for run in c.runs)
+        bad = sum(run.allocator == allocator.name and run.status not in GOOD for run in c.runs)
         rows.append([allocator.name, *means, _mean(c, allocator, c.variants),
                      "reference" if allocator.name == c.reference else
                      "/".join(str(verdicts[word]) for word in ("faster", "tie", "slower")), str(bad or ""), ""])
