@@ -215,6 +215,32 @@ bench_size(struct bench_thread *t)
 	return bench.size_low + bench_below(t, bench.size_high - bench.size_low + 1);
 }
 
+/* How many blocks have about so many bytes together, the sizes drawn as bench_size() does: the same for any number of threads. */
+static inline size_t
+bench_count_for(size_t bytes)
+{
+	const size_t draws = 100000;
+	struct bench_thread t = { .random = bench_seed(bench.seed, 0) };
+	size_t sum = 0;
+
+	for (size_t i = 0; i < draws; i++)
+		sum += bench_size(&t);
+	return bytes / (sum / draws) + 1;
+}
+
+/* Every order as likely. */
+static inline void
+bench_shuffle(struct bench_thread *t, void **block, size_t n)
+{
+	for (; n > 1; n--) {
+		size_t k = bench_below(t, n);
+		void *last = block[n - 1];
+
+		block[n - 1] = block[k];
+		block[k] = last;
+	}
+}
+
 /* ---- blocks ---- */
 
 #define BENCH_TAG_BITS 14
@@ -319,6 +345,13 @@ bench_timed_free(struct bench_thread *t, void *block)
 	bench_count_latency(t, &from, &to);
 }
 
+static inline void
+bench_did(struct bench_thread *t, uint64_t ops)
+{
+	atomic_store_explicit(&t->ops, atomic_load_explicit(&t->ops, memory_order_relaxed) + ops,
+	    memory_order_relaxed);
+}
+
 /* Take over a block that came from elsewhere than bench_malloc(): calloc, say. */
 static inline void *
 bench_adopt(struct bench_thread *t, void *block, size_t size)
@@ -377,6 +410,15 @@ struct bench_ring {
 	void **slot;
 };
 
+/* Places of each of n rings: "most" (a power of 2), or fewer, so that about in_flight blocks fit into all of them. */
+static inline uint32_t
+bench_places(size_t n, uint32_t most, size_t in_flight)
+{
+	while (most > 1 && n * most > in_flight)
+		most /= 2;
+	return most;
+}
+
 /* n rings of "places" (a power of 2) each. */
 static inline struct bench_ring *
 bench_rings(size_t n, uint32_t places)
@@ -425,6 +467,26 @@ bench_take(struct bench_ring *ring)
 }
 
 /*
+ * Free what has come through n rings, from each at most what it holds, so that all get their turn and a thread never only
+ * receives.  False: nothing.
+ */
+static inline bool
+bench_free_arrived(struct bench_thread *t, struct bench_ring *ring, size_t n)
+{
+	uint64_t freed = 0;
+	void *block;
+
+	for (size_t i = 0; i < n; i++) {
+		for (uint32_t k = 0; k <= ring[i].mask && (block = bench_take(&ring[i])) != NULL; k++) {
+			bench_free(t, block);
+			freed++;
+		}
+	}
+	bench_did(t, freed);
+	return freed != 0;
+}
+
+/*
  * Nothing to do: let somebody else run.  On a busy machine a yield may return at once, again and again, while the thread
  * that is waited for does not run; so a waiting thread also sleeps now and then.
  */
@@ -446,13 +508,6 @@ static inline bool
 bench_stopping(void)
 {
 	return atomic_load_explicit(&bench.stopping, memory_order_relaxed);
-}
-
-static inline void
-bench_did(struct bench_thread *t, uint64_t ops)
-{
-	atomic_store_explicit(&t->ops, atomic_load_explicit(&t->ops, memory_order_relaxed) + ops,
-	    memory_order_relaxed);
 }
 
 static inline void

@@ -77,30 +77,8 @@ measure(pthread_barrier_t *barrier)
 static void
 shuffle(struct bench_thread *t)
 {
-	for (unsigned w = 0; w < bench.workers; w++) {
-		void **share = block + share_start(w);
-
-		for (size_t i = share_start(w + 1) - share_start(w); i > 1; i--) {
-			size_t k = bench_below(t, i);
-			void *b = share[i - 1];
-
-			share[i - 1] = share[k];
-			share[k] = b;
-		}
-	}
-}
-
-/* How many blocks have about so many bytes together: the same for any number of threads. */
-static size_t
-count_for(size_t bytes)
-{
-	const size_t draws = 100000;
-	struct bench_thread t = { .random = bench_seed(bench.seed, 0) };
-	size_t sum = 0;
-
-	for (size_t i = 0; i < draws; i++)
-		sum += bench_size(&t);
-	return bytes / (sum / draws) + 1;
+	for (unsigned w = 0; w < bench.workers; w++)
+		bench_shuffle(t, block + share_start(w), share_start(w + 1) - share_start(w));
 }
 
 /* As bench_status_kib("VmRSS:"), but stdio would call malloc, and an allocator may take that for an occasion. */
@@ -181,7 +159,7 @@ main(int argc, char **argv)
 	bench_begin(argc, argv, &spec);
 	threads = cross ? 2 * bench.workers : bench.workers;
 	main_thread = bench_threads(threads + 1) + threads;
-	blocks = count_for(mib << 20);
+	blocks = bench_count_for(mib << 20);
 	block = bench_map(blocks * sizeof(*block));
 	pthread_barrier_init(&growers_step, NULL, bench.workers + 1);
 	pthread_barrier_init(&droppers_step, NULL, bench.workers + 1);

@@ -13,7 +13,6 @@
 #define IN_FLIGHT_MAX 16384	/* messages, over all rings */
 
 static struct bench_ring *rings;	/* one of each producer */
-static uint32_t places;
 
 /* Producers that still run.  Decremented after the last put (release), read before the last take (acquire). */
 static _Atomic unsigned producers;
@@ -30,31 +29,14 @@ produce(struct bench_thread *t, struct bench_ring *ring)
 	atomic_fetch_sub_explicit(&producers, 1, memory_order_release);
 }
 
-/* Free what has come, from each producer at most what its ring holds, so that all get their turn.  False: nothing. */
-static bool
-drain(struct bench_thread *t)
-{
-	uint64_t freed = 0;
-	void *block;
-
-	for (unsigned i = 0; i < bench.workers; i++) {
-		for (uint32_t n = 0; n < places && (block = bench_take(&rings[i])) != NULL; n++) {
-			bench_free(t, block);
-			freed++;
-		}
-	}
-	bench_did(t, freed);
-	return freed != 0;
-}
-
 static void
 consume(struct bench_thread *t)
 {
 	while (atomic_load_explicit(&producers, memory_order_acquire) != 0) {
-		if (!drain(t))
+		if (!bench_free_arrived(t, rings, bench.workers))
 			bench_pause();
 	}
-	drain(t);
+	bench_free_arrived(t, rings, bench.workers);
 }
 
 static void
@@ -75,9 +57,7 @@ main(int argc, char **argv)
 	};
 
 	bench_begin(argc, argv, &spec);
-	for (places = PLACES_MAX; places > 1 && bench.workers * places > IN_FLIGHT_MAX;)
-		places /= 2;
-	rings = bench_rings(bench.workers, places);
+	rings = bench_rings(bench.workers, bench_places(bench.workers, PLACES_MAX, IN_FLIGHT_MAX));
 	bench_threads(bench.workers + 1);
 	producers = bench.workers;
 	bench_run(bench.workers + 1, work);

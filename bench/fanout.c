@@ -13,7 +13,6 @@
 #define IN_FLIGHT_MAX 16384	/* jobs, over all rings */
 
 static struct bench_ring *rings;	/* one to each worker */
-static uint32_t places;
 static _Atomic bool ended;	/* set after the last put (release), read before the last take (acquire) */
 
 static void
@@ -31,27 +30,14 @@ dispatch(struct bench_thread *t)
 	atomic_store_explicit(&ended, true, memory_order_release);
 }
 
-/* Free what has come.  False: nothing. */
-static bool
-drain(struct bench_thread *t, struct bench_ring *ring)
-{
-	uint64_t freed = 0;
-	void *block;
-
-	for (; freed < places && (block = bench_take(ring)) != NULL; freed++)
-		bench_free(t, block);
-	bench_did(t, freed);
-	return freed != 0;
-}
-
 static void
 consume(struct bench_thread *t, struct bench_ring *ring)
 {
 	while (!atomic_load_explicit(&ended, memory_order_acquire)) {
-		if (!drain(t, ring))
+		if (!bench_free_arrived(t, ring, 1))
 			bench_pause();
 	}
-	drain(t, ring);
+	bench_free_arrived(t, ring, 1);
 }
 
 static void
@@ -72,9 +58,7 @@ main(int argc, char **argv)
 	};
 
 	bench_begin(argc, argv, &spec);
-	for (places = PLACES_MAX; places > 1 && bench.workers * places > IN_FLIGHT_MAX;)
-		places /= 2;
-	rings = bench_rings(bench.workers, places);
+	rings = bench_rings(bench.workers, bench_places(bench.workers, PLACES_MAX, IN_FLIGHT_MAX));
 	bench_threads(bench.workers + 1);
 	bench_run(bench.workers + 1, work);
 	return bench_end("");

@@ -53,31 +53,6 @@ free_share(struct bench_thread *t)
 	}
 }
 
-static void
-shuffle(struct bench_thread *t)
-{
-	for (size_t i = blocks - 1; i > 0; i--) {
-		size_t k = bench_below(t, i + 1);
-		void *b = block[i];
-
-		block[i] = block[k];
-		block[k] = b;
-	}
-}
-
-/* How many blocks have about so many bytes together: the same for any number of threads. */
-static size_t
-count_for(size_t bytes)
-{
-	const size_t draws = 100000;
-	struct bench_thread t = { .random = bench_seed(bench.seed, 0) };
-	size_t sum = 0;
-
-	for (size_t i = 0; i < draws; i++)
-		sum += bench_size(&t);
-	return bytes / (sum / draws) + 1;
-}
-
 static unsigned
 run(struct bench_thread *main_thread)
 {
@@ -86,7 +61,7 @@ run(struct bench_thread *main_thread)
 
 	do {
 		step(&owner_step);
-		shuffle(main_thread);
+		bench_shuffle(main_thread, block, blocks);
 		bench_clock(true);
 		step(&workers_step);
 		bench_clock(false);
@@ -118,7 +93,7 @@ main(int argc, char **argv)
 	bench_begin(argc, argv, &spec);
 	owner = bench_threads(bench.workers + 2) + bench.workers;
 	main_thread = owner + 1;
-	blocks = count_for(mib << 20);
+	blocks = bench_count_for(mib << 20);
 	block = bench_map(blocks * sizeof(*block));
 	pthread_barrier_init(&owner_step, NULL, 2);
 	pthread_barrier_init(&workers_step, NULL, bench.workers + 1);

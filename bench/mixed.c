@@ -27,7 +27,6 @@ static size_t slots = 2000;		/* of each thread */
 static unsigned halvings;		/* of the largest size, at most */
 static unsigned peers;			/* that each thread hands to: those at a distance of 1 .. peers after it */
 static struct bench_ring *rings;	/* [to * peers + distance - 1] */
-static uint32_t places;
 
 /* Threads that still hand over.  Decremented after the last put (release), read before the last take (acquire). */
 static _Atomic unsigned handing;
@@ -49,22 +48,11 @@ draw_size(struct bench_thread *t)
 	return bench.size_low + bench_below(t, high - bench.size_low + 1);
 }
 
-/* Free what has come, from each ring at most what it holds.  False: nothing. */
+/* Free what was handed over.  False: nothing. */
 static bool
 collect(struct bench_thread *t)
 {
-	struct bench_ring *ring = rings + (size_t)t->index * peers;
-	uint64_t freed = 0;
-	void *block;
-
-	for (unsigned i = 0; i < peers; i++) {
-		for (uint32_t n = 0; n < places && (block = bench_take(&ring[i])) != NULL; n++) {
-			bench_free(t, block);
-			freed++;
-		}
-	}
-	bench_did(t, freed);
-	return freed != 0;
+	return bench_free_arrived(t, rings + (size_t)t->index * peers, peers);
 }
 
 static void
@@ -150,9 +138,7 @@ make_rings(void)
 	peers = bench.workers - 1 < most ? bench.workers - 1 : most;
 	if (peers == 0)
 		return;
-	for (places = PLACES_MAX; places > 1 && peers * places > slots / 4;)
-		places /= 2;
-	rings = bench_rings((size_t)bench.workers * peers, places);
+	rings = bench_rings((size_t)bench.workers * peers, bench_places(peers, PLACES_MAX, slots / 4));
 }
 
 static bool

@@ -18,27 +18,15 @@
 static bool mesh = true;
 static unsigned peers;			/* that each thread sends to: those at a distance of 1 .. peers after it */
 static struct bench_ring *rings;	/* [to * peers + distance - 1] */
-static uint32_t places;
 
 /* Threads that still send.  Decremented after the last put (release), read before the last take (acquire). */
 static _Atomic unsigned senders;
 
-/* Free what has come, from each ring at most what it holds, so that a thread never only receives.  False: nothing. */
+/* Free what was sent to the thread.  False: nothing. */
 static bool
 receive(struct bench_thread *t)
 {
-	struct bench_ring *ring = rings + (size_t)t->index * peers;
-	uint64_t freed = 0;
-	void *block;
-
-	for (unsigned i = 0; i < peers; i++) {
-		for (uint32_t n = 0; n < places && (block = bench_take(&ring[i])) != NULL; n++) {
-			bench_free(t, block);
-			freed++;
-		}
-	}
-	bench_did(t, freed);
-	return freed != 0;
+	return bench_free_arrived(t, rings + (size_t)t->index * peers, peers);
 }
 
 static void
@@ -82,9 +70,7 @@ make_rings(void)
 
 	peers = mesh && bench.workers > 1 ? bench.workers - 1 : 1;
 	count = (size_t)bench.workers * peers;
-	for (places = PLACES_MAX; places > 1 && count * places > IN_FLIGHT_MAX;)
-		places /= 2;
-	rings = bench_rings(count, places);
+	rings = bench_rings(count, bench_places(count, PLACES_MAX, IN_FLIGHT_MAX));
 }
 
 static bool

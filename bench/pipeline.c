@@ -97,12 +97,8 @@ static void
 make_links(void)
 {
 	size_t count = (size_t)bench.workers * (stages - 1);
-	uint32_t places = PLACES_MAX;
-	struct bench_ring *rings;
+	struct bench_ring *rings = bench_rings(count, bench_places(count, PLACES_MAX, IN_FLIGHT_MAX));
 
-	while (places > 1 && count * places > IN_FLIGHT_MAX)
-		places /= 2;
-	rings = bench_rings(count, places);
 	links = bench_map(count * sizeof(*links));
 	for (size_t i = 0; i < count; i++)
 		links[i].ring = &rings[i];

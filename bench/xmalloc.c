@@ -94,18 +94,6 @@ get(void)
 }
 
 static void
-shuffle(struct bench_thread *t, struct batch *b)
-{
-	for (size_t i = b->count - 1; i > 0; i--) {
-		size_t k = bench_below(t, i + 1);
-		void *block = b->block[i];
-
-		b->block[i] = b->block[k];
-		b->block[k] = block;
-	}
-}
-
-static void
 produce(struct bench_thread *t)
 {
 	while (!bench_stopping()) {
@@ -114,7 +102,7 @@ produce(struct bench_thread *t)
 		for (b->count = 0; b->count < batch_size; b->count++)
 			b->block[b->count] = bench_malloc(t, bench_size(t));
 		if (shuffled)
-			shuffle(t, b);
+			bench_shuffle(t, b->block, b->count);
 		put(b);
 	}
 

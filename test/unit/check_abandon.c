@@ -68,6 +68,35 @@ START_TEST(heaps_with_pages_are_for_allocating)
 }
 END_TEST
 
+/* When many are parked, a thread that only frees gets one with pages after all, the last parked of those that have few. */
+START_TEST(small_heaps_are_for_freeing_if_many_wait)
+{
+	enum { SMALL = 5 };
+	struct hz3_heap *big = hz3_heap_new(), *small[SMALL];
+
+	for (int i = 0; i < 70 * (int)hz3_class_info[CLASS].capacity; i++)
+		ck_assert_ptr_nonnull(core_alloc(big, CLASS));
+	for (int i = 0; i < SMALL; i++) {
+		small[i] = hz3_heap_new();
+		ck_assert_ptr_nonnull(core_alloc(small[i], CLASS));
+		hz3_abandon_park(small[i]);
+		/* A few are left alone. */
+		if (i < 3)
+			ck_assert_ptr_null(hz3_abandon_adopt(true));
+	}
+	hz3_abandon_park(big);
+	ck_assert_ptr_eq(hz3_abandon_adopt(true), small[SMALL - 1]);
+	ck_assert_ptr_eq(hz3_abandon_adopt(true), small[SMALL - 2]);
+	ck_assert_ptr_eq(hz3_abandon_adopt(true), small[SMALL - 3]);
+	ck_assert_ptr_null(hz3_abandon_adopt(true));
+	ck_assert_uint_eq(parked(), 3);
+	/* Nothing in the list went astray. */
+	ck_assert_ptr_eq(hz3_abandon_adopt(false), big);
+	ck_assert_ptr_eq(hz3_abandon_adopt(false), small[1]);
+	ck_assert_ptr_eq(hz3_abandon_adopt(false), small[0]);
+}
+END_TEST
+
 /* ---- What arrives for a parked heap ---- */
 
 #define PAGES 20
@@ -319,6 +348,7 @@ main(void)
 	tcase_add_checked_fixture(tc, set_up, NULL);
 	tcase_add_test(tc, last_parked_first);
 	tcase_add_test(tc, heaps_with_pages_are_for_allocating);
+	tcase_add_test(tc, small_heaps_are_for_freeing_if_many_wait);
 	tcase_add_loop_test(tc, drained_while_parked, 0, 6);
 	tcase_add_loop_test(tc, posted_before_parking, 0, 3);
 	tcase_add_test(tc, trimmed_by_age);
