@@ -25,6 +25,7 @@ enum { SETUP_NOT_BEGUN, SETUP_RUNNING, SETUP_DONE };
 static _Atomic int setup_state;
 static pthread_key_t exit_key;
 static bool have_exit_key;
+static _Atomic uint32_t entered;	/* relaxed, a hint: threads that ever got a heap; in the child of a fork, since then */
 static struct hz3_heap *shared_heap;
 static struct hz3_lock shared_lock = HZ3_LOCK_INIT(HZ3_RANK_HEAP, "shared heap");
 static struct hz3_lock fork_lock = HZ3_LOCK_INIT(HZ3_RANK_FORK, "fork");
@@ -98,6 +99,7 @@ static struct hz3_heap *enter(struct hz3_heap *heap)
 	if (heap == NULL)
 		return NULL;
 	hz3_thread_heap = heap;
+	atomic_fetch_add_explicit(&entered, 1, memory_order_relaxed);
 	/* May call malloc, which finds the heap in place. */
 	if (have_exit_key)
 		pthread_setspecific(exit_key, heap);
@@ -228,8 +230,7 @@ void hz3_thread_go_idle(void)
 
 bool hz3_thread_is_multi(void)
 {
-	/* The shared heap and the first thread's are always there. */
-	return hz3_owner_count() > 2;
+	return atomic_load_explicit(&entered, memory_order_relaxed) > 1;
 }
 
 struct hz3_heap *hz3_thread_shared_heap(void)
@@ -377,6 +378,7 @@ static void fork_child(void)
 	struct hz3_heap *mine = hz3_thread_heap->owner ? hz3_thread_heap : shared_heap;
 
 	hz3_decay_forget_thread();
+	atomic_store_explicit(&entered, hz3_thread_heap->owner ? 1 : 0, memory_order_relaxed);
 	park_vanished(mine);
 	if (hz3_sink_used()) {
 		rescan_pages(&mine->counters);

@@ -532,6 +532,9 @@ START_TEST(vanished_heaps)
 			_exit(11);
 		if (hz3_thread_heap->owner->state != HZ3_OWNER_RUNNING)
 			_exit(12);
+		/* So that no background thread is started for its sake. */
+		if (hz3_thread_is_multi())
+			_exit(14);
 		if (hz3_abandon_adopt(false) != resting || hz3_abandon_adopt(false) != NULL)
 			_exit(13);
 		hz3_alloc_free(mine);
@@ -539,6 +542,7 @@ START_TEST(vanished_heaps)
 	}
 	waitpid(pid, &status, 0);
 	ck_assert_int_eq(status, 0);
+	ck_assert(hz3_thread_is_multi());
 	ck_assert_uint_eq(resting->owner->state, HZ3_OWNER_RUNNING);
 	ck_assert_uint_eq(working->owner->state, HZ3_OWNER_RUNNING);
 	pthread_barrier_wait(&barrier);
