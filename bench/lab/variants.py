@@ -62,7 +62,7 @@ def _remote() -> Iterable[Variant]:
     yield _variant("fanout-8", "-w 8", group, "one thread makes what 8 free", quick=True)
     yield _variant("allremote-4", "-w 4", group, "4 threads free only what others made", quick=True)
     yield _variant("freeonly-4", "-w 4", group, "4 threads free and never allocate", quick=True)
-    yield _variant("idleowner-2", "-w 2 -m 32", group, "2 owners sleep while others free their 32 MiB")
+    yield _variant("idleowner-2", "-w 2 -m 32", group, "an owner sleeps while 2 threads free its 32 MiB")
     for r in (10, 50, 90, 100):
         yield _variant(f"mixed-r{r}", f"-w 4 -r {r} -s 16-2048", group, f"4 threads, {r} % of frees remote, to 2 KiB",
                        quick=r == 50)
