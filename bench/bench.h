@@ -43,6 +43,7 @@
 
 #define BENCH_THREADS_MAX 4096
 #define BENCH_BLOCK_MIN 8
+#define BENCH_TRIES 20
 
 /* ---- the state of a run ---- */
 
@@ -597,8 +598,9 @@ bench_total_ops(void)
 }
 
 /*
- * Run the first n threads until the time is over, and measure all but the first tenth.  work() ends soon after
- * bench_stopping() is true; what it does to clean up is not measured.
+ * Run the first n threads until the time is over, and measure all but the first tenth; longer if nothing at all was done
+ * in it, as on a machine that is very busy.  work() ends soon after bench_stopping() is true; what it does to clean up is
+ * not measured.
  */
 static inline void
 bench_run(unsigned n, void (*work)(struct bench_thread *))
@@ -610,8 +612,10 @@ bench_run(unsigned n, void (*work)(struct bench_thread *))
 	bench_sleep(bench.seconds / 10);
 	before = bench_total_ops();
 	bench_clock(true);
-	bench_sleep(bench.seconds);
-	bench.ops = bench_total_ops() - before;
+	for (unsigned tries = 0; bench.ops == 0 && tries < BENCH_TRIES; tries++) {
+		bench_sleep(bench.seconds);
+		bench.ops = bench_total_ops() - before;
+	}
 	bench.ops_known = true;
 	bench_clock(false);
 	atomic_store_explicit(&bench.stopping, true, memory_order_relaxed);
