@@ -10,8 +10,6 @@
 #include "os.h"
 #include "thread.h"
 
-struct hz3_shared_counters hz3_shared_counters;
-
 /* relaxed: each counter has one writer, and a sum over running threads is of no one moment anyway. */
 static void add(uint64_t *sum, const uint64_t *counter)
 {
