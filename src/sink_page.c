@@ -49,9 +49,11 @@ static enum hz3_push_result push_chain(struct hz3_page *page, struct hz3_chain c
 	return result;
 }
 
-/* Push the list of pages first..last onto a queue.  As hz3_stash_push, by slice. */
-static uint32_t queue_push(_Atomic uint32_t *queue, uint32_t first, uint32_t last)
+/* Push the list of so many pages, first..last, onto the owner's queue.  As hz3_stash_push, by slice. */
+static void queue_push(struct hz3_owner *owner, uint32_t first, uint32_t last, uint32_t pages,
+		       struct hz3_sink_counters *counters)
 {
+	_Atomic uint32_t *queue = &owner->inbox.page_queue;
 	uint32_t tries = 0;
 	uint32_t old = atomic_load_explicit(queue, memory_order_relaxed);
 
@@ -61,7 +63,10 @@ static uint32_t queue_push(_Atomic uint32_t *queue, uint32_t first, uint32_t las
 		/* release: publishes the queue links to the acquire in hz3_pages_collect.  seq_cst: as in hz3_stash_push. */
 	} while (!atomic_compare_exchange_weak_explicit(queue, &old, first, memory_order_seq_cst,
 							memory_order_relaxed));
-	return tries;
+	hz3_count(&counters->rmw_push, tries);
+	hz3_count(&counters->rmw_queue_push, tries);
+	hz3_count(&counters->queued_pages, pages);
+	hz3_count(&counters->cas_retries, tries - 1);
 }
 
 /* Push every chain, then queue the pages that need it, all with one CAS. */
@@ -88,13 +93,8 @@ void hz3_pages_post(struct hz3_owner *owner, const struct hz3_mail *mail, struct
 		first = slice;
 		queued++;
 	}
-	if (first == 0)
-		return;
-	uint32_t tries = queue_push(&owner->inbox.page_queue, first, last);
-	hz3_count(&counters->rmw_push, tries);
-	hz3_count(&counters->rmw_queue_push, tries);
-	hz3_count(&counters->queued_pages, queued);
-	hz3_count(&counters->cas_retries, tries - 1);
+	if (first)
+		queue_push(owner, first, last, queued, counters);
 }
 
 void hz3_pages_return(struct hz3_owner *owner, struct hz3_page *page, struct hz3_remote_list list,
@@ -118,11 +118,8 @@ void hz3_pages_return(struct hz3_owner *owner, struct hz3_page *page, struct hz3
 void hz3_pages_requeue(struct hz3_owner *owner, struct hz3_page *page, struct hz3_sink_counters *counters)
 {
 	uint32_t slice = (uint32_t)hz3_page_slice(page);
-	uint32_t tries = queue_push(&owner->inbox.page_queue, slice, slice);
-	hz3_count(&counters->rmw_push, tries);
-	hz3_count(&counters->rmw_queue_push, tries);
-	hz3_count(&counters->queued_pages, 1);
-	hz3_count(&counters->cas_retries, tries - 1);
+
+	queue_push(owner, slice, slice, 1, counters);
 }
 
 uint32_t hz3_pages_collect(struct hz3_inbox *inbox, struct hz3_sink_counters *counters)

@@ -58,7 +58,7 @@ _ORDER = (
 )
 
 
-def variants(sink: str) -> list[Variant]:
+def variants() -> list[Variant]:
     kinds = [Variant(name, workload, tuple(args.split()), "remote", name) for name, workload, args in _WORKLOADS]
     for name, args in _ORDER:
         for order, more in (("in order", ""), ("shuffled", " -r")):
