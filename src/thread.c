@@ -30,7 +30,7 @@ static struct hz3_heap *shared_heap;
 static struct hz3_lock shared_lock = HZ3_LOCK_INIT(HZ3_RANK_HEAP, "shared heap");
 static struct hz3_lock fork_lock = HZ3_LOCK_INIT(HZ3_RANK_FORK, "fork");
 
-static void settle(struct hz3_heap *heap, enum hz3_flush_cause cause);
+static void put_away(bool current_pages);
 
 /* The exit handler of a thread that has a heap. */
 static void thread_exit(void *arg)
@@ -40,15 +40,8 @@ static void thread_exit(void *arg)
 	if (hz3_thread_heap != heap)
 		return;
 	int saved_errno = errno;
-	hz3_thread_begin();
-	settle(heap, HZ3_FLUSH_EXIT);
-	hz3_buffer_return_budget(&heap->buffer);
 	/* Current pages are left for the next thread, and the background thread gives them back, if it can. */
-	if (hz3_options.background_thread && !hz3_arenas_scarce())
-		hz3_heap_trim_stock(heap);
-	else
-		hz3_heap_trim(heap);
-	hz3_thread_end(heap);
+	put_away(!hz3_options.background_thread || hz3_arenas_scarce());
 	hz3_thread_heap = &hz3_thread_ended;
 	hz3_abandon_park(heap);
 	/* This may have been the last thread to do anything. */
@@ -217,15 +210,24 @@ void hz3_thread_settle(void)
 	hz3_unlock(&shared_lock);
 }
 
-void hz3_thread_go_idle(void)
+/* Of the calling thread's heap: flush, take in what others freed, give empty pages and the budget back. */
+static void put_away(bool current_pages)
 {
-	if (hz3_thread_heap->owner == NULL)
-		return;
 	struct hz3_heap *heap = hz3_thread_begin();
+
 	settle(heap, HZ3_FLUSH_EXIT);
-	hz3_heap_trim(heap);
+	if (current_pages)
+		hz3_heap_trim(heap);
+	else
+		hz3_heap_trim_stock(heap);
 	hz3_buffer_return_budget(&heap->buffer);
 	hz3_thread_end(heap);
+}
+
+void hz3_thread_go_idle(void)
+{
+	if (hz3_thread_heap->owner)
+		put_away(true);
 }
 
 bool hz3_thread_is_multi(void)
