@@ -8,9 +8,6 @@
 #include "decay.h"
 #include "large.h"
 
-/* Beyond this, the alignment of any class is exhausted and runs take over. */
-#define CLASS_ALIGNMENT_MAX HZ3_CLASS_SIZE_MAX
-
 /* A thread that allocates does not sit on what it has freed of others'. */
 static void flush_now_and_then(struct hz3_heap *heap)
 {
@@ -67,8 +64,6 @@ static HZ3_NOINLINE void *alloc_slow(int class, size_t size, size_t alignment, b
 {
 	int saved_errno = errno;
 
-	/* Setting up comes first: sizes of pages and thresholds are known then. */
-	hz3_thread_setup();
 	void *p = try_alloc(class, size, alignment, zero);
 	if (hz3_unlikely(p == NULL)) {
 		hz3_decay_reclaim();
@@ -84,8 +79,12 @@ void *hz3_alloc_miss(size_t size)
 {
 	bool zero;
 
-	if (size <= HZ3_CLASS_SIZE_MAX)
-		return alloc_slow((int)hz3_size_class(size), size, HZ3_GRANULE, &zero);
+	if (size <= HZ3_CLASS_SIZE_MAX) {
+		unsigned class = hz3_size_class(size);
+		/* Sizes that are too large for the direct table may still be a hit. */
+		void *p = size > HZ3_DIRECT_MAX ? hz3_alloc_pop(hz3_thread_heap->page[class]) : NULL;
+		return p ? p : alloc_slow((int)class, size, HZ3_GRANULE, &zero);
+	}
 	if (size > PTRDIFF_MAX) {
 		errno = ENOMEM;
 		return NULL;
@@ -121,11 +120,9 @@ void *hz3_alloc_aligned(size_t alignment, size_t size)
 	}
 	if (alignment <= HZ3_GRANULE)
 		return hz3_alloc(size);
-	if (alignment <= CLASS_ALIGNMENT_MAX && size <= HZ3_CLASS_SIZE_MAX) {
-		int class = hz3_size_class_aligned(alignment, size);
-		if (class >= 0)
-			return hz3_alloc(hz3_class_size((unsigned)class));
-	}
+	size_t rounded = hz3_size_class_align(alignment, size);
+	if (rounded <= HZ3_CLASS_SIZE_MAX)
+		return hz3_alloc(rounded);
 	return alloc_slow(-1, size ? size : 1, alignment, &zero);
 }
 
@@ -151,11 +148,6 @@ static HZ3_NOINLINE void free_large(void *p)
 	errno = saved_errno;
 }
 
-void hz3_alloc_free_outside(void *p)
-{
-	if (p)
-		free_large(p);
-}
 
 /* Everything that isn't a hit in the buffer; also for threads without a heap. */
 static HZ3_NOINLINE void free_block_slow(void *p, size_t slice, unsigned class, enum hz3_buffer_need need)
@@ -173,16 +165,20 @@ static HZ3_NOINLINE void free_block_slow(void *p, size_t slice, unsigned class, 
 	errno = saved_errno;
 }
 
-void hz3_alloc_free_other(struct hz3_heap *heap, void *p, size_t slice, uint64_t route)
+/* The block isn't in the first slice of a page of the heap's own. */
+void hz3_alloc_free_other(void *p, struct hz3_heap *heap, size_t slice)
 {
+	uint64_t route = hz3_route_of(slice);
 	unsigned class = hz3_route_class(route);
 
 	if (hz3_unlikely(hz3_route_owner(route) == 0)) {
 		free_large(p);
 		return;
 	}
+	if (HZ3_DEBUG)
+		hz3_alloc_end_life(p);
 	slice -= hz3_route_offset(route);
-	if (hz3_route_owner(route) == hz3_route_owner(heap->tag)) {
+	if (hz3_route_owner(route) == heap->tag) {
 		if (hz3_heap_free_local(hz3_page_at(slice), p))
 			hz3_alloc_page_event(hz3_page_at(slice));
 		return;
@@ -195,6 +191,22 @@ void hz3_alloc_free_other(struct hz3_heap *heap, void *p, size_t slice, uint64_t
 	hz3_heap_leave(heap);
 	if (hz3_unlikely(need != HZ3_BUFFER_OK))
 		free_block_slow(p, slice, class, need);
+}
+
+/* The block is outside of what the heap knows of the window: the window has grown, or it isn't in there at all. */
+void hz3_alloc_free_outside(void *p, struct hz3_heap *heap)
+{
+	uintptr_t granule = hz3_page_map_granule(p);
+
+	if (!hz3_page_map_covers(granule)) {
+		if (p)
+			free_large(p);
+		return;
+	}
+	/* The heaps that stand for none are shared: their view stays empty. */
+	if (heap->owner)
+		hz3_map_view_renew(&heap->map);
+	hz3_alloc_free_other(p, heap, granule >> HZ3_SLICE_GRANULES_SHIFT);
 }
 
 /* The class of the block at p, or -1 if it is in no page.  Dies if p is in a page and no block starts there. */

@@ -12,27 +12,32 @@
 /* The ways out of the hot paths. */
 void *hz3_alloc_miss(size_t size);
 void hz3_alloc_page_event(struct hz3_page *page);
-void hz3_alloc_free_other(struct hz3_heap *heap, void *p, size_t slice, uint64_t route);
-void hz3_alloc_free_outside(void *p);
+void hz3_alloc_free_other(void *p, struct hz3_heap *heap, size_t slice);
+void hz3_alloc_free_outside(void *p, struct hz3_heap *heap);
+
+/* Take the first block of a current page; NULL: it has none. */
+static HZ3_INLINE void *hz3_alloc_pop(struct hz3_page *page)
+{
+	struct hz3_block *block = page->free;
+
+	if (hz3_unlikely(block == NULL))
+		return NULL;
+	struct hz3_block *next = block->next;
+	page->free = next;
+	__builtin_prefetch(next, 1);
+	if (HZ3_DEBUG)
+		hz3_live_begin(block);
+	return block;
+}
 
 /* A block of at least size bytes, 16-aligned, if the fast path has one; else NULL, which means nothing. */
 static HZ3_INLINE void *hz3_alloc_hit(size_t size)
 {
 	struct hz3_heap *heap = hz3_thread_heap;
 
-	if (hz3_likely(size <= HZ3_CLASS_SIZE_MAX)) {
-		struct hz3_page *page = heap->page[hz3_size_class(size)];
-		struct hz3_block *block = page->free;
-		if (hz3_likely(block != NULL)) {
-			struct hz3_block *next = block->next;
-			page->free = next;
-			__builtin_prefetch(next, 1);
-			if (HZ3_DEBUG)
-				hz3_live_begin(block);
-			return block;
-		}
-	}
-	return NULL;
+	if (hz3_unlikely(size > HZ3_DIRECT_MAX))
+		return NULL;
+	return hz3_alloc_pop(heap->direct[(size + HZ3_GRANULE - 1) >> HZ3_GRANULE_SHIFT]);
 }
 
 /* A block of at least size bytes, 16-aligned; NULL and ENOMEM if there is no memory or size exceeds PTRDIFF_MAX. */
@@ -43,25 +48,30 @@ static HZ3_INLINE void *hz3_alloc(size_t size)
 	return hz3_likely(p != NULL) ? p : hz3_alloc_miss(size);
 }
 
+/* Debug builds: the block at p, which is in a page, is being freed. */
+static inline void hz3_alloc_end_life(const void *p)
+{
+	hz3_check(hz3_live_end(p), "free: %p was freed before, or is not the start of a block", p);
+}
+
 /* Free a block.  NULL is nothing; errno is kept. */
 static HZ3_INLINE void hz3_alloc_free(void *p)
 {
-	uintptr_t granule = hz3_page_map_granule(p);
 	struct hz3_heap *heap = hz3_thread_heap;
+	uintptr_t granule = hz3_granule(heap->map.base, p);
 
-	if (hz3_unlikely(!hz3_page_map_covers(granule))) {
-		hz3_alloc_free_outside(p);
+	if (hz3_unlikely(granule >= heap->map.granules)) {
+		hz3_alloc_free_outside(p, heap);
 		return;
 	}
 	size_t slice = granule >> HZ3_SLICE_GRANULES_SHIFT;
-	uint64_t route = hz3_route_of(slice);
-	if (HZ3_DEBUG && hz3_route_owner(route))
-		hz3_check(hz3_live_end(p), "free: %p was freed before, or is not the start of a block", p);
-	if (hz3_unlikely((route ^ heap->tag) >= HZ3_ROUTE_OWN_LIMIT)) {
-		hz3_alloc_free_other(heap, p, slice, route);
+	if (hz3_unlikely(hz3_map_view_upper(&heap->map, slice) != heap->tag)) {
+		hz3_alloc_free_other(p, heap, slice);
 		return;
 	}
-	struct hz3_page *page = hz3_page_at(slice);
+	if (HZ3_DEBUG)
+		hz3_alloc_end_life(p);
+	struct hz3_page *page = (struct hz3_page *)&heap->map.slice[slice];
 	if (hz3_heap_free_local(page, p))
 		hz3_alloc_page_event(page);
 }

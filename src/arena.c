@@ -152,16 +152,16 @@ static void tag_ends(struct hz3_run *run)
 	size_t first = run_slice(run), last = first + run->slices - 1;
 	uint64_t tag = (uint64_t)HZ3_ROUTE_FREE << HZ3_ROUTE_KIND_SHIFT | (run->slices & 0xffffff);
 
-	atomic_store_explicit(&hz3_page_map.route[first], tag, memory_order_relaxed);
-	atomic_store_explicit(&hz3_page_map.route[last], tag, memory_order_relaxed);
+	atomic_store_explicit(&hz3_page_map.route[first].whole, tag, memory_order_relaxed);
+	atomic_store_explicit(&hz3_page_map.route[last].whole, tag, memory_order_relaxed);
 }
 
 static void untag_ends(struct hz3_run *run)
 {
 	size_t first = run_slice(run), last = first + run->slices - 1;
 
-	atomic_store_explicit(&hz3_page_map.route[first], 0, memory_order_relaxed);
-	atomic_store_explicit(&hz3_page_map.route[last], 0, memory_order_relaxed);
+	atomic_store_explicit(&hz3_page_map.route[first].whole, 0, memory_order_relaxed);
+	atomic_store_explicit(&hz3_page_map.route[last].whole, 0, memory_order_relaxed);
 }
 
 /* Take a free run out of every list; its slices have route 0 afterwards. */

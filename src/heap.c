@@ -10,6 +10,17 @@ struct hz3_page hz3_page_none = { .countdown = HZ3_COUNTDOWN_NEVER };
 /* Here, with those who count, so that tests of heaps need not link what collects statistics. */
 struct hz3_shared_counters hz3_shared_counters;
 
+/* The page that a class allocates from, from now on. */
+static void set_current(struct hz3_heap *heap, unsigned class, struct hz3_page *page)
+{
+	size_t first = class ? hz3_class_size(class - 1) / HZ3_GRANULE + 1 : 0;
+
+	heap->page[class] = page;
+	if (hz3_class_size(class) <= HZ3_DIRECT_MAX)
+		for (size_t i = first; i <= hz3_class_size(class) / HZ3_GRANULE; i++)
+			heap->direct[i] = page;
+}
+
 struct hz3_heap *hz3_heap_new(void)
 {
 	struct hz3_heap *heap = hz3_meta_alloc(sizeof(*heap));
@@ -19,7 +30,8 @@ struct hz3_heap *hz3_heap_new(void)
 	if (heap == NULL || owner == NULL)
 		return NULL;
 	for (unsigned class = 0; class < HZ3_CLASSES; class++)
-		heap->page[class] = &hz3_page_none;
+		set_current(heap, class, &hz3_page_none);
+	hz3_map_view_renew(&heap->map);
 	heap->owner = owner;
 	owner->heap = heap;
 	atomic_store_explicit(&owner->state, HZ3_OWNER_RUNNING, memory_order_relaxed);
@@ -27,7 +39,7 @@ struct hz3_heap *hz3_heap_new(void)
 	atomic_store_explicit(&heap->busy, 1, memory_order_relaxed);
 	if (!hz3_owner_register(owner))
 		return NULL;
-	heap->tag = (uint64_t)owner->id << HZ3_ROUTE_OWNER_SHIFT;
+	heap->tag = owner->id;
 	heap->arena = hz3_arena_for(owner->id);
 	atomic_signal_fence(memory_order_seq_cst);
 	atomic_store_explicit(&heap->busy, 0, memory_order_relaxed);
@@ -112,13 +124,12 @@ static void wake(struct hz3_heap *heap, struct hz3_page *page, uint32_t free)
 		page_emptied(heap, page);
 }
 
-/* The current page has nothing left: out of all lists until enough of it is free. */
+/* The current page has nothing left: out of all lists until enough of it is free.  Another must become current. */
 static void put_to_sleep(struct hz3_heap *heap, struct hz3_page *page)
 {
 	hz3_assert(page->free == NULL && page->carved == page->capacity);
 	restart(heap, page, hz3_class_info[page->class].wake);
 	page->state = HZ3_PAGE_ASLEEP;
-	heap->page[page->class] = &hz3_page_none;
 	/* The last write to the page: from here on it may be taken over. */
 	hz3_remote_set_asleep(hz3_page_remote(page), true);
 }
@@ -129,7 +140,7 @@ static void make_current(struct hz3_heap *heap, struct hz3_page *page)
 	hz3_count(&class_counters(heap, page)->allocated, page->capacity - page->countdown);
 	restart(heap, page, HZ3_COUNTDOWN_NEVER);
 	page->state = HZ3_PAGE_CURRENT;
-	heap->page[page->class] = page;
+	set_current(heap, page->class, page);
 }
 
 void hz3_heap_page_event(struct hz3_heap *heap, struct hz3_page *page)
@@ -209,14 +220,12 @@ static void forward(struct hz3_heap *heap, struct hz3_page *page, struct hz3_cha
 	finish_post(heap, &posted);
 }
 
-size_t hz3_heap_drain(struct hz3_heap *heap, size_t budget)
+static HZ3_NOINLINE size_t drain_pending(struct hz3_heap *heap, size_t budget)
 {
 	size_t blocks = 0, bytes = 0;
 	struct hz3_page *page;
 	struct hz3_chain chain;
 
-	if (!hz3_sink_pending(heap->owner))
-		return 0;
 	struct hz3_inflow inflow = hz3_sink_collect(heap->owner, &heap->counters);
 	hz3_count_shared(&hz3_shared_counters.drains, 1);
 	while (bytes <= budget && hz3_inflow_next(&inflow, &page, &chain, &heap->counters)) {
@@ -225,7 +234,7 @@ size_t hz3_heap_drain(struct hz3_heap *heap, size_t budget)
 		if (page == NULL)
 			continue;
 		uint64_t route = hz3_route_of(hz3_page_slice(page));
-		if (hz3_likely(hz3_route_owner(route) == hz3_route_owner(heap->tag)))
+		if (hz3_likely(hz3_route_owner(route) == heap->tag))
 			deliver(heap, page, chain);
 		else
 			forward(heap, page, chain);
@@ -236,6 +245,11 @@ size_t hz3_heap_drain(struct hz3_heap *heap, size_t budget)
 	if (hz3_sink_leave(heap->owner, inflow))
 		hz3_owner_note_post(heap->owner);
 	return blocks;
+}
+
+size_t hz3_heap_drain(struct hz3_heap *heap, size_t budget)
+{
+	return hz3_sink_pending(heap->owner) ? drain_pending(heap, budget) : 0;
 }
 
 size_t hz3_heap_drain_all(struct hz3_heap *heap, size_t budget)
@@ -289,8 +303,10 @@ void *hz3_heap_refill(struct hz3_heap *heap, unsigned class)
 		put_to_sleep(heap, page);
 	}
 	page = heap->awake[class].first;
-	if (page == NULL)
+	if (page == NULL) {
+		set_current(heap, class, &hz3_page_none);
 		return NULL;
+	}
 	make_current(heap, page);
 	return pop(page);
 }
@@ -325,7 +341,7 @@ void *hz3_heap_refill_fresh(struct hz3_heap *heap, unsigned class)
 		page = hz3_page_at(slice);
 	}
 	hz3_page_format(page, class, heap->owner->id);
-	heap->page[class] = page;
+	set_current(heap, class, page);
 	heap->made_pages = true;
 	heap->slices += slices;
 	hz3_count(&class_counters(heap, page)->pages_made, 1);
@@ -444,7 +460,7 @@ static void trim_current(struct hz3_heap *heap, unsigned class)
 	restart(heap, page, HZ3_COUNTDOWN_NEVER);
 	/* What the counters took for allocated when it was carved, and never was handed out. */
 	hz3_count(&heap->counters.class[class].allocated, -(uint64_t)free);
-	heap->page[class] = &hz3_page_none;
+	set_current(heap, class, &hz3_page_none);
 	stock(heap, page);
 }
 

@@ -18,8 +18,15 @@
 /* Empty pages are kept by their number of slices: 1, 2, 4, 8. */
 #define HZ3_PAGE_SPANS 4
 
+/* Small requests find their page by granules, without asking for the class. */
+#define HZ3_DIRECT_MAX 2048u
+#define HZ3_DIRECT_GRANULES (HZ3_DIRECT_MAX / HZ3_GRANULE + 1)
+
 struct hz3_heap {
-	uint64_t tag;				/* owner id as in a route; HZ3_TAG_NONE: no heap (a thread without one) */
+	/* The first line: what a free reads. */
+	struct hz3_map_view map;
+	uint32_t tag;				/* the upper half of its pages' routes; HZ3_TAG_NONE: no heap (a thread without one) */
+	struct hz3_page *direct[HZ3_DIRECT_GRANULES];	/* page[] again, by granules of the request; hz3_heap_set_current() */
 	struct hz3_page *page[HZ3_CLASSES];	/* current page of each class, never NULL */
 	struct hz3_owner *owner;
 	struct hz3_arena *arena;
@@ -44,11 +51,15 @@ struct hz3_heap {
 /* What stands for a current page that isn't there: no free block, nothing to carve.  Never written. */
 extern struct hz3_page hz3_page_none;
 
-/* Differs from every route by more than HZ3_ROUTE_OWN_LIMIT, also from that of a slice which is not in use. */
-#define HZ3_TAG_NONE ((uint64_t)1 << 16)
+/* No route's: owners' ids are smaller. */
+#define HZ3_TAG_NONE HZ3_ROUTE_OWNER_MASK
 
-/* What stands for the heap of a thread without one: no pages, nothing its own, no owner. */
-#define HZ3_HEAP_NONE { .tag = HZ3_TAG_NONE, .page = { [0 ... HZ3_CLASSES - 1] = &hz3_page_none } }
+/* What stands for the heap of a thread without one: no pages, nothing its own, no owner; an empty view of the map. */
+#define HZ3_HEAP_NONE { \
+	.tag = HZ3_TAG_NONE, \
+	.direct = { [0 ... HZ3_DIRECT_GRANULES - 1] = &hz3_page_none }, \
+	.page = { [0 ... HZ3_CLASSES - 1] = &hz3_page_none }, \
+}
 
 /* A new heap with its owner, registered and running.  NULL if there is no memory. */
 struct hz3_heap *hz3_heap_new(void);

@@ -255,7 +255,7 @@ size_t hz3_large_free(void *p)
 		size_t n = large_at(slice)->slices;
 		uint64_t expected = large_route;
 		/* relaxed: of two threads that free the same block, one must see that it is gone. */
-		if (!atomic_compare_exchange_strong_explicit(&hz3_page_map.route[slice], &expected, 0,
+		if (!atomic_compare_exchange_strong_explicit(&hz3_page_map.route[slice].whole, &expected, 0,
 							     memory_order_relaxed, memory_order_relaxed))
 			bad_pointer("free", p);
 		hz3_arena_free(slice, n);

@@ -84,7 +84,7 @@ static void lay_out(uintptr_t start, size_t slices)
 	}
 	window_slices = slices;
 	hz3_page_map.base = start;
-	hz3_page_map.route = (_Atomic uint64_t *)(uintptr_t)arrays[ARRAY_ROUTE].start;
+	hz3_page_map.route = (union hz3_route *)(uintptr_t)arrays[ARRAY_ROUTE].start;
 	hz3_page_map.slice = (struct hz3_slice *)(uintptr_t)arrays[ARRAY_SLICE].start;
 	hz3_page_map.remote = (struct hz3_page_remote *)(uintptr_t)arrays[ARRAY_REMOTE].start;
 	hz3_page_map.live = (_Atomic uint64_t *)(uintptr_t)arrays[ARRAY_LIVE].start;

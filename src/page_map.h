@@ -32,10 +32,21 @@ struct hz3_slice {
 	uint64_t words[8];
 };
 
+/*
+ * A route as it is stored.  Written and read whole; but for the one question that free asks first, whether a block is in the
+ * first slice of a page of its own, the upper half is enough.  Both supported processors are little-endian.
+ */
+union hz3_route {
+	_Atomic uint64_t whole;
+	struct {
+		_Atomic uint32_t low, high;
+	} half;
+};
+
 struct hz3_page_map {
 	uintptr_t base;			/* of slice 0, which is never used */
 	_Atomic size_t granules;	/* slices mapped so far, in granules; 0 before set-up */
-	_Atomic uint64_t *route;
+	union hz3_route *route;
 	struct hz3_slice *slice;
 	struct hz3_page_remote *remote;
 	_Atomic uint64_t *live;		/* HZ3_LIVE_WORDS per slice */
@@ -45,15 +56,16 @@ extern struct hz3_page_map hz3_page_map;
 extern struct hz3_lock hz3_window_lock;
 
 /*
- * A route: [owner 32 | kind 8 | unused 8 | offset 8 | class 8].
- * Page: owner is not 0, kind is 0, offset is the slice's position in its page.  An owner finds that a block is its own,
- * in the first slice of a page, by (route ^ owner << 32) < 256.
+ * A route: [inner 1 | owner 31 | kind 8 | unused 8 | offset 8 | class 8].
+ * Page: owner is not 0, kind is 0, offset is the slice's position in its page, inner says that it isn't 0.  So an owner finds
+ * that a block is its own, in the first slice of a page, by the upper half alone.
  */
 #define HZ3_ROUTE_OWNER_SHIFT 32
+#define HZ3_ROUTE_OWNER_MASK 0x7fffffffu
+#define HZ3_ROUTE_INNER ((uint64_t)1 << 63)
 #define HZ3_ROUTE_KIND_SHIFT 24
 #define HZ3_ROUTE_KIND_MASK ((uint64_t)0xff << HZ3_ROUTE_KIND_SHIFT)
 #define HZ3_ROUTE_OFFSET_SHIFT 8
-#define HZ3_ROUTE_OWN_LIMIT 256u
 
 enum hz3_route_kind {
 	HZ3_ROUTE_NONE = 0,		/* owner 0: not allocated */
@@ -63,12 +75,13 @@ enum hz3_route_kind {
 
 static HZ3_INLINE uint64_t hz3_route_page(uint32_t owner, unsigned class, unsigned offset)
 {
-	return (uint64_t)owner << HZ3_ROUTE_OWNER_SHIFT | offset << HZ3_ROUTE_OFFSET_SHIFT | class;
+	return (uint64_t)owner << HZ3_ROUTE_OWNER_SHIFT | offset << HZ3_ROUTE_OFFSET_SHIFT | class |
+	       (offset ? HZ3_ROUTE_INNER : 0);
 }
 
 static HZ3_INLINE uint32_t hz3_route_owner(uint64_t route)
 {
-	return (uint32_t)(route >> HZ3_ROUTE_OWNER_SHIFT);
+	return (uint32_t)(route >> HZ3_ROUTE_OWNER_SHIFT) & HZ3_ROUTE_OWNER_MASK;
 }
 
 static HZ3_INLINE unsigned hz3_route_class(uint64_t route)
@@ -90,11 +103,16 @@ static HZ3_INLINE unsigned hz3_route_kind(uint64_t route)
  * The granule of p in the window, by rotation: what is not 16-aligned, below the base, above the window or NULL comes out
  * too large, so that one comparison with granules catches them all.
  */
-static HZ3_INLINE uintptr_t hz3_page_map_granule(const void *p)
+static HZ3_INLINE uintptr_t hz3_granule(uintptr_t base, const void *p)
 {
-	uintptr_t offset = (uintptr_t)p - hz3_page_map.base;
+	uintptr_t offset = (uintptr_t)p - base;
 
 	return offset >> HZ3_GRANULE_SHIFT | offset << (64 - HZ3_GRANULE_SHIFT);
+}
+
+static HZ3_INLINE uintptr_t hz3_page_map_granule(const void *p)
+{
+	return hz3_granule(hz3_page_map.base, p);
 }
 
 /* relaxed: whoever frees p got it from a thread that saw the window cover it. */
@@ -106,13 +124,13 @@ static HZ3_INLINE bool hz3_page_map_covers(uintptr_t granule)
 /* relaxed: the route of a live block does not change but for its owner, and a stale owner forwards (sink.h). */
 static HZ3_INLINE uint64_t hz3_route_of(size_t slice)
 {
-	return atomic_load_explicit(&hz3_page_map.route[slice], memory_order_relaxed);
+	return atomic_load_explicit(&hz3_page_map.route[slice].whole, memory_order_relaxed);
 }
 
 /* release: what was written to the page comes before what the route says of it. */
 static HZ3_INLINE void hz3_route_set(size_t slice, uint64_t route)
 {
-	atomic_store_explicit(&hz3_page_map.route[slice], route, memory_order_release);
+	atomic_store_explicit(&hz3_page_map.route[slice].whole, route, memory_order_release);
 }
 
 static HZ3_INLINE void *hz3_slice_address(size_t slice)
@@ -128,6 +146,32 @@ static HZ3_INLINE size_t hz3_slice_of(const void *p)
 static HZ3_INLINE struct hz3_page_remote *hz3_remote_of(size_t slice)
 {
 	return &hz3_page_map.remote[slice];
+}
+
+/*
+ * A thread's own copy of what its frees read of the map, next to whatever else they read: three constants, and a bound that may
+ * lag behind the map's and is renewed when it does.
+ */
+struct hz3_map_view {
+	uintptr_t base;
+	size_t granules;
+	const union hz3_route *route;
+	struct hz3_slice *slice;
+};
+
+/* Renew a view. */
+static inline void hz3_map_view_renew(struct hz3_map_view *view)
+{
+	view->base = hz3_page_map.base;
+	view->granules = atomic_load_explicit(&hz3_page_map.granules, memory_order_relaxed);
+	view->route = hz3_page_map.route;
+	view->slice = hz3_page_map.slice;
+}
+
+/* The upper half of a slice's route.  relaxed: as hz3_route_of. */
+static HZ3_INLINE uint32_t hz3_map_view_upper(const struct hz3_map_view *view, size_t slice)
+{
+	return atomic_load_explicit(&view->route[slice].half.high, memory_order_relaxed);
 }
 
 /* Slices mapped so far: the bound for those who walk the map. */

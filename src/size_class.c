@@ -66,16 +66,3 @@ hz3_size_class_round(size_t size)
 	rounded = hz3_align_up(size, hz3_os_page_size);
 	return rounded <= PTRDIFF_MAX ? rounded : 0;
 }
-
-int
-hz3_size_class_aligned(size_t alignment, size_t size)
-{
-	if (size > HZ3_CLASS_SIZE_MAX)
-		return -1;
-	/* The largest class is a power of 2, so this ends early for every alignment that any class has. */
-	for (unsigned class = hz3_size_class(size); class < HZ3_CLASSES; class++) {
-		if ((hz3_class_size(class) & (alignment - 1)) == 0)
-			return (int)class;
-	}
-	return -1;
-}

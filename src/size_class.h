@@ -79,9 +79,17 @@ hz3_class_is_block_start(unsigned class, size_t offset)
 size_t hz3_size_class_round(size_t size);
 
 /*
- * The smallest class whose blocks all have the alignment (a power of 2) and hold size; -1 if there is none.  A block is
- * aligned if the class size is a multiple of the alignment, since pages start at slice boundaries.
+ * The size to ask for so that the block will have the alignment (a power of 2, neither over PTRDIFF_MAX); no class has it if
+ * the result exceeds HZ3_CLASS_SIZE_MAX.
+ *
+ * A block is aligned if the class size is a multiple of the alignment, since pages start at slice boundaries.  The classes are
+ * such that rounding up to a multiple does it: up to eight times the alignment each multiple is a class, and beyond that,
+ * classes are further apart and multiples of their distance.
  */
-int hz3_size_class_aligned(size_t alignment, size_t size);
+static HZ3_INLINE size_t
+hz3_size_class_align(size_t alignment, size_t size)
+{
+	return hz3_align_up(size ? size : 1, alignment);
+}
 
 #endif

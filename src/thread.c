@@ -172,12 +172,12 @@ void hz3_thread_end(struct hz3_heap *heap)
 
 	if (shared)
 		flush(heap, HZ3_FLUSH_IDLE);	/* nobody would flush it later */
-	if (ticks % SWEEP_TICKS == 0)
+	if (hz3_unlikely(ticks % SWEEP_TICKS == 0))
 		hz3_heap_sweep(heap);
 	hz3_heap_leave(heap);
-	if (shared)
+	if (hz3_unlikely(shared))
 		hz3_unlock(&shared_lock);
-	else if (ticks % HZ3_DECAY_TICKS == 0)
+	else if (hz3_unlikely(ticks % HZ3_DECAY_TICKS == 0))
 		hz3_decay_tick();
 }
 
