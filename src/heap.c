@@ -10,15 +10,25 @@ struct hz3_page hz3_page_none = { .countdown = HZ3_COUNTDOWN_NEVER };
 /* Here, with those who count, so that tests of heaps need not link what collects statistics. */
 struct hz3_shared_counters hz3_shared_counters;
 
+/* The requests of a class, in granules: those that have a place in the direct table. */
+static size_t first_granule(unsigned class)
+{
+	return class ? hz3_class_size(class - 1) / HZ3_GRANULE + 1 : 0;
+}
+
+static size_t last_direct_granule(unsigned class)
+{
+	return hz3_min(hz3_class_size(class) / HZ3_GRANULE, HZ3_DIRECT_GRANULES - 1);
+}
+
 /* The page that a class allocates from, from now on. */
 static void set_current(struct hz3_heap *heap, unsigned class, struct hz3_page *page)
 {
-	size_t first = class ? hz3_class_size(class - 1) / HZ3_GRANULE + 1 : 0;
+	size_t last = last_direct_granule(class);
 
 	heap->page[class] = page;
-	if (hz3_class_size(class) <= HZ3_DIRECT_MAX)
-		for (size_t i = first; i <= hz3_class_size(class) / HZ3_GRANULE; i++)
-			heap->direct[i] = page;
+	for (size_t i = first_granule(class); i <= last; i++)
+		heap->direct[i] = page;
 }
 
 struct hz3_heap *hz3_heap_new(void)
@@ -487,6 +497,9 @@ void hz3_heap_validate(struct hz3_heap *heap)
 				  heap->owner->id, hz3_page_start(page), page->state);
 			hz3_page_validate(page, heap->owner->id);
 		}
+		for (size_t i = first_granule(class); i <= last_direct_granule(class); i++)
+			hz3_check(heap->direct[i] == heap->page[class], "heap %u: requests of %zu granules go to page %p",
+				  heap->owner->id, i, (void *)heap->direct[i]);
 		for (page = heap->awake[class].first; page; page = page->next)
 			hz3_page_validate(page, heap->owner->id);
 	}
