@@ -34,8 +34,16 @@ static void *alloc_class(struct hz3_heap *heap, unsigned class)
 
 static void *alloc_large(struct hz3_heap *heap, size_t size, size_t alignment, bool *zero)
 {
-	void *p = hz3_large_alloc(heap->arena, size, alignment, zero);
+	size_t n = hz3_large_slices(size, alignment);
+	void *p = NULL;
 
+	if (n == 0) {
+		p = hz3_large_alloc(heap->arena, size, alignment, zero);
+	} else {
+		size_t slice = hz3_heap_run_alloc(heap, n, hz3_max(alignment >> HZ3_SLICE_SHIFT, 1), zero);
+		if (slice)
+			p = hz3_large_place(slice, n, size, alignment);
+	}
 	if (p) {
 		hz3_count(&heap->counters.large_allocs, 1);
 		hz3_count(&heap->counters.large_alloc_bytes, hz3_large_usable_size(p));
@@ -75,14 +83,26 @@ static HZ3_NOINLINE void *alloc_slow(int class, size_t size, size_t alignment, b
 	return p;
 }
 
+/* From the current page of its class: a size that is too large for the direct table, or a fresh block. */
+static void *alloc_current(struct hz3_page *page, size_t size)
+{
+	void *p = size > HZ3_DIRECT_MAX ? hz3_alloc_pop(page) : NULL;
+
+	if (p == NULL && page->fresh) {
+		p = hz3_page_take_fresh(page);
+		if (HZ3_DEBUG)
+			hz3_live_begin(p);
+	}
+	return p;
+}
+
 void *hz3_alloc_miss(size_t size)
 {
 	bool zero;
 
 	if (size <= HZ3_CLASS_SIZE_MAX) {
 		unsigned class = hz3_size_class(size);
-		/* Sizes that are too large for the direct table may still be a hit. */
-		void *p = size > HZ3_DIRECT_MAX ? hz3_alloc_pop(hz3_thread_heap->page[class]) : NULL;
+		void *p = alloc_current(hz3_thread_heap->page[class], size);
 		return p ? p : alloc_slow((int)class, size, HZ3_GRANULE, &zero);
 	}
 	if (size > PTRDIFF_MAX) {
@@ -140,8 +160,10 @@ static HZ3_NOINLINE void free_large(void *p)
 {
 	int saved_errno = errno;
 	struct hz3_heap *heap = hz3_thread_begin_free();
-	size_t bytes = hz3_large_free(p);
+	size_t slice, n, bytes = hz3_large_end(p, &slice, &n);
 
+	if (slice)
+		hz3_heap_run_free(heap, slice, n);
 	hz3_count(&heap->counters.large_frees, 1);
 	hz3_count(&heap->counters.large_free_bytes, bytes);
 	hz3_thread_end(heap);

@@ -78,24 +78,27 @@ static void restart(struct hz3_heap *heap, struct hz3_page *page, uint32_t count
 	page->countdown = page->local_base = countdown;
 }
 
-static unsigned span_of(const struct hz3_page *page)
+static void take_from_stock(struct hz3_heap *heap, struct hz3_page *page)
 {
-	return hz3_log2(page->slices);
-}
-
-static void release_page(struct hz3_heap *heap, struct hz3_page *page)
-{
-	hz3_page_list_remove(&heap->empty[span_of(page)], page);
+	hz3_page_list_remove(&heap->empty[page->slices - 1], page);
 	heap->empty_slices -= page->slices;
-	hz3_arena_free(hz3_page_slice(page), page->slices);
 }
 
-/* Keep the stock of empty pages within bounds; the longest unused go first. */
+/* Keep the stock within bounds; the longest unused go first. */
 static void trim_stock(struct hz3_heap *heap, uint32_t slices_max)
 {
-	for (unsigned span = HZ3_PAGE_SPANS; span-- > 0 && heap->empty_slices > slices_max;)
-		while (heap->empty[span].last && heap->empty_slices > slices_max)
-			release_page(heap, heap->empty[span].last);
+	for (unsigned i = HZ3_STOCK_SLICES_MAX; i-- > 0 && heap->empty_slices > slices_max;)
+		for (struct hz3_page *page; (page = heap->empty[i].last) && heap->empty_slices > slices_max;) {
+			take_from_stock(heap, page);
+			hz3_arena_free(hz3_page_slice(page), page->slices);
+		}
+}
+
+static void add_to_stock(struct hz3_heap *heap, struct hz3_page *page)
+{
+	hz3_page_list_prepend(&heap->empty[page->slices - 1], page);
+	heap->empty_slices += page->slices;
+	trim_stock(heap, (uint32_t)hz3_options.empty_pages_max);
 }
 
 /* A page without blocks, in no list, goes to the stock. */
@@ -105,9 +108,7 @@ static void stock(struct hz3_heap *heap, struct hz3_page *page)
 	if (hz3_route_owner(hz3_route_of(hz3_page_slice(page))) == heap->owner->id)
 		heap->slices -= page->slices;
 	hz3_page_wipe(page);
-	hz3_page_list_prepend(&heap->empty[span_of(page)], page);
-	heap->empty_slices += page->slices;
-	trim_stock(heap, (uint32_t)hz3_options.empty_pages_max);
+	add_to_stock(heap, page);
 }
 
 /*
@@ -137,7 +138,7 @@ static void wake(struct hz3_heap *heap, struct hz3_page *page, uint32_t free)
 /* The current page has nothing left: out of all lists until enough of it is free.  Another must become current. */
 static void put_to_sleep(struct hz3_heap *heap, struct hz3_page *page)
 {
-	hz3_assert(page->free == NULL && page->carved == page->capacity);
+	hz3_assert(page->free == NULL && page->fresh == 0 && page->carved == page->capacity);
 	restart(heap, page, hz3_class_info[page->class].wake);
 	page->state = HZ3_PAGE_ASLEEP;
 	/* The last write to the page: from here on it may be taken over. */
@@ -276,15 +277,6 @@ size_t hz3_heap_drain_all(struct hz3_heap *heap, size_t budget)
 	return blocks;
 }
 
-/* Take the first block of a page that has one. */
-static void *pop(struct hz3_page *page)
-{
-	struct hz3_block *block = page->free;
-
-	page->free = block->next;
-	return block;
-}
-
 static void *carve(struct hz3_heap *heap, struct hz3_page *page)
 {
 	unsigned n = hz3_page_carve(page);
@@ -292,7 +284,7 @@ static void *carve(struct hz3_heap *heap, struct hz3_page *page)
 	if (n == 0)
 		return NULL;
 	hz3_count(&class_counters(heap, page)->allocated, n);
-	return pop(page);
+	return hz3_page_take(page);
 }
 
 void *hz3_heap_refill(struct hz3_heap *heap, unsigned class)
@@ -301,14 +293,16 @@ void *hz3_heap_refill(struct hz3_heap *heap, unsigned class)
 
 	hz3_heap_drain(heap, hz3_options.remote_drain_budget);
 	if (page != &hz3_page_none) {
-		void *block = page->free ? pop(page) : carve(heap, page);
+		void *block = hz3_page_take(page);
+		if (block == NULL)
+			block = carve(heap, page);
 		if (block)
 			return block;
 		/* Before it is called full: what others freed into it and was too little to be queued. */
 		struct hz3_chain chain = hz3_pages_peel(page, &heap->counters.sink[HZ3_SINK_PAGE]);
 		if (chain.count) {
 			deliver(heap, page, chain);
-			return pop(page);
+			return hz3_page_take(page);
 		}
 		put_to_sleep(heap, page);
 	}
@@ -318,18 +312,35 @@ void *hz3_heap_refill(struct hz3_heap *heap, unsigned class)
 		return NULL;
 	}
 	make_current(heap, page);
-	return pop(page);
+	return hz3_page_take(page);
 }
 
-static struct hz3_page *page_from_stock(struct hz3_heap *heap, unsigned span)
+static bool run_is_aligned(const struct hz3_page *page, size_t align)
 {
-	struct hz3_page *page = heap->empty[span].first;
+	return align == 1 || (uintptr_t)hz3_page_start(page) % (align << HZ3_SLICE_SHIFT) == 0;
+}
 
-	if (page) {
-		hz3_page_list_remove(&heap->empty[span], page);
-		heap->empty_slices -= page->slices;
+size_t hz3_heap_run_alloc(struct hz3_heap *heap, size_t n, size_t align, bool *zero)
+{
+	struct hz3_page *page = n <= HZ3_STOCK_SLICES_MAX ? heap->empty[n - 1].first : NULL;
+
+	if (page == NULL || !run_is_aligned(page, align))
+		return hz3_arena_alloc(heap->arena, n, align, zero);
+	take_from_stock(heap, page);
+	*zero = false;
+	return hz3_page_slice(page);
+}
+
+void hz3_heap_run_free(struct hz3_heap *heap, size_t slice, size_t n)
+{
+	if (n > HZ3_STOCK_SLICES_MAX) {
+		hz3_arena_free(slice, n);
+		return;
 	}
-	return page;
+	struct hz3_page *page = hz3_page_at(slice);
+	page->slices = (uint8_t)n;
+	hz3_page_wipe(page);
+	add_to_stock(heap, page);
 }
 
 void *hz3_heap_refill_fresh(struct hz3_heap *heap, unsigned class)
@@ -341,15 +352,12 @@ void *hz3_heap_refill_fresh(struct hz3_heap *heap, unsigned class)
 	hz3_heap_drain(heap, SWEEP_BUDGET);
 	if (heap->awake[class].first) {
 		make_current(heap, heap->awake[class].first);
-		return pop(heap->page[class]);
+		return hz3_page_take(heap->page[class]);
 	}
-	struct hz3_page *page = page_from_stock(heap, hz3_log2(slices));
-	if (page == NULL) {
-		size_t slice = hz3_arena_alloc(heap->arena, slices, 1, &zero);
-		if (slice == 0)
-			return NULL;
-		page = hz3_page_at(slice);
-	}
+	size_t slice = hz3_heap_run_alloc(heap, slices, 1, &zero);
+	if (slice == 0)
+		return NULL;
+	struct hz3_page *page = hz3_page_at(slice);
 	hz3_page_format(page, class, heap->owner->id);
 	set_current(heap, class, page);
 	heap->made_pages = true;

@@ -15,8 +15,8 @@
 #include "sink.h"
 #include "stats.h"
 
-/* Empty pages are kept by their number of slices: 1, 2, 4, 8. */
-#define HZ3_PAGE_SPANS 4
+/* The stock: empty pages, and the runs of large blocks that were freed, by their number of slices less one. */
+#define HZ3_STOCK_SLICES_MAX 8
 
 /* Small requests find their page by granules, without asking for the class. */
 #define HZ3_DIRECT_MAX 2048u
@@ -42,7 +42,7 @@ struct hz3_heap {
 	uint32_t ticks;				/* slow paths so far, of all kinds */
 	uint32_t refills;			/* of these, mallocs of a class */
 	struct hz3_page_list awake[HZ3_CLASSES];
-	struct hz3_page_list empty[HZ3_PAGE_SPANS];
+	struct hz3_page_list empty[HZ3_STOCK_SLICES_MAX];
 	uint32_t empty_slices;			/* in all of the above */
 	struct hz3_remote_buffer buffer;
 	struct hz3_counters counters;
@@ -88,6 +88,13 @@ void *hz3_heap_refill(struct hz3_heap *heap, unsigned class);
 
 /* Get a fresh page for the class and a block from it; NULL: no memory. */
 void *hz3_heap_refill_fresh(struct hz3_heap *heap, unsigned class);
+
+/*
+ * A run of n slices from the stock, or else from the arena, and back, for large blocks; the routes are 0.  The run's first
+ * address is a multiple of align slices.  0: no memory.
+ */
+size_t hz3_heap_run_alloc(struct hz3_heap *heap, size_t n, size_t align, bool *zero);
+void hz3_heap_run_free(struct hz3_heap *heap, size_t slice, size_t n);
 
 /* After a local free brought the page's countdown to 0. */
 void hz3_heap_page_event(struct hz3_heap *heap, struct hz3_page *page);

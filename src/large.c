@@ -11,6 +11,7 @@
 struct large_run {
 	size_t bytes;			/* usable: whole system pages */
 	size_t slices;
+	size_t offset;			/* of the block in the run; less than a slice */
 };
 
 _Static_assert(sizeof(struct large_run) <= sizeof(struct hz3_slice), "a large run fits its line");
@@ -200,38 +201,59 @@ static size_t slices_for(size_t bytes)
 	return hz3_align_up(bytes, HZ3_SLICE) >> HZ3_SLICE_SHIFT;
 }
 
-static void *run_alloc(struct hz3_arena *arena, size_t size, size_t alignment, bool *zero)
+/*
+ * Where in its run a block starts: somewhere in what it leaves unused, another place in each run.  If all started with their
+ * slice, their first lines would share one or two sets of every cache, and drive each other out.
+ */
+static size_t colour(size_t slice, size_t surplus, size_t alignment)
 {
-	size_t bytes = hz3_align_up(size, hz3_os_page_size), n = slices_for(bytes);
-	size_t slice = hz3_arena_alloc(arena, n, hz3_max(alignment >> HZ3_SLICE_SHIFT, 1), zero);
+	size_t step = hz3_max(alignment, HZ3_CACHE_LINE), places = surplus / step + 1;
 
-	if (slice == 0)
-		return NULL;
-	large_at(slice)->bytes = bytes;
-	large_at(slice)->slices = n;
+	return (slice * 0x9e3779b97f4a7c15u >> 32) % places * step;
+}
+
+size_t hz3_large_slices(size_t size, size_t alignment)
+{
+	/* Huge blocks, and those that alignment would make so. */
+	if (size > hz3_options.huge_threshold || alignment > hz3_options.huge_threshold)
+		return 0;
+	return slices_for(hz3_align_up(size, hz3_os_page_size));
+}
+
+void *hz3_large_place(size_t slice, size_t n, size_t size, size_t alignment)
+{
+	struct large_run *run = large_at(slice);
+
+	run->bytes = hz3_align_up(size, hz3_os_page_size);
+	run->slices = n;
+	run->offset = colour(slice, (n << HZ3_SLICE_SHIFT) - run->bytes, alignment);
 	hz3_route_set(slice, large_route);
-	return hz3_slice_address(slice);
+	return (char *)hz3_slice_address(slice) + run->offset;
 }
 
 void *hz3_large_alloc(struct hz3_arena *arena, size_t size, size_t alignment, bool *zero)
 {
-	/* Huge blocks, and those that alignment would make so. */
-	if (size > hz3_options.huge_threshold || alignment > hz3_options.huge_threshold) {
+	size_t n = hz3_large_slices(size, alignment);
+
+	if (n == 0) {
 		*zero = true;
 		return huge_alloc(size, alignment);
 	}
-	return run_alloc(arena, size, alignment, zero);
+	size_t slice = hz3_arena_alloc(arena, n, hz3_max(alignment >> HZ3_SLICE_SHIFT, 1), zero);
+	return slice ? hz3_large_place(slice, n, size, alignment) : NULL;
 }
 
-/* The slice of a large run that starts at p, or 0. */
+/* The slice of the large run whose block starts at p, or 0. */
 static size_t run_of(const void *p)
 {
 	uintptr_t granule = hz3_page_map_granule(p);
 
-	if (!hz3_page_map_covers(granule) || granule % (1u << HZ3_SLICE_GRANULES_SHIFT) != 0)
+	if (!hz3_page_map_covers(granule))
 		return 0;
 	size_t slice = granule >> HZ3_SLICE_GRANULES_SHIFT;
-	return hz3_route_of(slice) == large_route ? slice : 0;
+	if (hz3_route_of(slice) != large_route)
+		return 0;
+	return (uintptr_t)p == (uintptr_t)hz3_slice_address(slice) + large_at(slice)->offset ? slice : 0;
 }
 
 static _Noreturn void bad_pointer(const char *call, const void *p)
@@ -246,24 +268,33 @@ static _Noreturn void bad_pointer(const char *call, const void *p)
 		call, p);
 }
 
-size_t hz3_large_free(void *p)
+size_t hz3_large_end(void *p, size_t *slices_from, size_t *n)
 {
 	size_t slice = run_of(p), bytes;
 
+	*slices_from = slice;
 	if (slice) {
 		bytes = large_at(slice)->bytes;
-		size_t n = large_at(slice)->slices;
+		*n = large_at(slice)->slices;
 		uint64_t expected = large_route;
 		/* relaxed: of two threads that free the same block, one must see that it is gone. */
 		if (!atomic_compare_exchange_strong_explicit(&hz3_page_map.route[slice].whole, &expected, 0,
 							     memory_order_relaxed, memory_order_relaxed))
 			bad_pointer("free", p);
-		hz3_arena_free(slice, n);
 		return bytes;
 	}
 	bytes = huge_free(p);
 	if (bytes == 0)
 		bad_pointer("free", p);
+	return bytes;
+}
+
+size_t hz3_large_free(void *p)
+{
+	size_t slice, n, bytes = hz3_large_end(p, &slice, &n);
+
+	if (slice)
+		hz3_arena_free(slice, n);
 	return bytes;
 }
 
@@ -280,7 +311,7 @@ size_t hz3_large_usable_size(const void *p)
 static void *run_resize(size_t slice, size_t size)
 {
 	struct large_run *run = large_at(slice);
-	size_t bytes = hz3_align_up(size, hz3_os_page_size), n = slices_for(bytes);
+	size_t bytes = hz3_align_up(size, hz3_os_page_size), n = slices_for(run->offset + bytes);
 
 	if (size <= HZ3_CLASS_SIZE_MAX / 2 || bytes > hz3_options.huge_threshold)
 		return NULL;
@@ -291,7 +322,7 @@ static void *run_resize(size_t slice, size_t size)
 	run->slices = n;
 	if (surplus)
 		hz3_arena_free(slice + n, surplus);
-	return hz3_slice_address(slice);
+	return (char *)hz3_slice_address(slice) + run->offset;
 }
 
 void *hz3_large_resize(void *p, size_t size)

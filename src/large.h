@@ -17,8 +17,18 @@
  */
 void *hz3_large_alloc(struct hz3_arena *arena, size_t size, size_t alignment, bool *zero);
 
+/*
+ * The same in two steps, for those who have a run already: the slices that such a block takes, 0 if it would be huge; and the
+ * block that a run of so many slices becomes, aligned if the run is aligned to slices as far as the alignment exceeds one.
+ */
+size_t hz3_large_slices(size_t size, size_t alignment);
+void *hz3_large_place(size_t slice, size_t n, size_t size, size_t alignment);
+
 /* Free what is no block of a page; dies, with one line, if p is nothing that can be freed.  Returns its usable bytes. */
 size_t hz3_large_free(void *p);
+
+/* The same for those who keep the run: it begins with *slice, and has n; 0: the block was huge, and is gone. */
+size_t hz3_large_end(void *p, size_t *slice, size_t *n);
 
 /* Usable bytes; dies like free. */
 size_t hz3_large_usable_size(const void *p);

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+#define SPINS 100
+
 /*
  * The thread that holds every lock because it is forking, by thread_identity(); else NULL.  Relaxed is enough: a thread
  * acts only on finding its own identity, which only itself can have stored.
@@ -70,7 +72,14 @@ take(struct hz3_lock *lock, unsigned first_forbidden)
 		hz3_check(holder(lock) != thread_identity(), "lock %s taken twice by one thread", lock->name);
 		check_order(lock, first_forbidden);
 	}
+	/* Sections are short: to sleep and to be woken takes far longer than most waits. */
+	for (unsigned i = 0; i < SPINS; i++) {
+		if (pthread_mutex_trylock(&lock->mutex) == 0)
+			goto locked;
+		hz3_cpu_relax();
+	}
 	pthread_mutex_lock(&lock->mutex);
+locked:
 	if (HZ3_DEBUG)
 		record_locked(lock);
 }

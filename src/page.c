@@ -1,6 +1,9 @@
 /* A page of equal blocks, as its owner sees it. */
 #include "page.h"
 
+/* Links are cheaper than fresh blocks, which take a way out of the hot path each, but they touch memory before it is used. */
+#define LINKED_MAX 256
+
 void hz3_page_list_prepend(struct hz3_page_list *list, struct hz3_page *page)
 {
 	page->prev = NULL;
@@ -43,7 +46,7 @@ void hz3_page_format(struct hz3_page *page, unsigned class, uint32_t owner)
 	page->free = NULL;
 	page->countdown = page->local_base = HZ3_COUNTDOWN_NEVER;
 	page->next = page->prev = NULL;
-	page->carved = 0;
+	page->carved = page->fresh = 0;
 	page->capacity = hz3_class_info[class].capacity;
 	page->class = (uint8_t)class;
 	page->state = HZ3_PAGE_CURRENT;
@@ -62,31 +65,41 @@ void hz3_page_wipe(struct hz3_page *page)
 	for (unsigned i = 0; i < page->slices; i++)
 		hz3_route_set(slice + i, 0);
 	page->free = NULL;
-	page->carved = 0;
+	page->carved = page->fresh = 0;
 	page->state = HZ3_PAGE_EMPTY;
 	hz3_remote_set_asleep(hz3_page_remote(page), false);
+}
+
+/* The next n blocks, in the order of their addresses. */
+static void link_blocks(struct hz3_page *page, unsigned n, size_t size)
+{
+	char *block = (char *)hz3_page_start(page) + (size_t)page->carved * size;
+
+	if (n == 0)
+		return;
+	page->free = (struct hz3_block *)(void *)block;
+	for (; n > 1; n--, block += size)
+		((struct hz3_block *)(void *)block)->next = (struct hz3_block *)(void *)(block + size);
+	((struct hz3_block *)(void *)block)->next = NULL;
 }
 
 unsigned hz3_page_carve(struct hz3_page *page)
 {
 	const struct hz3_class_info *info = &hz3_class_info[page->class];
 	unsigned n = (unsigned)hz3_min(info->extend, (size_t)(page->capacity - page->carved));
-	char *block = (char *)hz3_page_start(page) + (size_t)page->carved * info->size;
 
-	hz3_assert(page->free == NULL);
-	if (n == 0)
-		return 0;
-	page->free = (struct hz3_block *)(void *)block;
-	for (unsigned i = 1; i < n; i++, block += info->size)
-		((struct hz3_block *)(void *)block)->next = (struct hz3_block *)(void *)(block + info->size);
-	((struct hz3_block *)(void *)block)->next = NULL;
+	hz3_assert(page->free == NULL && page->fresh == 0);
+	if (info->size <= LINKED_MAX)
+		link_blocks(page, n, info->size);
+	else
+		page->fresh = (uint16_t)n;
 	page->carved = (uint16_t)(page->carved + n);
 	return n;
 }
 
 unsigned hz3_page_count_free(const struct hz3_page *page)
 {
-	unsigned n = 0;
+	unsigned n = page->fresh;
 
 	for (const struct hz3_block *block = page->free; block; block = block->next)
 		n++;
@@ -96,7 +109,7 @@ unsigned hz3_page_count_free(const struct hz3_page *page)
 static void validate_links(const struct hz3_page *page)
 {
 	uintptr_t start = (uintptr_t)hz3_page_start(page);
-	unsigned n = 0;
+	unsigned n = page->fresh;
 
 	for (const struct hz3_block *block = page->free; block; block = block->next) {
 		uintptr_t offset = (uintptr_t)block - start;

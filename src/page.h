@@ -41,12 +41,13 @@ struct hz3_page {
 	uint32_t countdown;
 	uint32_t local_base;
 	struct hz3_page *next, *prev;	/* awake pages of a class, or the stock of empty ones */
-	uint16_t carved;		/* blocks ever linked; the rest of the page is untouched */
+	uint16_t carved;		/* blocks at the front that may be used; the rest of the page is untouched */
+	uint16_t fresh;			/* of these, blocks at their end that are untouched as well, and in no list */
 	uint16_t capacity;
 	uint8_t class;
 	uint8_t state;
 	uint8_t slices;
-	uint8_t pad[25];
+	uint8_t pad[23];
 };
 
 _Static_assert(sizeof(struct hz3_page) == sizeof(struct hz3_slice), "a page's line is one line");
@@ -86,8 +87,31 @@ void hz3_page_format(struct hz3_page *page, unsigned class, uint32_t owner);
 /* Forget all blocks; the routes go to 0.  The caller holds every block. */
 void hz3_page_wipe(struct hz3_page *page);
 
-/* Link some more blocks into the free list, which must be empty.  Returns how many; 0 when all are carved. */
+/*
+ * Make some more blocks available: small ones are linked into the free list, others become fresh ones.  There must be none of
+ * either.  Returns how many; 0 when all are carved.
+ */
 unsigned hz3_page_carve(struct hz3_page *page);
+
+/* Take the next fresh block, of which there must be one. */
+static inline struct hz3_block *hz3_page_take_fresh(struct hz3_page *page)
+{
+	size_t i = page->carved - page->fresh--;
+
+	return (struct hz3_block *)((uintptr_t)hz3_page_start(page) + i * hz3_class_size(page->class));
+}
+
+/* Take any free block; NULL: there is none. */
+static inline struct hz3_block *hz3_page_take(struct hz3_page *page)
+{
+	struct hz3_block *block = page->free;
+
+	if (block)
+		page->free = block->next;
+	else if (page->fresh)
+		block = hz3_page_take_fresh(page);
+	return block;
+}
 
 /* Put a chain into the free list.  The caller looks after the countdown. */
 static HZ3_INLINE void hz3_page_splice(struct hz3_page *page, struct hz3_chain chain)
@@ -97,7 +121,7 @@ static HZ3_INLINE void hz3_page_splice(struct hz3_page *page, struct hz3_chain c
 	page->free = chain.first;
 }
 
-/* Blocks in the free list, counted by walking it. */
+/* Free blocks that are carved, counted by walking the list. */
 unsigned hz3_page_count_free(const struct hz3_page *page);
 
 /* Dies unless the page is consistent with its state: links, counts, routes. */

@@ -51,8 +51,10 @@ enum hz3_buffer_need hz3_buffer_add_new(struct hz3_remote_buffer *buffer, size_t
 					struct hz3_posted *posted)
 {
 	struct hz3_buffer_entry *entry = victim(hz3_buffer_set(buffer, slice));
+	size_t set = slice % HZ3_BUFFER_SETS;
 
 	close(buffer, entry, counters, posted);
+	buffer->used[set / 64] |= (uint64_t)1 << set % 64;
 	block->next = NULL;
 	entry->first = entry->last = block;
 	entry->missing = hz3_class_info[class].capacity - 1u;
@@ -91,9 +93,14 @@ void hz3_buffer_flush(struct hz3_remote_buffer *buffer, struct hz3_counters *cou
 
 	if (held == 0)
 		return;
-	for (unsigned set = 0; set < HZ3_BUFFER_SETS; set++)
-		for (unsigned way = 0; way < HZ3_BUFFER_WAYS; way++)
-			close(buffer, &buffer->entry[set][way], counters, posted);
+	for (unsigned word = 0; word < HZ3_BUFFER_SETS / 64; word++) {
+		for (uint64_t used = buffer->used[word]; used; used &= used - 1) {
+			unsigned set = word * 64 + (unsigned)__builtin_ctzll(used);
+			for (unsigned way = 0; way < HZ3_BUFFER_WAYS; way++)
+				close(buffer, &buffer->entry[set][way], counters, posted);
+		}
+		buffer->used[word] = 0;
+	}
 	hz3_sink_post(&buffer->outbox, counters, posted);
 	hz3_buffer_hold(buffer, -held);
 	hz3_count(&counters->flushes[cause], 1);

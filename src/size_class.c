@@ -7,7 +7,7 @@
 
 #include "os.h"
 
-#define PAGE_SLICES 1 /* of pages of blocks up to 4096 bytes */
+#define PAGE_SLICES 1 /* of pages of blocks up to 1 KiB */
 #define WAKE_MAX 32
 
 /* Four classes that double a size: class, size, and the largest size of the class before. */
@@ -29,7 +29,7 @@
 	DOUBLING(X, 36, 16384)
 
 /* Large enough pages that the tail wastes little and a page holds at least 16 blocks of its class. */
-#define SLICES(size) ((size) <= 4096 ? PAGE_SLICES : (size) <= 8192 ? 2 : (size) <= 16384 ? 4 : HZ3_CLASS_SLICES_MAX)
+#define SLICES(size) ((size) <= 1024 ? PAGE_SLICES : (size) <= 4096 ? 2 : (size) <= 16384 ? 4 : HZ3_CLASS_SLICES_MAX)
 #define CAPACITY(size) (SLICES(size) * (1 << HZ3_SLICE_SHIFT) / (size))
 #define CLAMP(x, low, high) ((x) < (low) ? (low) : (x) > (high) ? (high) : (x))
 
@@ -40,7 +40,7 @@
 		.slices = SLICES(bytes),                                                                             \
 		.capacity = CAPACITY(bytes),                                                                         \
 		.wake = CLAMP(CAPACITY(bytes) / 4, 1, WAKE_MAX),                                                     \
-		.extend = CLAMP(4096 / (bytes), 1, CAPACITY(bytes)),                                                 \
+		.extend = CLAMP(((bytes) <= 256 ? 4096 : 65536) / (bytes), 1, CAPACITY(bytes)),                      \
 	},
 
 /* Units of 16 bytes; class 0 begins at 0, the others just above the class before. */

@@ -22,7 +22,7 @@ struct hz3_class_info {
 	uint16_t slices;     /* slices of a page */
 	uint16_t capacity;   /* blocks of a page */
 	uint16_t wake;       /* blocks that must be free before a sleeping page is worth waking */
-	uint16_t extend;     /* blocks carved at a time, some 4 KiB, so that memory in use follows use */
+	uint16_t extend;     /* blocks carved at a time: 4 KiB that are linked, or 64 KiB that stay untouched (page.c) */
 };
 
 extern const struct hz3_class_info hz3_class_info[HZ3_CLASSES];

@@ -54,6 +54,10 @@ def find_hz3(invoked: Path) -> Optional[str]:
 
 
 def _hz3_places(invoked: Path) -> Iterable[Path]:
+    # The workloads' own build first: another one may lie about, and be old.
+    given = os.environ.get("HZ3_BENCH_DIR")
+    if given:
+        yield Path(given).absolute().parent / ".libs" / "libhz3.so"
     yield invoked.parent / ".libs" / "libhz3.so"
     yield invoked.parent / "build" / ".libs" / "libhz3.so"
     for root in SCRIPTS.parents:

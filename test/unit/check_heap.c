@@ -236,6 +236,46 @@ START_TEST(stock_is_limited)
 }
 END_TEST
 
+/* Runs of large blocks go into the stock and come out of it, by length; longer ones go to the arena. */
+START_TEST(stock_has_runs)
+{
+	bool zero;
+	size_t run[HZ3_STOCK_SLICES_MAX + 2];
+
+	hz3_options.empty_pages_max = 40;
+	for (size_t n = 1; n < HZ3_STOCK_SLICES_MAX + 2; n++) {
+		run[n] = hz3_heap_run_alloc(heap, n, 1, &zero);
+		ck_assert_uint_ne(run[n], 0);
+	}
+	for (size_t n = 1; n < HZ3_STOCK_SLICES_MAX + 2; n++)
+		hz3_heap_run_free(heap, run[n], n);
+	ck_assert_uint_eq(heap->empty_slices, 36);
+	ck_assert_uint_eq(hz3_arenas_active(), 36 * HZ3_SLICE);
+	for (size_t n = 1; n <= HZ3_STOCK_SLICES_MAX; n++) {
+		zero = true;
+		ck_assert_uint_eq(hz3_heap_run_alloc(heap, n, 1, &zero), run[n]);
+		ck_assert(!zero);
+	}
+	ck_assert_uint_eq(heap->empty_slices, 0);
+	/* What is not aligned enough stays where it is; a run can become a page. */
+	hz3_heap_run_free(heap, run[1], 1);
+	size_t aligned = hz3_heap_run_alloc(heap, 1, 64, &zero);
+	ck_assert_uint_eq((uintptr_t)hz3_slice_address(aligned) % (64 * HZ3_SLICE), 0);
+	hz3_arena_free(aligned, 1);
+	if (aligned != run[1]) {
+		ck_assert_uint_eq(heap->empty_slices, 1);
+		void *p = core_alloc(heap, CLASS);
+		ck_assert_uint_eq(hz3_slice_of(p), run[1]);
+		core_free(heap, p);
+	}
+	for (size_t n = 2; n <= HZ3_STOCK_SLICES_MAX; n++)
+		hz3_arena_free(run[n], n);
+	hz3_heap_trim(heap);
+	ck_assert_uint_eq(hz3_arenas_active(), 0);
+	check_all(NULL, 0);
+}
+END_TEST
+
 /* Pages of one span serve all classes that have it. */
 START_TEST(stock_is_shared_by_span)
 {
@@ -247,7 +287,7 @@ START_TEST(stock_is_shared_by_span)
 	struct hz3_page *page = core_page_of(blocks[0]);
 	for (unsigned i = 0; i < capacity; i++)
 		core_free(heap, blocks[i]);
-	ck_assert_ptr_eq(heap->empty[hz3_log2(page->slices)].first, page);
+	ck_assert_ptr_eq(heap->empty[page->slices - 1].first, page);
 	void *p = core_alloc(heap, sibling);
 	ck_assert_ptr_eq(core_page_of(p), page);
 	ck_assert_uint_eq(page->class, sibling);
@@ -627,6 +667,7 @@ main(void)
 	tcase_add_test(tc, current_page_reuses);
 	tcase_add_test(tc, countdown_of_current);
 	tcase_add_loop_test(tc, stock_is_limited, 0, 4);
+	tcase_add_test(tc, stock_has_runs);
 	tcase_add_test(tc, stock_is_shared_by_span);
 	suite_add_tcase(suite, tc);
 

@@ -64,12 +64,17 @@ START_TEST(carves)
 		ck_assert_uint_eq(hz3_page_count_free(page), n);
 		ck_assert_uint_eq(page->carved, total + n);
 		hz3_page_validate(page, OWNER);
-		struct hz3_block *block = page->free;
-		for (unsigned i = 0; i < n; i++, block = block->next) {
+		/* Blocks are linked, or fresh and untouched: the window reads as zeroes. */
+		ck_assert_uint_eq(page->fresh, info->size <= 256 ? 0 : n);
+		for (unsigned i = 0; i < n; i++) {
+			bool zero = page->fresh != 0;
+			struct hz3_block *block = hz3_page_take(page);
 			ck_assert_ptr_eq(block, start + (total + i) * hz3_class_size(class));
-			memset(block + 1, 0xa5, hz3_class_size(class) - sizeof(*block));
+			if (zero)
+				ck_assert_ptr_null(block->next);
+			memset(block, 0xa5, hz3_class_size(class));
 		}
-		ck_assert_ptr_null(block);
+		ck_assert_ptr_null(hz3_page_take(page));
 		total += n;
 		page->free = NULL;
 	}
@@ -84,22 +89,24 @@ START_TEST(splices)
 	struct hz3_page *page = new_page((unsigned)_i);
 	unsigned capacity = page->capacity, n = 0;
 
-	/* The whole page, one carving after the other, as one chain each. */
+	/* The whole page, one carving after the other, as one chain each; what was spliced before is put aside meanwhile. */
+	struct hz3_block *before = NULL;
 	while (hz3_page_carve(page)) {
-		struct hz3_chain chain = { .first = page->free, .last = page->free, .count = 1 };
+		struct hz3_chain chain = { .first = hz3_page_take(page), .count = 1 };
 
-		for (; chain.last->next; chain.last = chain.last->next)
-			chain.count++;
-		page->free = (void *)page->prev;
+		chain.last = chain.first;
+		for (struct hz3_block *block; (block = hz3_page_take(page)); chain.count++)
+			chain.last = chain.last->next = block;
+		chain.last->next = NULL;
+		page->free = before;
 		hz3_page_splice(page, chain);
 		n += chain.count;
 		ck_assert_uint_eq(hz3_page_count_free(page), n);
 		ck_assert_ptr_eq(page->free, chain.first);
-		page->prev = (void *)page->free;
+		before = page->free;
 		page->free = NULL;
 	}
-	page->free = (void *)page->prev;
-	page->prev = NULL;
+	page->free = before;
 	ck_assert_uint_eq(hz3_page_count_free(page), capacity);
 	hz3_page_validate(page, OWNER);
 }
@@ -145,7 +152,8 @@ START_TEST(validation_finds_damage)
 	struct hz3_page *page = damaged = new_page(3);
 
 	while (page->carved < page->capacity) {
-		page->free = NULL;
+		while (hz3_page_take(page))
+			;
 		hz3_page_carve(page);
 	}
 	unsigned free = hz3_page_count_free(page);

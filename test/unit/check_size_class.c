@@ -54,7 +54,7 @@ START_TEST(pages_as_designed)
 	for (unsigned c = 0; c < HZ3_CLASSES; c++) {
 		const struct hz3_class_info *info = &hz3_class_info[c];
 		size_t bytes = hz3_class_page_bytes(c);
-		unsigned slices = info->size <= 4096 ? 1 : info->size <= 8192 ? 2 : info->size <= 16384 ? 4 : 8;
+		unsigned slices = info->size <= 1024 ? 1 : info->size <= 4096 ? 2 : info->size <= 16384 ? 4 : 8;
 
 		ck_assert_uint_eq(info->slices, slices);
 		ck_assert_uint_le(info->slices, HZ3_CLASS_SLICES_MAX);
@@ -64,7 +64,7 @@ START_TEST(pages_as_designed)
 		/* The tail of a page wastes less than an eighth of it. */
 		ck_assert_uint_lt((bytes - (size_t)info->capacity * info->size) * 8, bytes);
 		ck_assert_uint_eq(info->wake, hz3_max(1, hz3_min(info->capacity / 4, 32)));
-		ck_assert_uint_eq(info->extend, hz3_max(1, hz3_min(info->capacity, 4096 / info->size)));
+		ck_assert_uint_eq(info->extend, hz3_max(1, hz3_min(info->capacity, (info->size <= 256 ? 4096 : 65536) / info->size)));
 	}
 }
 END_TEST

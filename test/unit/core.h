@@ -232,7 +232,7 @@ core_audit(void *const *blocks, size_t n)
 		if (hz3_route_owner(route) == 0 || hz3_route_offset(route) != 0)
 			continue;
 		struct hz3_page *page = hz3_page_at(slice);
-		unsigned known = live[slice];
+		unsigned known = live[slice] + page->fresh;
 		for (struct hz3_block *block = page->free; block; block = block->next) {
 			void *key = block;
 			ck_assert_msg(!bsearch(&key, sorted, held, sizeof(*sorted), core_by_address),
