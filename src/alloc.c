@@ -170,52 +170,66 @@ static HZ3_NOINLINE void free_large(void *p)
 	errno = saved_errno;
 }
 
-
 /* Everything that isn't a hit in the buffer; also for threads without a heap. */
-static HZ3_NOINLINE void free_block_slow(void *p, size_t slice, unsigned class, enum hz3_buffer_need need)
+static HZ3_NOINLINE void free_block_slow(void *p, size_t slice, enum hz3_buffer_need need)
 {
 	int saved_errno = errno;
 	struct hz3_heap *heap = hz3_thread_begin_free();
+	uint64_t route = hz3_route_of(slice);
 
-	if (hz3_route_owner(hz3_route_of(slice)) == heap->owner->id) {
+	if (hz3_route_owner(route) == heap->owner->id) {
 		if (hz3_heap_free_local(hz3_page_at(slice), p))
 			hz3_heap_page_event(heap, hz3_page_at(slice));
-	} else if (hz3_heap_free_remote(heap, slice, class, p, need)) {
+	} else if (hz3_heap_free_remote(heap, slice, hz3_route_class(route), p, need)) {
 		hz3_abandon_request_drain();
 	}
 	hz3_thread_end(heap);
 	errno = saved_errno;
 }
 
-/* The block isn't in the first slice of a page of the heap's own. */
-void hz3_alloc_free_other(void *p, struct hz3_heap *heap, size_t slice)
+/* slice is the first of the block's page. */
+static HZ3_INLINE void free_remote(void *p, struct hz3_heap *heap, size_t slice)
+{
+	hz3_count_shared(&hz3_shared_counters.push_blocks, 1);
+	/* A thread without a heap has a buffer that is always lent: that is a miss as well. */
+	enum hz3_buffer_need need = HZ3_BUFFER_MISS;
+	if (hz3_heap_enter(heap))
+		need = hz3_buffer_add(&heap->buffer, slice, p);
+	hz3_heap_leave(heap);
+	if (hz3_unlikely(need != HZ3_BUFFER_OK))
+		free_block_slow(p, slice, need);
+}
+
+/* The block is large, or in a slice of its page that isn't the first. */
+static HZ3_NOINLINE void free_large_or_inner(void *p, struct hz3_heap *heap, size_t slice)
 {
 	uint64_t route = hz3_route_of(slice);
-	unsigned class = hz3_route_class(route);
 
-	if (hz3_unlikely(hz3_route_owner(route) == 0)) {
+	if (hz3_route_owner(route) == 0) {
 		free_large(p);
 		return;
 	}
 	if (HZ3_DEBUG)
 		hz3_alloc_end_life(p);
 	slice -= hz3_route_offset(route);
-	if (hz3_route_owner(route) == heap->tag) {
-		if (hz3_heap_free_local(hz3_page_at(slice), p))
-			hz3_alloc_page_event(hz3_page_at(slice));
-		return;
-	}
-	hz3_count_shared(&hz3_shared_counters.push_blocks, 1);
-	/* A thread without a heap has a buffer that is always lent: that is a miss as well. */
-	enum hz3_buffer_need need = HZ3_BUFFER_MISS;
-	if (hz3_heap_enter(heap))
-		need = hz3_buffer_add(&heap->buffer, slice, class, p);
-	hz3_heap_leave(heap);
-	if (hz3_unlikely(need != HZ3_BUFFER_OK))
-		free_block_slow(p, slice, class, need);
+	if (hz3_route_owner(route) != heap->tag)
+		free_remote(p, heap, slice);
+	else if (hz3_heap_free_local(hz3_page_at(slice), p))
+		hz3_alloc_page_event(hz3_page_at(slice));
 }
 
-/* The block is outside of what the heap knows of the window: the window has grown, or it isn't in there at all. */
+void hz3_alloc_free_other(void *p, struct hz3_heap *heap, size_t slice, uint32_t upper)
+{
+	/* One comparison for both: no owner, or the mark of an inner slice. */
+	if (hz3_unlikely(upper - 1 >= HZ3_ROUTE_OWNER_MASK)) {
+		free_large_or_inner(p, heap, slice);
+		return;
+	}
+	if (HZ3_DEBUG)
+		hz3_alloc_end_life(p);
+	free_remote(p, heap, slice);
+}
+
 void hz3_alloc_free_outside(void *p, struct hz3_heap *heap)
 {
 	uintptr_t granule = hz3_page_map_granule(p);
@@ -228,7 +242,7 @@ void hz3_alloc_free_outside(void *p, struct hz3_heap *heap)
 	/* The heaps that stand for none are shared: their view stays empty. */
 	if (heap->owner)
 		hz3_map_view_renew(&heap->map);
-	hz3_alloc_free_other(p, heap, granule >> HZ3_SLICE_GRANULES_SHIFT);
+	free_large_or_inner(p, heap, granule >> HZ3_SLICE_GRANULES_SHIFT);
 }
 
 /* The class of the block at p, or -1 if it is in no page.  Dies if p is in a page and no block starts there. */

@@ -12,7 +12,11 @@
 /* The ways out of the hot paths. */
 void *hz3_alloc_miss(size_t size);
 void hz3_alloc_page_event(struct hz3_page *page);
-void hz3_alloc_free_other(void *p, struct hz3_heap *heap, size_t slice);
+
+/* The block isn't in the first slice of a page of the heap's own; upper is the upper half of the slice's route. */
+void hz3_alloc_free_other(void *p, struct hz3_heap *heap, size_t slice, uint32_t upper);
+
+/* The block is outside of what the heap knows of the window: the window has grown, or it isn't in there at all. */
 void hz3_alloc_free_outside(void *p, struct hz3_heap *heap);
 
 /* Take the first block of a current page; NULL: it has none. */
@@ -65,8 +69,9 @@ static HZ3_INLINE void hz3_alloc_free(void *p)
 		return;
 	}
 	size_t slice = granule >> HZ3_SLICE_GRANULES_SHIFT;
-	if (hz3_unlikely(hz3_map_view_upper(&heap->map, slice) != heap->tag)) {
-		hz3_alloc_free_other(p, heap, slice);
+	uint32_t upper = hz3_map_view_upper(&heap->map, slice);
+	if (hz3_unlikely(upper != heap->tag)) {
+		hz3_alloc_free_other(p, heap, slice, upper);
 		return;
 	}
 	if (HZ3_DEBUG)

@@ -59,7 +59,8 @@ enum hz3_buffer_need hz3_buffer_add_new(struct hz3_remote_buffer *buffer, size_t
 	entry->first = entry->last = block;
 	entry->missing = hz3_class_info[class].capacity - 1u;
 	entry->slice = (uint32_t)slice;
-	size_t held = hz3_buffer_hold(buffer, hz3_class_size(class));
+	entry->block_bytes = hz3_class_size(class);
+	size_t held = hz3_buffer_hold(buffer, entry->block_bytes);
 	if (entry->missing == 0)
 		return HZ3_BUFFER_WHOLE;
 	return held > buffer->budget ? HZ3_BUFFER_FULL : HZ3_BUFFER_OK;

@@ -18,10 +18,12 @@
 #define HZ3_BUFFER_WAYS 2
 #define HZ3_BUFFER_SETS 128
 
+/* A set is a line. */
 struct hz3_buffer_entry {
 	uint32_t slice;			/* first slice of the page; 0: empty */
 	uint32_t missing;		/* blocks of the page that are not here */
 	struct hz3_block *first, *last;
+	size_t block_bytes;
 };
 
 struct hz3_remote_buffer {
@@ -29,7 +31,7 @@ struct hz3_remote_buffer {
 	size_t budget;			/* granted from the process-wide cap */
 	bool shares;			/* counted among those who share the cap */
 	uint64_t used[HZ3_BUFFER_SETS / 64];	/* a bit per set: an entry of it may be in use */
-	struct hz3_buffer_entry entry[HZ3_BUFFER_SETS][HZ3_BUFFER_WAYS];
+	struct hz3_buffer_entry entry[HZ3_BUFFER_SETS][HZ3_BUFFER_WAYS] HZ3_ALIGNED(HZ3_CACHE_LINE);
 	struct hz3_outbox outbox;
 };
 
@@ -56,7 +58,7 @@ static HZ3_INLINE size_t hz3_buffer_hold(struct hz3_remote_buffer *buffer, size_
 }
 
 /* The fast path: the page is in the table. */
-static HZ3_INLINE enum hz3_buffer_need hz3_buffer_add(struct hz3_remote_buffer *buffer, size_t slice, unsigned class,
+static HZ3_INLINE enum hz3_buffer_need hz3_buffer_add(struct hz3_remote_buffer *buffer, size_t slice,
 						      struct hz3_block *block)
 {
 	struct hz3_buffer_entry *entry = hz3_buffer_set(buffer, slice);
@@ -68,7 +70,7 @@ static HZ3_INLINE enum hz3_buffer_need hz3_buffer_add(struct hz3_remote_buffer *
 	/* The link before the head: a fork between the two must not leave a list that leads astray. */
 	atomic_signal_fence(memory_order_release);
 	entry->first = block;
-	size_t held = hz3_buffer_hold(buffer, hz3_class_size(class));
+	size_t held = hz3_buffer_hold(buffer, entry->block_bytes);
 	if (hz3_unlikely(--entry->missing == 0))
 		return HZ3_BUFFER_WHOLE;
 	return hz3_unlikely(held > buffer->budget) ? HZ3_BUFFER_FULL : HZ3_BUFFER_OK;

@@ -192,7 +192,7 @@ core_free(struct hz3_heap *heap, void *p)
 			hz3_heap_page_event(heap, page);
 		return false;
 	}
-	enum hz3_buffer_need need = hz3_sink_batch() ? hz3_buffer_add(&heap->buffer, slice, class, p) : HZ3_BUFFER_MISS;
+	enum hz3_buffer_need need = hz3_sink_batch() ? hz3_buffer_add(&heap->buffer, slice, p) : HZ3_BUFFER_MISS;
 	return need != HZ3_BUFFER_OK && hz3_heap_free_remote(heap, slice, class, p, need);
 }
 
