@@ -4,8 +4,12 @@
 #include "arena.h"
 
 #define BUDGET_STEP_MIN ((size_t)16 << 10)
-#define CAP_MIN ((size_t)8 << 20)
-#define CAP_ACTIVE_SHIFT 6
+
+/* The cap: an eighth of active memory, but at least 2 MiB; from 8 MiB up, a 64th. */
+#define CAP_MIN ((size_t)2 << 20)
+#define CAP_SMALL_MAX ((size_t)8 << 20)
+#define CAP_SMALL_SHIFT 3
+#define CAP_LARGE_SHIFT 6
 
 /* relaxed, all three: an account, no data hangs on it.  granted <= the cap at the time of the last raise. */
 static _Atomic size_t granted;
@@ -126,11 +130,12 @@ static size_t option(const size_t *value)
 
 size_t hz3_buffer_cap(void)
 {
-	size_t fixed = option(&hz3_options.remote_cap);
+	size_t fixed = option(&hz3_options.remote_cap), active;
 
 	if (fixed)
 		return fixed;
-	return hz3_max(CAP_MIN, hz3_arenas_active() >> CAP_ACTIVE_SHIFT);
+	active = hz3_arenas_active();
+	return hz3_max(hz3_max(CAP_MIN, active >> CAP_LARGE_SHIFT), hz3_min(CAP_SMALL_MAX, active >> CAP_SMALL_SHIFT));
 }
 
 /* Take bytes from the cap if there are as many left. */
