@@ -175,26 +175,42 @@ static HZ3_NOINLINE void free_block_slow(void *p, size_t slice, enum hz3_buffer_
 {
 	int saved_errno = errno;
 	struct hz3_heap *heap = hz3_thread_begin_free();
-	uint64_t route = hz3_route_of(slice);
 
-	if (hz3_route_owner(route) == heap->owner->id) {
+	if (hz3_route_owner(hz3_route_of(slice)) == heap->owner->id) {
 		if (hz3_heap_free_local(hz3_page_at(slice), p))
 			hz3_heap_page_event(heap, hz3_page_at(slice));
-	} else if (hz3_heap_free_remote(heap, slice, hz3_route_class(route), p, need)) {
+	} else if (hz3_heap_free_remote(heap, slice, p, need)) {
 		hz3_abandon_request_drain();
 	}
 	hz3_thread_end(heap);
 	errno = saved_errno;
 }
 
+/* Entered, and the block's page isn't in the buffer: most often it only has to take another's place. */
+static HZ3_NOINLINE void free_to_other_page(void *p, struct hz3_heap *heap, size_t slice)
+{
+	enum hz3_buffer_need need = hz3_buffer_replace(&heap->buffer, slice, p);
+
+	hz3_heap_leave(heap);
+	if (hz3_unlikely(need != HZ3_BUFFER_OK))
+		free_block_slow(p, slice, need);
+}
+
 /* slice is the first of the block's page. */
 static HZ3_INLINE void free_remote(void *p, struct hz3_heap *heap, size_t slice)
 {
 	hz3_count_shared(&hz3_shared_counters.push_blocks, 1);
-	/* A thread without a heap has a buffer that is always lent: that is a miss as well. */
-	enum hz3_buffer_need need = HZ3_BUFFER_MISS;
-	if (hz3_heap_enter(heap))
-		need = hz3_buffer_add(&heap->buffer, slice, p);
+	/* Lent, as that of a thread without a heap always is. */
+	if (hz3_unlikely(!hz3_heap_enter(heap))) {
+		hz3_heap_leave(heap);
+		free_block_slow(p, slice, HZ3_BUFFER_MISS);
+		return;
+	}
+	enum hz3_buffer_need need = hz3_buffer_add(&heap->buffer, slice, p);
+	if (hz3_unlikely(need == HZ3_BUFFER_MISS)) {
+		free_to_other_page(p, heap, slice);
+		return;
+	}
 	hz3_heap_leave(heap);
 	if (hz3_unlikely(need != HZ3_BUFFER_OK))
 		free_block_slow(p, slice, need);

@@ -413,15 +413,14 @@ static bool send_unbatched(struct hz3_heap *heap, size_t slice, struct hz3_block
 	return finish_post(heap, &posted);
 }
 
-bool hz3_heap_free_remote(struct hz3_heap *heap, size_t slice, unsigned class, struct hz3_block *block,
-			  enum hz3_buffer_need need)
+bool hz3_heap_free_remote(struct hz3_heap *heap, size_t slice, struct hz3_block *block, enum hz3_buffer_need need)
 {
 	struct hz3_posted posted = { 0 };
 
 	if (need == HZ3_BUFFER_MISS) {
 		if (!hz3_sink_batch())
 			return send_unbatched(heap, slice, block);
-		need = hz3_buffer_add_new(&heap->buffer, slice, class, block, &heap->counters, &posted);
+		need = hz3_buffer_add_new(&heap->buffer, slice, block, &heap->counters, &posted);
 	}
 	if (need == HZ3_BUFFER_WHOLE) {
 		struct hz3_page *page = hz3_buffer_close_whole(&heap->buffer, slice, &heap->counters, &posted);

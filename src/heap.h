@@ -54,9 +54,13 @@ extern struct hz3_page hz3_page_none;
 /* No route's: owners' ids are smaller. */
 #define HZ3_TAG_NONE HZ3_ROUTE_OWNER_MASK
 
-/* What stands for the heap of a thread without one: no pages, nothing its own, no owner; an empty view of the map. */
+/*
+ * What stands for the heap of a thread without one: no pages, nothing its own, no owner; an empty view of the map; a buffer that
+ * is lent for ever, so that nobody uses it.
+ */
 #define HZ3_HEAP_NONE { \
 	.tag = HZ3_TAG_NONE, \
+	.borrowed = 1, \
 	.direct = { [0 ... HZ3_DIRECT_GRANULES - 1] = &hz3_page_none }, \
 	.page = { [0 ... HZ3_CLASSES - 1] = &hz3_page_none }, \
 }
@@ -113,8 +117,7 @@ static HZ3_INLINE bool hz3_heap_free_local(struct hz3_page *page, struct hz3_blo
 }
 
 /* A remote free that the buffer could not take at once: answer to hz3_buffer_add().  True: look after parked heaps. */
-bool hz3_heap_free_remote(struct hz3_heap *heap, size_t slice, unsigned class, struct hz3_block *block,
-			  enum hz3_buffer_need need);
+bool hz3_heap_free_remote(struct hz3_heap *heap, size_t slice, struct hz3_block *block, enum hz3_buffer_need need);
 
 /* Now and then: what arrived for classes that nobody asks for, within a budget, and what is too little to be queued. */
 void hz3_heap_sweep(struct hz3_heap *heap);

@@ -18,11 +18,10 @@ static _Atomic uint32_t sharers;	/* buffers with a grant, or in want of one: the
 
 static struct hz3_chain entry_chain(const struct hz3_buffer_entry *entry)
 {
-	uint64_t route = hz3_route_of(entry->slice);
 	struct hz3_chain chain = {
 		.first = entry->first,
 		.last = entry->last,
-		.count = hz3_class_info[hz3_route_class(route)].capacity - entry->missing,
+		.count = entry->capacity - entry->missing,
 	};
 	return chain;
 }
@@ -50,24 +49,43 @@ static struct hz3_buffer_entry *victim(struct hz3_buffer_entry *set)
 	return entry_chain(&set[0]).count >= entry_chain(&set[1]).count ? &set[0] : &set[1];
 }
 
-enum hz3_buffer_need hz3_buffer_add_new(struct hz3_remote_buffer *buffer, size_t slice, unsigned class,
-					struct hz3_block *block, struct hz3_counters *counters,
-					struct hz3_posted *posted)
+/* Begin an entry, which is empty, with a block. */
+static enum hz3_buffer_need begin(struct hz3_remote_buffer *buffer, struct hz3_buffer_entry *entry, size_t slice,
+				  struct hz3_block *block)
 {
-	struct hz3_buffer_entry *entry = victim(hz3_buffer_set(buffer, slice));
+	const struct hz3_class_info *info = &hz3_class_info[hz3_route_class(hz3_route_of(slice))];
 	size_t set = slice % HZ3_BUFFER_SETS;
 
-	close(buffer, entry, counters, posted);
-	buffer->used[set / 64] |= (uint64_t)1 << set % 64;
 	block->next = NULL;
 	entry->first = entry->last = block;
-	entry->missing = hz3_class_info[class].capacity - 1u;
+	entry->missing = info->capacity - 1u;
+	entry->capacity = info->capacity;
+	entry->block_bytes = info->size;
 	entry->slice = (uint32_t)slice;
-	entry->block_bytes = hz3_class_size(class);
-	size_t held = hz3_buffer_hold(buffer, entry->block_bytes);
+	buffer->used[set / 64] |= (uint64_t)1 << set % 64;
+	size_t held = hz3_buffer_hold(buffer, info->size);
 	if (entry->missing == 0)
 		return HZ3_BUFFER_WHOLE;
 	return held > buffer->budget ? HZ3_BUFFER_FULL : HZ3_BUFFER_OK;
+}
+
+enum hz3_buffer_need hz3_buffer_replace(struct hz3_remote_buffer *buffer, size_t slice, struct hz3_block *block)
+{
+	struct hz3_buffer_entry *entry = victim(hz3_buffer_set(buffer, slice));
+
+	if (!hz3_sink_batch() ||
+	    (entry->slice != 0 && !hz3_sink_add(&buffer->outbox, entry->slice, entry_chain(entry))))
+		return HZ3_BUFFER_MISS;
+	return begin(buffer, entry, slice, block);
+}
+
+enum hz3_buffer_need hz3_buffer_add_new(struct hz3_remote_buffer *buffer, size_t slice, struct hz3_block *block,
+					struct hz3_counters *counters, struct hz3_posted *posted)
+{
+	struct hz3_buffer_entry *entry = victim(hz3_buffer_set(buffer, slice));
+
+	close(buffer, entry, counters, posted);
+	return begin(buffer, entry, slice, block);
 }
 
 struct hz3_page *hz3_buffer_close_whole(struct hz3_remote_buffer *buffer, size_t slice, struct hz3_counters *counters,

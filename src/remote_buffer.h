@@ -23,7 +23,7 @@ struct hz3_buffer_entry {
 	uint32_t slice;			/* first slice of the page; 0: empty */
 	uint32_t missing;		/* blocks of the page that are not here */
 	struct hz3_block *first, *last;
-	size_t block_bytes;
+	uint32_t block_bytes, capacity;	/* of the page */
 };
 
 struct hz3_remote_buffer {
@@ -76,10 +76,12 @@ static HZ3_INLINE enum hz3_buffer_need hz3_buffer_add(struct hz3_remote_buffer *
 	return hz3_unlikely(held > buffer->budget) ? HZ3_BUFFER_FULL : HZ3_BUFFER_OK;
 }
 
+/* After a miss, the short way: as add_new.  MISS if something has to be posted first; then nothing was done. */
+enum hz3_buffer_need hz3_buffer_replace(struct hz3_remote_buffer *buffer, size_t slice, struct hz3_block *block);
+
 /* After a miss: make room and start an entry with the block.  May post an outbox slot. */
-enum hz3_buffer_need hz3_buffer_add_new(struct hz3_remote_buffer *buffer, size_t slice, unsigned class,
-					struct hz3_block *block, struct hz3_counters *counters,
-					struct hz3_posted *posted);
+enum hz3_buffer_need hz3_buffer_add_new(struct hz3_remote_buffer *buffer, size_t slice, struct hz3_block *block,
+					struct hz3_counters *counters, struct hz3_posted *posted);
 
 /* After WHOLE: close that entry.  Returns the page if it is the caller's now, else NULL. */
 struct hz3_page *hz3_buffer_close_whole(struct hz3_remote_buffer *buffer, size_t slice, struct hz3_counters *counters,

@@ -76,18 +76,17 @@ static void slot_post(struct hz3_outbox *outbox, unsigned i, struct hz3_counters
 		posted->to_parked = true;
 }
 
-void hz3_sink_send(struct hz3_outbox *outbox, struct hz3_page *page, struct hz3_chain chain,
-		   struct hz3_counters *counters, struct hz3_posted *posted)
+bool hz3_sink_add(struct hz3_outbox *outbox, size_t slice, struct hz3_chain chain)
 {
-	uint64_t route = hz3_route_of(hz3_page_slice(page));
+	uint64_t route = hz3_route_of(slice);
 	uint32_t owner = hz3_route_owner(route);
 	unsigned i = owner % HZ3_OUTBOX_SLOTS;
 	struct hz3_outbox_slot *slot = &outbox->slot[i];
 	struct hz3_mail *mail = &slot->mail[choose(hz3_route_class(route), chain.count)];
-	struct hz3_message *message = hz3_message_from_chain(hz3_page_start(page), chain);
 
-	if (slot->owner != 0 && slot->owner != owner)
-		slot_post(outbox, i, counters, posted);
+	if (hz3_unlikely(slot->owner != 0 && slot->owner != owner))
+		return false;
+	struct hz3_message *message = hz3_message_from_chain(hz3_slice_address(slice), chain);
 	slot->owner = owner;
 	mail->chains++;
 	mail->blocks += chain.count;
@@ -96,6 +95,18 @@ void hz3_sink_send(struct hz3_outbox *outbox, struct hz3_page *page, struct hz3_
 		mail->last = message;
 	mail->first = message;
 	outbox->used |= (uint64_t)1 << i;
+	return true;
+}
+
+void hz3_sink_send(struct hz3_outbox *outbox, struct hz3_page *page, struct hz3_chain chain,
+		   struct hz3_counters *counters, struct hz3_posted *posted)
+{
+	size_t slice = hz3_page_slice(page);
+
+	if (hz3_sink_add(outbox, slice, chain))
+		return;
+	slot_post(outbox, hz3_route_owner(hz3_route_of(slice)) % HZ3_OUTBOX_SLOTS, counters, posted);
+	hz3_sink_add(outbox, slice, chain);
 }
 
 void hz3_sink_post(struct hz3_outbox *outbox, struct hz3_counters *counters, struct hz3_posted *posted)

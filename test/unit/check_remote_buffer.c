@@ -109,7 +109,7 @@ START_TEST(hit_or_miss)
 	buffer->budget = 10 * SIZE;
 	ck_assert_int_eq(hz3_buffer_add(buffer, slice, blocks[0]), HZ3_BUFFER_MISS);
 	ck_assert_uint_eq(held(freer), 0);
-	ck_assert_int_eq(hz3_buffer_add_new(buffer, slice, CLASS, blocks[0], &freer->counters, &posted), HZ3_BUFFER_OK);
+	ck_assert_int_eq(hz3_buffer_add_new(buffer, slice, blocks[0], &freer->counters, &posted), HZ3_BUFFER_OK);
 	ck_assert_int_eq(hz3_buffer_add(buffer, other, blocks[capacity]), HZ3_BUFFER_MISS);
 	for (int i = 1; i < 10; i++)
 		ck_assert_int_eq(hz3_buffer_add(buffer, slice, blocks[i]), HZ3_BUFFER_OK);

@@ -183,7 +183,6 @@ static inline bool
 core_free(struct hz3_heap *heap, void *p)
 {
 	uint64_t route = hz3_route_of(hz3_slice_of(p));
-	unsigned class = hz3_route_class(route);
 	struct hz3_page *page = core_page_of(p);
 	size_t slice = hz3_page_slice(page);
 
@@ -193,7 +192,7 @@ core_free(struct hz3_heap *heap, void *p)
 		return false;
 	}
 	enum hz3_buffer_need need = hz3_sink_batch() ? hz3_buffer_add(&heap->buffer, slice, p) : HZ3_BUFFER_MISS;
-	return need != HZ3_BUFFER_OK && hz3_heap_free_remote(heap, slice, class, p, need);
+	return need != HZ3_BUFFER_OK && hz3_heap_free_remote(heap, slice, p, need);
 }
 
 /* ---- The audit ---- */
