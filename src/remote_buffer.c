@@ -116,7 +116,7 @@ void hz3_buffer_flush(struct hz3_remote_buffer *buffer, struct hz3_counters *cou
 
 	if (held == 0)
 		return;
-	for (unsigned word = 0; word < HZ3_BUFFER_SETS / 64; word++) {
+	for (unsigned word = 0; word < HZ3_BUFFER_SET_WORDS; word++) {
 		for (uint64_t used = buffer->used[word]; used; used &= used - 1) {
 			unsigned set = word * 64 + (unsigned)__builtin_ctzll(used);
 			for (unsigned way = 0; way < HZ3_BUFFER_WAYS; way++)

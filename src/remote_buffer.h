@@ -17,6 +17,7 @@
 
 #define HZ3_BUFFER_WAYS 2
 #define HZ3_BUFFER_SETS 128
+#define HZ3_BUFFER_SET_WORDS ((HZ3_BUFFER_SETS + 63) / 64)
 
 /* A set is a line. */
 struct hz3_buffer_entry {
@@ -30,7 +31,7 @@ struct hz3_remote_buffer {
 	_Atomic size_t held_bytes;	/* relaxed: written by this thread, read by statistics */
 	size_t budget;			/* granted from the process-wide cap */
 	bool shares;			/* counted among those who share the cap */
-	uint64_t used[HZ3_BUFFER_SETS / 64];	/* a bit per set: an entry of it may be in use */
+	uint64_t used[HZ3_BUFFER_SET_WORDS];	/* a bit per set: an entry of it may be in use */
 	struct hz3_buffer_entry entry[HZ3_BUFFER_SETS][HZ3_BUFFER_WAYS] HZ3_ALIGNED(HZ3_CACHE_LINE);
 	struct hz3_outbox outbox;
 };

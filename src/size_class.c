@@ -28,8 +28,12 @@
 	DOUBLING(X, 32, 8192)                                                                                        \
 	DOUBLING(X, 36, 16384)
 
-/* Large enough pages that the tail wastes little and a page holds at least 16 blocks of its class. */
-#define SLICES(size) ((size) <= 1024 ? PAGE_SLICES : (size) <= 4096 ? 2 : (size) <= 16384 ? 4 : HZ3_CLASS_SLICES_MAX)
+/*
+ * Large enough pages that the tail wastes little, that a page holds at least 16 blocks of its class, and that what is freed
+ * remotely comes in chains: 1 to 4 KiB are what messages have.
+ */
+#define SLICES(size)                                                                                                 \
+	((size) <= 1024 ? PAGE_SLICES : (size) <= 4096 ? 2 * PAGE_SLICES : (size) <= 16384 ? 4 : HZ3_CLASS_SLICES_MAX)
 #define CAPACITY(size) (SLICES(size) * (1 << HZ3_SLICE_SHIFT) / (size))
 #define CLAMP(x, low, high) ((x) < (low) ? (low) : (x) > (high) ? (high) : (x))
 
