@@ -78,27 +78,46 @@ static void restart(struct hz3_heap *heap, struct hz3_page *page, uint32_t count
 	page->countdown = page->local_base = countdown;
 }
 
+/* One writer at a time: two relaxed steps lose nothing. */
+static void count_stock(struct hz3_heap *heap, int slices)
+{
+	uint32_t now = hz3_heap_stock_slices(heap) + (uint32_t)slices;
+
+	atomic_store_explicit(&heap->empty_slices, now, memory_order_relaxed);
+}
+
 static void take_from_stock(struct hz3_heap *heap, struct hz3_page *page)
 {
 	hz3_page_list_remove(&heap->empty[page->slices - 1], page);
-	heap->empty_slices -= page->slices;
+	count_stock(heap, -page->slices);
 }
 
-/* Keep the stock within bounds; the longest unused go first. */
-static void trim_stock(struct hz3_heap *heap, uint32_t slices_max)
+static void give_back(struct hz3_heap *heap, struct hz3_page *page)
 {
-	for (unsigned i = HZ3_STOCK_SLICES_MAX; i-- > 0 && heap->empty_slices > slices_max;)
-		for (struct hz3_page *page; (page = heap->empty[i].last) && heap->empty_slices > slices_max;) {
-			take_from_stock(heap, page);
-			hz3_arena_free(hz3_page_slice(page), page->slices);
+	take_from_stock(heap, page);
+	hz3_arena_free(hz3_page_slice(page), page->slices);
+}
+
+/* Keep the stock within bounds: longer runs go first, of each length the longest unused; the newest only if nothing else is left. */
+static void trim_stock(struct hz3_heap *heap, uint32_t slices_max, const struct hz3_page *newest)
+{
+	for (unsigned i = HZ3_STOCK_SLICES_MAX; i-- > 0 && hz3_heap_stock_slices(heap) > slices_max;)
+		for (struct hz3_page *page; (page = heap->empty[i].last) && hz3_heap_stock_slices(heap) > slices_max;) {
+			if (page == newest)
+				break;
+			give_back(heap, page);
 		}
 }
 
 static void add_to_stock(struct hz3_heap *heap, struct hz3_page *page)
 {
+	uint32_t slices_max = (uint32_t)hz3_options.empty_pages_max;
+
 	hz3_page_list_prepend(&heap->empty[page->slices - 1], page);
-	heap->empty_slices += page->slices;
-	trim_stock(heap, (uint32_t)hz3_options.empty_pages_max);
+	count_stock(heap, page->slices);
+	trim_stock(heap, slices_max, page);
+	if (hz3_heap_stock_slices(heap) > slices_max)
+		give_back(heap, page);
 }
 
 /* A page without blocks, in no list, goes to the stock. */
@@ -483,7 +502,7 @@ static void trim_current(struct hz3_heap *heap, unsigned class)
 
 void hz3_heap_trim_stock(struct hz3_heap *heap)
 {
-	trim_stock(heap, 0);
+	trim_stock(heap, 0, NULL);
 }
 
 void hz3_heap_trim(struct hz3_heap *heap)
@@ -492,7 +511,7 @@ void hz3_heap_trim(struct hz3_heap *heap)
 		peel_awake(heap, class);
 		trim_current(heap, class);
 	}
-	trim_stock(heap, 0);
+	trim_stock(heap, 0, NULL);
 }
 
 void hz3_heap_validate(struct hz3_heap *heap)

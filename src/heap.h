@@ -15,7 +15,10 @@
 #include "sink.h"
 #include "stats.h"
 
-/* The stock: empty pages, and the runs of large blocks that were freed, by their number of slices less one. */
+/*
+ * The stock: empty pages, and the runs of large blocks that were freed, by their number of slices less one.  It is touched by who
+ * has entered the heap only, so it is lent together with the buffer.
+ */
 #define HZ3_STOCK_SLICES_MAX 8
 
 /* Small requests find their page by granules, without asking for the class. */
@@ -26,24 +29,24 @@ struct hz3_heap {
 	/* The first line: what a free reads. */
 	struct hz3_map_view map;
 	uint32_t tag;				/* the upper half of its pages' routes; HZ3_TAG_NONE: no heap (a thread without one) */
-	struct hz3_page *direct[HZ3_DIRECT_GRANULES];	/* page[] again, by granules of the request; hz3_heap_set_current() */
+	struct hz3_page *direct[HZ3_DIRECT_GRANULES];	/* page[] again, by granules of the request; set_current() in heap.c */
 	struct hz3_page *page[HZ3_CLASSES];	/* current page of each class, never NULL */
 	struct hz3_owner *owner;
 	struct hz3_arena *arena;
 	/*
 	 * Not 0 while lists, or the buffer, are being changed.  Ordered against this thread's other stores by signal fences: it
 	 * is read in the child of a fork that this thread did not survive, which sees a prefix of its stores; and
-	 * by whoever borrows the buffer, after a barrier on all processors (scavenge.c).
+	 * by whoever borrows buffer and stock, after a barrier on all processors (scavenge.c).
 	 */
 	_Atomic uint32_t busy;
-	_Atomic uint32_t borrowed;		/* not 0: somebody else may be using the buffer; see hz3_heap_enter() */
+	_Atomic uint32_t borrowed;		/* not 0: somebody else may be using the buffer and the stock; see hz3_heap_enter() */
 	bool made_pages;			/* ever */
 	uint32_t slices;			/* of the pages that it made and did not retire; some may be others' by now (handover) */
 	uint32_t ticks;				/* slow paths so far, of all kinds */
 	uint32_t refills;			/* of these, mallocs of a class */
 	struct hz3_page_list awake[HZ3_CLASSES];
 	struct hz3_page_list empty[HZ3_STOCK_SLICES_MAX];
-	uint32_t empty_slices;			/* in all of the above */
+	_Atomic uint32_t empty_slices;		/* in all of the above; relaxed: who looks after sleepers asks for it */
 	struct hz3_remote_buffer buffer;
 	struct hz3_counters counters;
 };
@@ -128,6 +131,11 @@ bool hz3_heap_flush(struct hz3_heap *heap, enum hz3_flush_cause cause);
 /* Take in what arrived, up to about budget bytes; drain_all answers for the rest as well.  Returns blocks. */
 size_t hz3_heap_drain(struct hz3_heap *heap, size_t budget);
 size_t hz3_heap_drain_all(struct hz3_heap *heap, size_t budget);
+
+static inline uint32_t hz3_heap_stock_slices(const struct hz3_heap *heap)
+{
+	return atomic_load_explicit(&heap->empty_slices, memory_order_relaxed);
+}
 
 /* Give the stock of empty pages back to the arenas; all empty pages, also current ones, which takes a walk over their blocks. */
 void hz3_heap_trim_stock(struct hz3_heap *heap);

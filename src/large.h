@@ -1,7 +1,7 @@
 /*
  * Runs and mappings bigger than any class.
  *
- * A large block is a run of slices without an owner: any thread may free it, straight to its arena.  A huge block, over
+ * A large block is a run of slices without an owner: any thread may free it, and has the run then.  A huge block, over
  * the huge_threshold, is a mapping of its own, found through a table; it grows with mremap.  Any thread may call
  * everything here.
  */

@@ -112,15 +112,20 @@ static bool is_candidate(struct hz3_owner *owner, const struct hz3_heap *heap, b
 	return owner->heap != heap && runs(owner) && (!sleepers_only || sleeps(owner));
 }
 
-/* Mark the buffers that are to be borrowed.  Returns how many. */
+/* Is there anything in the heap that can be taken from a sleeper? */
+static bool keeps_something(const struct hz3_heap *heap)
+{
+	return atomic_load_explicit(&heap->buffer.held_bytes, memory_order_relaxed) != 0 || hz3_heap_stock_slices(heap) != 0;
+}
+
+/* Mark the heaps whose buffer and stock are to be borrowed.  Returns how many. */
 static unsigned mark_buffers(const struct hz3_heap *heap, bool sleepers_only)
 {
 	unsigned marked = 0;
 
 	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
 		struct hz3_owner *owner = hz3_owner_by_id(id);
-		if (!is_candidate(owner, heap, sleepers_only) ||
-		    atomic_load_explicit(&owner->heap->buffer.held_bytes, memory_order_relaxed) == 0)
+		if (!is_candidate(owner, heap, sleepers_only) || !keeps_something(owner->heap))
 			continue;
 		/* relaxed: the barrier on all processors orders it. */
 		atomic_store_explicit(&owner->heap->borrowed, 1, memory_order_relaxed);
@@ -129,7 +134,7 @@ static unsigned mark_buffers(const struct hz3_heap *heap, bool sleepers_only)
 	return marked;
 }
 
-/* After the barrier: the buffer of a thread that isn't busy is ours until we give it back. */
+/* After the barrier: buffer and stock of a thread that isn't busy are ours until we give them back. */
 static void flush_marked(struct hz3_heap *lender, struct hz3_heap *heap, bool barrier)
 {
 	struct hz3_posted posted = { 0 };
@@ -137,8 +142,10 @@ static void flush_marked(struct hz3_heap *lender, struct hz3_heap *heap, bool ba
 	if (!atomic_load_explicit(&lender->borrowed, memory_order_relaxed))
 		return;
 	/* acquire: pairs with the release in hz3_heap_leave(). */
-	if (barrier && !atomic_load_explicit(&lender->busy, memory_order_acquire))
+	if (barrier && !atomic_load_explicit(&lender->busy, memory_order_acquire)) {
 		hz3_buffer_flush(&lender->buffer, &heap->counters, HZ3_FLUSH_IDLE, &posted);
+		hz3_heap_trim_stock(lender);
+	}
 	/* release: pairs with the acquire in hz3_heap_enter(). */
 	atomic_store_explicit(&lender->borrowed, 0, memory_order_release);
 	hz3_heap_take_claimed(heap, &posted);

@@ -26,8 +26,8 @@ static void add_classes(struct hz3_stats *out, const struct hz3_counters *counte
 		add(&sum->freed_local, &from->freed_local);
 		add(&sum->freed_remote, &from->freed_remote);
 		add(&sum->allocated, &from->allocated);
-		add(&made, &from->pages_made);
 		add(&retired, &from->pages_retired);
+		add(&made, &from->pages_made);
 		sum->pages += made - retired;
 	}
 }
@@ -144,14 +144,20 @@ static void add_arenas(struct hz3_stats *out)
 	out->resident = hz3_os_resident();
 }
 
+/* While threads run, what has come and what has gone are counted one after the other, and may not fit. */
+static uint64_t difference(uint64_t come, uint64_t gone)
+{
+	return come > gone ? come - gone : 0;
+}
+
 static void sum_up(struct hz3_stats *out)
 {
 	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
 		struct hz3_class_stats *sum = &out->class[class];
 		sum->size = hz3_class_size(class);
-		/* While threads run, a page that is handed over may be counted on one side only. */
-		uint64_t freed = sum->freed_local + sum->freed_remote;
-		sum->live = sum->allocated > freed ? sum->allocated - freed : 0;
+		/* A page that is handed over may be counted on one side only. */
+		sum->live = difference(sum->allocated, sum->freed_local + sum->freed_remote);
+		sum->pages = (int64_t)sum->pages > 0 ? sum->pages : 0;
 		out->blocks_allocated += sum->allocated;
 		out->blocks_freed += sum->freed_local + sum->freed_remote;
 		out->blocks_live += sum->live;
@@ -159,8 +165,8 @@ static void sum_up(struct hz3_stats *out)
 	}
 	out->large.allocated = out->sum.large_allocs;
 	out->large.freed = out->sum.large_frees;
-	out->large.live = out->sum.large_allocs - out->sum.large_frees;
-	out->large.live_bytes = out->sum.large_alloc_bytes - out->sum.large_free_bytes;
+	out->large.live = difference(out->sum.large_allocs, out->sum.large_frees);
+	out->large.live_bytes = difference(out->sum.large_alloc_bytes, out->sum.large_free_bytes);
 	out->blocks_allocated += out->large.allocated;
 	out->blocks_freed += out->large.freed;
 	out->blocks_live += out->large.live;

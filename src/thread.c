@@ -170,8 +170,11 @@ void hz3_thread_end(struct hz3_heap *heap)
 	bool shared = heap == shared_heap;
 	uint32_t ticks = heap->ticks;
 
-	if (shared)
-		flush(heap, HZ3_FLUSH_IDLE);	/* nobody would flush it later */
+	/* Nobody would do it later. */
+	if (hz3_unlikely(shared)) {
+		flush(heap, HZ3_FLUSH_IDLE);
+		hz3_heap_trim_stock(heap);
+	}
 	if (hz3_unlikely(ticks % SWEEP_TICKS == 0))
 		hz3_heap_sweep(heap);
 	hz3_heap_leave(heap);
@@ -299,9 +302,11 @@ static void fork_parent(void)
 	hz3_unlock(&fork_lock);
 }
 
-/* In the child: heaps of threads that vanished are parked if they are whole, and left alone if not. */
-static void park_vanished(struct hz3_heap *mine)
+/* In the child: heaps of threads that vanished are parked if they are whole, and left alone if not.  True: some were parked. */
+static bool park_vanished(struct hz3_heap *mine)
 {
+	bool any = false;
+
 	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
 		struct hz3_owner *owner = hz3_owner_by_id(id);
 		struct hz3_heap *heap = owner->heap;
@@ -313,8 +318,10 @@ static void park_vanished(struct hz3_heap *mine)
 			hz3_buffer_return_budget(&heap->buffer);
 		} else {
 			hz3_abandon_park_locked(heap);
+			any = true;
 		}
 	}
+	return any;
 }
 
 /* Queue the page anew if blocks wait in its word; the queues are empty now. */
@@ -381,8 +388,7 @@ static void fork_child(void)
 
 	hz3_decay_forget_thread();
 	atomic_store_explicit(&entered, hz3_thread_heap->owner ? 1 : 0, memory_order_relaxed);
-	park_vanished(mine);
-	if (hz3_sink_used()) {
+	if (park_vanished(mine) || hz3_sink_used()) {
 		rescan_pages(&mine->counters);
 		flush_vanished();
 	}

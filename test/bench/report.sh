@@ -215,10 +215,20 @@ PATH=$work/bin "$python" "$report" -o bare.html full.json count.json 2>log || fa
 [ "$(cat log)" = "report: gnuplot is not installed; the page has tables only" ] || fail "without gnuplot: $(cat log)"
 "$python" check.py bare.html "${everyone[@]}" "${everything[@]}" red:crash || fail "the page without gnuplot"
 
+# The standings: a row for every workload, the first kind of hz3 beside the others, what went wrong in its place.
+python3 "$report" --standings full.json >standings.md || fail "--standings: status $?"
+for line in "| workload | best peer | hz3-page / best | hz3-central / best |" "| xmalloc-1 | mine" "| burst | mine" \
+	" failed |" "Geometric means of speed, hz3-page = 1: "; do
+	grep -qF "$line" standings.md || fail "the standings lack '$line': $(cat standings.md)"
+done
+[ "$(grep -c '^| ' standings.md)" -ge 10 ] || fail "the standings are short"
+[ -z "$(awk -F'|' '/^\|/ { print NF }' standings.md | sort -u | sed 1d)" ] || fail "the standings' rows differ in length"
+
 # Without -o the page is beside the results.
 python3 "$report" empty.json
 [ -s empty.html ] || fail "there is no empty.html"
 
+refused "there is no hz3 in these results" --standings empty.json
 refused "cannot read gone.json: No such file or directory" gone.json
 refused "cannot read .: Is a directory" -o x.html .
 refused "text.json is not JSON" text.json

@@ -400,6 +400,8 @@ free_and_sleep(void *arg)
 	pthread_mutex_lock(&sleeper.mutex);
 	for (int i = 0; i < 100; i++)
 		hz3_alloc_free(blocks[i]);
+	/* The run of a large block stays in the stock. */
+	hz3_alloc_free(hz3_alloc(8 * HZ3_SLICE));
 	sleeper.heap = hz3_thread_heap;
 	sleeper.ready = true;
 	pthread_cond_broadcast(&sleeper.wake);
@@ -428,6 +430,7 @@ START_TEST(sleepers_buffers_are_flushed)
 		pthread_cond_wait(&sleeper.wake, &sleeper.mutex);
 	pthread_mutex_unlock(&sleeper.mutex);
 	ck_assert_uint_eq(sleeper.heap->buffer.held_bytes, 6400);
+	ck_assert_uint_eq(hz3_heap_stock_slices(sleeper.heap), 8);
 	scavenge_round();
 	ck_assert_uint_eq(sleeper.heap->buffer.held_bytes, 6400);
 	/* A thread that is in the middle of something keeps its buffer. */
@@ -435,9 +438,11 @@ START_TEST(sleepers_buffers_are_flushed)
 	for (int i = 0; i < 5; i++)
 		scavenge_round();
 	ck_assert_uint_eq(sleeper.heap->buffer.held_bytes, 6400);
+	ck_assert_uint_eq(hz3_heap_stock_slices(sleeper.heap), 8);
 	atomic_store(&sleeper.heap->busy, 0);
 	scavenge_round();
 	ck_assert_uint_eq(sleeper.heap->buffer.held_bytes, 0);
+	ck_assert_uint_eq(hz3_heap_stock_slices(sleeper.heap), 0);
 	ck_assert_uint_eq(sleeper.heap->borrowed, 0);
 	hz3_thread_settle();
 	ck_assert_uint_eq(core_audit(blocks + 100, 100), core_in_words());
