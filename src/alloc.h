@@ -52,6 +52,14 @@ static HZ3_INLINE void *hz3_alloc(size_t size)
 	return hz3_likely(p != NULL) ? p : hz3_alloc_miss(size);
 }
 
+/* The same at an address that is a multiple of alignment, a power of 2. */
+static HZ3_INLINE void *hz3_alloc_aligned_hit(size_t alignment, size_t size)
+{
+	if (hz3_unlikely((alignment | size) > 2 * HZ3_DIRECT_MAX))
+		return NULL;
+	return hz3_alloc_hit(hz3_size_class_align(alignment, size));
+}
+
 /* Debug builds: the block at p, which is in a page, is being freed. */
 static inline void hz3_alloc_end_life(const void *p)
 {

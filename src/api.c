@@ -79,19 +79,28 @@ alloc_aligned(size_t alignment, size_t size)
 	return hz3_alloc_aligned(alignment, size);
 }
 
-int
-hz3_api_posix_memalign(void **memptr, size_t alignment, size_t size)
+static HZ3_NOINLINE int
+posix_memalign_missed(void **memptr, size_t alignment, size_t size)
 {
 	int saved_errno = errno;
-	void *p;
+	void *p = alloc_aligned(alignment, size);
 
-	if (!hz3_is_pow2(alignment) || alignment < sizeof(void *))
-		return EINVAL;
-	p = alloc_aligned(alignment, size);
 	if (p == NULL) {
 		errno = saved_errno;
 		return ENOMEM;
 	}
+	*memptr = p;
+	return 0;
+}
+
+int
+hz3_api_posix_memalign(void **memptr, size_t alignment, size_t size)
+{
+	if (!hz3_is_pow2(alignment) || alignment < sizeof(void *))
+		return EINVAL;
+	void *p = hz3_alloc_aligned_hit(alignment, size);
+	if (p == NULL)
+		return posix_memalign_missed(memptr, alignment, size);
 	*memptr = p;
 	return 0;
 }
@@ -101,7 +110,8 @@ hz3_api_aligned_alloc(size_t alignment, size_t size)
 {
 	if (!hz3_is_pow2(alignment))
 		return invalid();
-	return alloc_aligned(alignment, size);
+	void *p = hz3_alloc_aligned_hit(alignment, size);
+	return hz3_likely(p != NULL) ? p : alloc_aligned(alignment, size);
 }
 
 /* The manual page asks for a power of two; glibc has always rounded up to one, and programs rely on it. */
