@@ -138,6 +138,7 @@ void *hz3_alloc_aligned(size_t alignment, size_t size)
 		errno = ENOMEM;
 		return NULL;
 	}
+	/* Every block is aligned to a granule: asking for that much or less is asking for nothing. */
 	if (alignment <= HZ3_GRANULE)
 		return hz3_alloc(size);
 	size_t rounded = hz3_size_class_align(alignment, size);

@@ -70,20 +70,11 @@ hz3_api_realloc(void *p, size_t size)
 
 /* ---- alignment ---- */
 
-/* Every block is aligned to 16, so asking for that much or less is asking for nothing. */
-static void *
-alloc_aligned(size_t alignment, size_t size)
-{
-	if (alignment <= 16)
-		return hz3_alloc(size);
-	return hz3_alloc_aligned(alignment, size);
-}
-
 static HZ3_NOINLINE int
 posix_memalign_missed(void **memptr, size_t alignment, size_t size)
 {
 	int saved_errno = errno;
-	void *p = alloc_aligned(alignment, size);
+	void *p = hz3_alloc_aligned(alignment, size);
 
 	if (p == NULL) {
 		errno = saved_errno;
@@ -111,7 +102,7 @@ hz3_api_aligned_alloc(size_t alignment, size_t size)
 	if (!hz3_is_pow2(alignment))
 		return invalid();
 	void *p = hz3_alloc_aligned_hit(alignment, size);
-	return hz3_likely(p != NULL) ? p : alloc_aligned(alignment, size);
+	return hz3_likely(p != NULL) ? p : hz3_alloc_aligned(alignment, size);
 }
 
 /* The manual page asks for a power of two; glibc has always rounded up to one, and programs rely on it. */

@@ -1,9 +1,6 @@
 /* A page of equal blocks, as its owner sees it. */
 #include "page.h"
 
-/* Links are cheaper than fresh blocks, which take a way out of the hot path each, but they touch memory before it is used. */
-#define LINKED_MAX 256
-
 void hz3_page_list_prepend(struct hz3_page_list *list, struct hz3_page *page)
 {
 	page->prev = NULL;
@@ -89,7 +86,7 @@ unsigned hz3_page_carve(struct hz3_page *page)
 	unsigned n = (unsigned)hz3_min(info->extend, (size_t)(page->capacity - page->carved));
 
 	hz3_assert(page->free == NULL && page->fresh == 0);
-	if (info->size <= LINKED_MAX)
+	if (info->size <= HZ3_CLASS_LINKED_MAX)
 		link_blocks(page, n, info->size);
 	else
 		page->fresh = (uint16_t)n;

@@ -35,6 +35,7 @@
 #define SLICES(size)                                                                                                 \
 	((size) <= 1024 ? PAGE_SLICES : (size) <= 4096 ? 2 * PAGE_SLICES : (size) <= 16384 ? 4 : HZ3_CLASS_SLICES_MAX)
 #define CAPACITY(size) (SLICES(size) * (1 << HZ3_SLICE_SHIFT) / (size))
+#define EXTEND_BYTES(size) ((size) <= HZ3_CLASS_LINKED_MAX ? 4096 : 65536)
 #define CLAMP(x, low, high) ((x) < (low) ? (low) : (x) > (high) ? (high) : (x))
 
 #define INFO(class, bytes, previous)                                                                                 \
@@ -44,7 +45,7 @@
 		.slices = SLICES(bytes),                                                                             \
 		.capacity = CAPACITY(bytes),                                                                         \
 		.wake = CLAMP(CAPACITY(bytes) / 4, 1, WAKE_MAX),                                                     \
-		.extend = CLAMP(((bytes) <= 256 ? 4096 : 65536) / (bytes), 1, CAPACITY(bytes)),                      \
+		.extend = CLAMP(EXTEND_BYTES(bytes) / (bytes), 1, CAPACITY(bytes)),                                  \
 	},
 
 /* Units of 16 bytes; class 0 begins at 0, the others just above the class before. */

@@ -16,6 +16,12 @@
 #define HZ3_CLASS_SIZE_MAX 32768
 #define HZ3_CLASS_SLICES_MAX 8
 
+/*
+ * Up to this size the blocks of a page are linked when they are carved.  Links are cheaper than fresh blocks, which take a way out
+ * of the hot path each, but they touch memory before it is used.
+ */
+#define HZ3_CLASS_LINKED_MAX 256
+
 struct hz3_class_info {
 	uint32_t size;       /* bytes of a block */
 	uint32_t reciprocal; /* ceil(2^35 / size): offset * reciprocal >> 35 == offset / size */

@@ -6,9 +6,10 @@ import json
 import os
 import platform
 import stat
+import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterable
 
 from lab.comparison import Comparison
 from lab.errors import LabError
@@ -113,3 +114,13 @@ def _is_special(path: str) -> bool:
     except OSError:
         return False
     return path in ("/dev/stdout", "/dev/stderr") or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def show(lines: Iterable[str]) -> None:
+    """On standard output."""
+    try:
+        print("\n".join(lines), flush=True)
+    except OSError as error:
+        # Python would try again at exit, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise LabError(f"cannot write to standard output: {error.strerror}") from error
