@@ -29,8 +29,8 @@ static void set_untrimmed_locked(struct hz3_owner *owner, bool on)
 	if (owner->untrimmed == on)
 		return;
 	owner->untrimmed = on;
-	uint32_t n = atomic_load_explicit(&untrimmed, memory_order_relaxed);
-	atomic_store_explicit(&untrimmed, on ? n + 1 : n - 1, memory_order_relaxed);
+	uint32_t n = hz3_atomic_load(&untrimmed, relaxed);
+	hz3_atomic_store(&untrimmed, on ? n + 1 : n - 1, relaxed);
 }
 
 void hz3_abandon_park_locked(struct hz3_heap *heap)
@@ -44,9 +44,9 @@ void hz3_abandon_park_locked(struct hz3_heap *heap)
 	parked_count++;
 	owner->parked_ms = hz3_os_now_ms();
 	set_untrimmed_locked(owner, true);
-	atomic_store_explicit(&any_parked, true, memory_order_relaxed);
+	hz3_atomic_store(&any_parked, true, relaxed);
 	/* What came between the thread's last drain and now; later posters see that the owner is parked: owner.h. */
-	atomic_store_explicit(&owner->state, HZ3_OWNER_PARKED, memory_order_seq_cst);
+	hz3_atomic_store(&owner->state, HZ3_OWNER_PARKED, seq_cst);
 	if (hz3_sink_pending(owner)) {
 		hz3_owner_note_post(owner);
 		hz3_abandon_request_drain();
@@ -69,8 +69,8 @@ static struct hz3_owner *unpark_locked(struct hz3_owner **list)
 	*list = owner->next_parked;
 	parked_count--;
 	set_untrimmed_locked(owner, false);
-	atomic_store_explicit(&owner->state, HZ3_OWNER_RUNNING, memory_order_relaxed);
-	atomic_store_explicit(&any_parked, parked_count != 0, memory_order_relaxed);
+	hz3_atomic_store(&owner->state, HZ3_OWNER_RUNNING, relaxed);
+	hz3_atomic_store(&any_parked, parked_count != 0, relaxed);
 	return owner;
 }
 
@@ -89,7 +89,7 @@ struct hz3_heap *hz3_abandon_adopt(bool to_free)
 {
 	struct hz3_owner *owner = NULL;
 
-	if (!atomic_load_explicit(&any_parked, memory_order_relaxed))
+	if (!hz3_atomic_load(&any_parked, relaxed))
 		return NULL;
 	hz3_lock(&lock);
 	if (!to_free)
@@ -105,12 +105,12 @@ struct hz3_heap *hz3_abandon_adopt(bool to_free)
 
 void hz3_abandon_request_drain(void)
 {
-	atomic_store_explicit(&drain_wanted, true, memory_order_seq_cst);
+	hz3_atomic_store(&drain_wanted, true, seq_cst);
 }
 
 bool hz3_abandon_wants_drain(void)
 {
-	return atomic_load_explicit(&drain_wanted, memory_order_relaxed);
+	return hz3_atomic_load(&drain_wanted, relaxed);
 }
 
 static void drain_one_locked(struct hz3_owner *owner)
@@ -127,7 +127,7 @@ static void drain_one_locked(struct hz3_owner *owner)
 void hz3_abandon_drain(void)
 {
 	hz3_lock(&lock);
-	atomic_store_explicit(&drain_wanted, false, memory_order_seq_cst);
+	hz3_atomic_store(&drain_wanted, false, seq_cst);
 	for (unsigned i = 0; i < 2; i++)
 		for (struct hz3_owner *owner = parked[i]; owner; owner = owner->next_parked)
 			drain_one_locked(owner);
@@ -136,7 +136,7 @@ void hz3_abandon_drain(void)
 
 bool hz3_abandon_wants_trim(void)
 {
-	return atomic_load_explicit(&untrimmed, memory_order_relaxed) != 0;
+	return hz3_atomic_load(&untrimmed, relaxed) != 0;
 }
 
 /* At most TRIM_AT_ONCE heaps; true if there may be more. */

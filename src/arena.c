@@ -55,7 +55,7 @@ static _Atomic uint8_t chunk_arena[(1u << 24) >> CHUNK_SLICES_SHIFT];
 /* relaxed: reaching a slice of the chunk means that somebody handed it over after the write. */
 static unsigned arena_index_of(size_t slice)
 {
-	return atomic_load_explicit(&chunk_arena[slice >> CHUNK_SLICES_SHIFT], memory_order_relaxed);
+	return hz3_atomic_load(&chunk_arena[slice >> CHUNK_SLICES_SHIFT], relaxed);
 }
 
 static struct hz3_arena *arena_of(size_t slice)
@@ -76,8 +76,7 @@ static size_t run_slice(const struct hz3_run *run)
 /* Counters have one writer at a time (the lock's holder), so a plain addition in two steps loses nothing. */
 static void count(_Atomic size_t *counter, ptrdiff_t n)
 {
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + (size_t)n,
-			      memory_order_relaxed);
+	hz3_atomic_store(counter, hz3_atomic_load(counter, relaxed) + (size_t)n, relaxed);
 }
 
 /* The bin that a run of n slices hangs in; lengths rise with bins. */
@@ -152,16 +151,16 @@ static void tag_ends(struct hz3_run *run)
 	size_t first = run_slice(run), last = first + run->slices - 1;
 	uint64_t tag = (uint64_t)HZ3_ROUTE_FREE << HZ3_ROUTE_KIND_SHIFT | (run->slices & 0xffffff);
 
-	atomic_store_explicit(&hz3_page_map.route[first].whole, tag, memory_order_relaxed);
-	atomic_store_explicit(&hz3_page_map.route[last].whole, tag, memory_order_relaxed);
+	hz3_atomic_store(&hz3_page_map.route[first].whole, tag, relaxed);
+	hz3_atomic_store(&hz3_page_map.route[last].whole, tag, relaxed);
 }
 
 static void untag_ends(struct hz3_run *run)
 {
 	size_t first = run_slice(run), last = first + run->slices - 1;
 
-	atomic_store_explicit(&hz3_page_map.route[first].whole, 0, memory_order_relaxed);
-	atomic_store_explicit(&hz3_page_map.route[last].whole, 0, memory_order_relaxed);
+	hz3_atomic_store(&hz3_page_map.route[first].whole, 0, relaxed);
+	hz3_atomic_store(&hz3_page_map.route[last].whole, 0, relaxed);
 }
 
 /* Take a free run out of every list; its slices have route 0 afterwards. */
@@ -362,7 +361,7 @@ static bool grow_locked(struct hz3_arena *arena, size_t n, size_t align)
 	if (first == 0)
 		return false;
 	for (size_t chunk = first >> CHUNK_SLICES_SHIFT; chunk <= (first + got - 1) >> CHUNK_SLICES_SHIFT; chunk++)
-		atomic_store_explicit(&chunk_arena[chunk], (uint8_t)arena->index, memory_order_relaxed);
+		hz3_atomic_store(&chunk_arena[chunk], (uint8_t)arena->index, relaxed);
 	insert_locked(arena, first, got, HZ3_RUN_UNCOMMITTED, 0);
 	return true;
 }
@@ -457,13 +456,13 @@ static void purge_end_locked(struct hz3_arena *arena, size_t slice, size_t n, un
 	if (kind == HZ3_RUN_UNCOMMITTED)
 		count(&arena->counters.committed, -(ptrdiff_t)n);
 	if (kind != HZ3_RUN_DIRTY) {
-		atomic_fetch_add_explicit(&arena->counters.purges, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&arena->counters.purged_slices, n, memory_order_relaxed);
+		hz3_atomic_fetch_add(&arena->counters.purges, 1, relaxed);
+		hz3_atomic_fetch_add(&arena->counters.purged_slices, n, relaxed);
 		insert_locked(arena, slice, n, kind, 0);
 		return;
 	}
 	/* Locked memory, or a system that refuses: still dirty, and not to be tried again before it has aged. */
-	atomic_fetch_add_explicit(&arena->counters.purge_failures, 1, memory_order_relaxed);
+	hz3_atomic_fetch_add(&arena->counters.purge_failures, 1, relaxed);
 	insert_locked(arena, slice, n, HZ3_RUN_DIRTY, hz3_os_now_ms());
 }
 
@@ -500,15 +499,15 @@ static size_t purge(struct hz3_arena *arena, uint64_t before_ms, size_t keep)
 	unsigned kind = HZ3_RUN_CLEAN;
 
 	hz3_lock(&arena->lock);
-	while (kind != HZ3_RUN_DIRTY && atomic_load_explicit(&arena->counters.dirty, memory_order_relaxed) > keep) {
+	while (kind != HZ3_RUN_DIRTY && hz3_atomic_load(&arena->counters.dirty, relaxed) > keep) {
 		slice = purge_begin_locked(arena, before_ms, &n);
 		if (slice == 0)
 			break;
-		atomic_fetch_add_explicit(&purging, 1, memory_order_relaxed);
+		hz3_atomic_fetch_add(&purging, 1, relaxed);
 		hz3_unlock(&arena->lock);
 		kind = purge_run(slice, n);
 		hz3_lock(&arena->lock);
-		atomic_fetch_sub_explicit(&purging, 1, memory_order_relaxed);
+		hz3_atomic_fetch_sub(&purging, 1, relaxed);
 		purge_end_locked(arena, slice, n, kind);
 		bytes += kind == HZ3_RUN_DIRTY ? 0 : n << HZ3_SLICE_SHIFT;
 	}
@@ -521,7 +520,7 @@ static size_t purge(struct hz3_arena *arena, uint64_t before_ms, size_t keep)
 
 void hz3_arenas_wait_for_purges(void)
 {
-	for (unsigned i = 0; i < WAIT_MS_MAX && atomic_load_explicit(&purging, memory_order_relaxed); i++)
+	for (unsigned i = 0; i < WAIT_MS_MAX && hz3_atomic_load(&purging, relaxed); i++)
 		hz3_os_sleep_ms(1);
 }
 
@@ -548,7 +547,7 @@ size_t hz3_arena_purge_to(unsigned i, size_t keep)
 	struct hz3_arena *arena = &arenas[i];
 
 	/* relaxed: a hint; purge looks again under the lock. */
-	if (atomic_load_explicit(&arena->counters.dirty, memory_order_relaxed) <= keep >> HZ3_SLICE_SHIFT)
+	if (hz3_atomic_load(&arena->counters.dirty, relaxed) <= keep >> HZ3_SLICE_SHIFT)
 		return 0;
 	/* Down to half, so that the next free does not have to purge again. */
 	return purge(arena, UINT64_MAX, keep >> (HZ3_SLICE_SHIFT + 1));
@@ -556,12 +555,12 @@ size_t hz3_arena_purge_to(unsigned i, size_t keep)
 
 void hz3_arenas_set_scarce(void)
 {
-	atomic_store_explicit(&scarce, true, memory_order_relaxed);
+	hz3_atomic_store(&scarce, true, relaxed);
 }
 
 bool hz3_arenas_scarce(void)
 {
-	return atomic_load_explicit(&scarce, memory_order_relaxed);
+	return hz3_atomic_load(&scarce, relaxed);
 }
 
 size_t hz3_arenas_decommit(void)
@@ -583,7 +582,7 @@ static size_t sum(size_t offset)
 
 	for (unsigned i = 0; i < arena_count; i++) {
 		const _Atomic size_t *counter = (const void *)((const char *)&arenas[i].counters + offset);
-		slices += atomic_load_explicit(counter, memory_order_relaxed);
+		slices += hz3_atomic_load(counter, relaxed);
 	}
 	return slices << HZ3_SLICE_SHIFT;
 }

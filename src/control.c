@@ -6,6 +6,7 @@
 #include "control.h"
 
 #include "arena.h"
+#include "atomic.h"
 #include "decay.h"
 #include "hz3/hz3.h"
 #include "options.h"
@@ -16,7 +17,6 @@
 #include "thread.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <string.h>
 
 /* The C types that values have outside.  An action has no value: it happens when the name is called. */
@@ -307,13 +307,13 @@ static _Atomic uint64_t epoch = 1;
 static void
 get_epoch(const struct row *row UNUSED, size_t index UNUSED, union value *value)
 {
-	value->size = atomic_load_explicit(&epoch, memory_order_relaxed);
+	value->size = hz3_atomic_load(&epoch, relaxed);
 }
 
 static int
 set_epoch(const struct row *row UNUSED, const union value *value UNUSED)
 {
-	atomic_fetch_add_explicit(&epoch, 1, memory_order_relaxed);
+	hz3_atomic_fetch_add(&epoch, 1, relaxed);
 	return 0;
 }
 

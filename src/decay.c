@@ -3,10 +3,10 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 
 #include "abandon.h"
 #include "arena.h"
+#include "atomic.h"
 #include "options.h"
 #include "os.h"
 #include "scavenge.h"
@@ -31,19 +31,19 @@ static _Atomic int64_t decay_ms = INT64_MIN;	/* until set: what the options say 
 
 int64_t hz3_decay_ms(void)
 {
-	int64_t ms = atomic_load_explicit(&decay_ms, memory_order_relaxed);
+	int64_t ms = hz3_atomic_load(&decay_ms, relaxed);
 
 	return ms == INT64_MIN ? hz3_options.dirty_decay_ms : ms;
 }
 
 void hz3_decay_set_ms(int64_t ms)
 {
-	atomic_store_explicit(&decay_ms, ms, memory_order_relaxed);
+	hz3_atomic_store(&decay_ms, ms, relaxed);
 }
 
 int hz3_decay_thread_runs(void)
 {
-	return atomic_load_explicit(&thread_state, memory_order_relaxed) == THREAD_RUNS;
+	return hz3_atomic_load(&thread_state, relaxed) == THREAD_RUNS;
 }
 
 static unsigned round_ms(void)
@@ -81,7 +81,7 @@ static void *background(void *arg)
 		hz3_os_sleep_ms(round_ms());
 		do_round();
 	} while (!hz3_os_is_alone());
-	atomic_store_explicit(&thread_state, THREAD_NONE, memory_order_relaxed);
+	hz3_atomic_store(&thread_state, THREAD_NONE, relaxed);
 	return NULL;
 }
 
@@ -117,24 +117,24 @@ static void maybe_start(uint64_t now)
 	int none = THREAD_NONE;
 
 	if (!hz3_options.background_thread || !hz3_thread_is_multi() ||
-	    now < atomic_load_explicit(&next_start_ms, memory_order_relaxed) || !has_work())
+	    now < hz3_atomic_load(&next_start_ms, relaxed) || !has_work())
 		return;
-	if (!atomic_compare_exchange_strong(&thread_state, &none, THREAD_STARTING))
+	if (!hz3_atomic_cas_strong(&thread_state, &none, THREAD_STARTING, seq_cst, seq_cst))
 		return;
 	if (start_thread()) {
-		atomic_store_explicit(&thread_state, THREAD_RUNS, memory_order_relaxed);
+		hz3_atomic_store(&thread_state, THREAD_RUNS, relaxed);
 		return;
 	}
-	atomic_store_explicit(&next_start_ms, now + RETRY_MS, memory_order_relaxed);
-	atomic_store_explicit(&thread_state, THREAD_NONE, memory_order_relaxed);
+	hz3_atomic_store(&next_start_ms, now + RETRY_MS, relaxed);
+	hz3_atomic_store(&thread_state, THREAD_NONE, relaxed);
 }
 
 /* Is it time for the next round of something?  If so, there is none until the one after. */
 static bool is_due(_Atomic uint64_t *next_ms, uint64_t now)
 {
-	if (now < atomic_load_explicit(next_ms, memory_order_relaxed))
+	if (now < hz3_atomic_load(next_ms, relaxed))
 		return false;
-	atomic_store_explicit(next_ms, now + round_ms(), memory_order_relaxed);
+	hz3_atomic_store(next_ms, now + round_ms(), relaxed);
 	return true;
 }
 
@@ -161,7 +161,7 @@ static void tick_inline(uint64_t now)
 
 void hz3_decay_tick(void)
 {
-	int state = atomic_load_explicit(&thread_state, memory_order_relaxed);
+	int state = hz3_atomic_load(&thread_state, relaxed);
 
 	/* Where address space is scarce, others may be waiting for it now. */
 	if (state == THREAD_RUNS && !hz3_arenas_scarce())
@@ -219,5 +219,5 @@ void hz3_decay_unlock(void)
 
 void hz3_decay_forget_thread(void)
 {
-	atomic_store_explicit(&thread_state, THREAD_NONE, memory_order_relaxed);
+	hz3_atomic_store(&thread_state, THREAD_NONE, relaxed);
 }

@@ -44,15 +44,15 @@ struct hz3_heap *hz3_heap_new(void)
 	hz3_map_view_renew(&heap->map);
 	heap->owner = owner;
 	owner->heap = heap;
-	atomic_store_explicit(&owner->state, HZ3_OWNER_RUNNING, memory_order_relaxed);
+	hz3_atomic_store(&owner->state, HZ3_OWNER_RUNNING, relaxed);
 	/* Busy until it is complete: it can be found as soon as it is registered. */
-	atomic_store_explicit(&heap->busy, 1, memory_order_relaxed);
+	hz3_atomic_store(&heap->busy, 1, relaxed);
 	if (!hz3_owner_register(owner))
 		return NULL;
 	heap->tag = owner->id;
 	heap->arena = hz3_arena_for(owner->id);
 	atomic_signal_fence(memory_order_seq_cst);
-	atomic_store_explicit(&heap->busy, 0, memory_order_relaxed);
+	hz3_atomic_store(&heap->busy, 0, relaxed);
 	return heap;
 }
 
@@ -83,7 +83,7 @@ static void count_stock(struct hz3_heap *heap, int slices)
 {
 	uint32_t now = hz3_heap_stock_slices(heap) + (uint32_t)slices;
 
-	atomic_store_explicit(&heap->empty_slices, now, memory_order_relaxed);
+	hz3_atomic_store(&heap->empty_slices, now, relaxed);
 }
 
 static void take_from_stock(struct hz3_heap *heap, struct hz3_page *page)
@@ -138,7 +138,7 @@ static void page_emptied(struct hz3_heap *heap, struct hz3_page *page)
 {
 	restart(heap, page, 0);
 	/* acquire: if the word is 0, everything that pushers did to the page is over. */
-	if (atomic_load_explicit(&hz3_page_remote(page)->word, memory_order_acquire) != 0)
+	if (hz3_atomic_load(&hz3_page_remote(page)->word, acquire) != 0)
 		return;
 	hz3_page_list_remove(&heap->awake[page->class], page);
 	stock(heap, page);
@@ -491,7 +491,7 @@ static void trim_current(struct hz3_heap *heap, unsigned class)
 	peel(heap, page);
 	unsigned free = hz3_page_count_free(page);
 	if (free != page->carved ||
-	    atomic_load_explicit(&hz3_page_remote(page)->word, memory_order_acquire) != 0)
+	    hz3_atomic_load(&hz3_page_remote(page)->word, acquire) != 0)
 		return;
 	restart(heap, page, HZ3_COUNTDOWN_NEVER);
 	/* What the counters took for allocated when it was carved, and never was handed out. */

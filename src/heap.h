@@ -78,16 +78,16 @@ struct hz3_heap *hz3_heap_new(void);
  */
 static HZ3_INLINE bool hz3_heap_enter(struct hz3_heap *heap)
 {
-	atomic_store_explicit(&heap->busy, 1, memory_order_relaxed);
+	hz3_atomic_store(&heap->busy, 1, relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
 	/* acquire: pairs with the release when the buffer is given back. */
-	return !hz3_unlikely(atomic_load_explicit(&heap->borrowed, memory_order_acquire));
+	return !hz3_unlikely(hz3_atomic_load(&heap->borrowed, acquire));
 }
 
 static HZ3_INLINE void hz3_heap_leave(struct hz3_heap *heap)
 {
 	/* release: whoever finds it 0 sees what was done. */
-	atomic_store_explicit(&heap->busy, 0, memory_order_release);
+	hz3_atomic_store(&heap->busy, 0, release);
 }
 
 /* A block of the class from what the heap has, drains included; NULL: it needs a fresh page. */
@@ -134,7 +134,7 @@ size_t hz3_heap_drain_all(struct hz3_heap *heap, size_t budget);
 
 static inline uint32_t hz3_heap_stock_slices(const struct hz3_heap *heap)
 {
-	return atomic_load_explicit(&heap->empty_slices, memory_order_relaxed);
+	return hz3_atomic_load(&heap->empty_slices, relaxed);
 }
 
 /* Give the stock of empty pages back to the arenas; all empty pages, also current ones, which takes a walk over their blocks. */

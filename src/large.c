@@ -1,8 +1,7 @@
 /* Runs and mappings bigger than any class. */
 #include "large.h"
 
-#include <stdatomic.h>
-
+#include "atomic.h"
 #include "options.h"
 #include "os.h"
 #include "size_class.h"
@@ -111,8 +110,8 @@ static void *huge_alloc(size_t size, size_t alignment)
 		hz3_os_unmap(p, bytes);
 		return NULL;
 	}
-	atomic_fetch_add_explicit(&huge_bytes, bytes, memory_order_relaxed);
-	atomic_fetch_add_explicit(&huge_count, 1, memory_order_relaxed);
+	hz3_atomic_fetch_add(&huge_bytes, bytes, relaxed);
+	hz3_atomic_fetch_add(&huge_count, 1, relaxed);
 	return p;
 }
 
@@ -151,8 +150,8 @@ static size_t huge_free(void *p)
 	size_t bytes = huge_forget(p);
 
 	if (bytes) {
-		atomic_fetch_sub_explicit(&huge_bytes, bytes, memory_order_relaxed);
-		atomic_fetch_sub_explicit(&huge_count, 1, memory_order_relaxed);
+		hz3_atomic_fetch_sub(&huge_bytes, bytes, relaxed);
+		hz3_atomic_fetch_sub(&huge_count, 1, relaxed);
 		/* A failure (too many mappings to split one) leaks; give at least the memory back. */
 		if (hz3_os_unmap(p, bytes) != 0)
 			hz3_os_purge(p, bytes);
@@ -187,7 +186,7 @@ static void *huge_resize(void *p, size_t size)
 	void *moved = remap_locked(p, want, &have);
 	hz3_unlock(&huge_lock);
 	if (moved)
-		atomic_fetch_add_explicit(&huge_bytes, want - have, memory_order_relaxed);
+		hz3_atomic_fetch_add(&huge_bytes, want - have, relaxed);
 	return moved;
 }
 
@@ -278,8 +277,7 @@ size_t hz3_large_end(void *p, size_t *slices_from, size_t *n)
 		*n = large_at(slice)->slices;
 		uint64_t expected = large_route;
 		/* relaxed: of two threads that free the same block, one must see that it is gone. */
-		if (!atomic_compare_exchange_strong_explicit(&hz3_page_map.route[slice].whole, &expected, 0,
-							     memory_order_relaxed, memory_order_relaxed))
+		if (!hz3_atomic_cas_strong(&hz3_page_map.route[slice].whole, &expected, 0, relaxed, relaxed))
 			bad_pointer("free", p);
 		return bytes;
 	}
@@ -339,12 +337,12 @@ void *hz3_large_resize(void *p, size_t size)
 
 size_t hz3_large_huge_count(void)
 {
-	return atomic_load_explicit(&huge_count, memory_order_relaxed);
+	return hz3_atomic_load(&huge_count, relaxed);
 }
 
 size_t hz3_large_huge_bytes(void)
 {
-	return atomic_load_explicit(&huge_bytes, memory_order_relaxed);
+	return hz3_atomic_load(&huge_bytes, relaxed);
 }
 
 void hz3_large_lock(void)

@@ -7,7 +7,8 @@
 #include "lock.h"
 
 #include <errno.h>
-#include <stdatomic.h>
+
+#include "atomic.h"
 
 #define SPINS 100
 
@@ -30,7 +31,7 @@ thread_identity(void)
 static bool
 forking_here(void)
 {
-	void *forking = atomic_load_explicit(&fork_thread, memory_order_relaxed);
+	void *forking = hz3_atomic_load(&fork_thread, relaxed);
 
 	return hz3_unlikely(forking != NULL) && forking == thread_identity();
 }
@@ -47,21 +48,21 @@ check_order(const struct hz3_lock *lock, unsigned first_forbidden)
 static void *
 holder(const struct hz3_lock *lock)
 {
-	return atomic_load_explicit(&lock->holder, memory_order_relaxed);
+	return hz3_atomic_load(&lock->holder, relaxed);
 }
 
 static void
 record_locked(struct hz3_lock *lock)
 {
 	held[lock->rank]++;
-	atomic_store_explicit(&lock->holder, thread_identity(), memory_order_relaxed);
+	hz3_atomic_store(&lock->holder, thread_identity(), relaxed);
 }
 
 static void
 record_unlocked(struct hz3_lock *lock)
 {
 	hz3_check(holder(lock) == thread_identity(), "lock %s released by a thread that does not hold it", lock->name);
-	atomic_store_explicit(&lock->holder, NULL, memory_order_relaxed);
+	hz3_atomic_store(&lock->holder, NULL, relaxed);
 	held[lock->rank]--;
 }
 
@@ -138,13 +139,13 @@ hz3_lock_held(const struct hz3_lock *lock)
 void
 hz3_lock_fork_begin(void)
 {
-	hz3_assert(atomic_load_explicit(&fork_thread, memory_order_relaxed) == NULL);
-	atomic_store_explicit(&fork_thread, thread_identity(), memory_order_relaxed);
+	hz3_assert(hz3_atomic_load(&fork_thread, relaxed) == NULL);
+	hz3_atomic_store(&fork_thread, thread_identity(), relaxed);
 }
 
 void
 hz3_lock_fork_end(void)
 {
 	hz3_assert(forking_here());
-	atomic_store_explicit(&fork_thread, NULL, memory_order_relaxed);
+	hz3_atomic_store(&fork_thread, NULL, relaxed);
 }

@@ -1,9 +1,9 @@
 /* Memory for hz3's own long-lived structures. */
 #include "meta.h"
 
-#include <stdatomic.h>
 #include <stdint.h>
 
+#include "atomic.h"
 #include "base.h"
 #include "os.h"
 
@@ -17,12 +17,12 @@ static _Atomic size_t mapped_bytes;	/* relaxed: a statistic */
 
 void hz3_meta_note(size_t bytes)
 {
-	atomic_fetch_add_explicit(&mapped_bytes, bytes, memory_order_relaxed);
+	hz3_atomic_fetch_add(&mapped_bytes, bytes, relaxed);
 }
 
 size_t hz3_meta_bytes(void)
 {
-	return atomic_load_explicit(&mapped_bytes, memory_order_relaxed);
+	return hz3_atomic_load(&mapped_bytes, relaxed);
 }
 
 static void *alloc_locked(size_t bytes)

@@ -20,11 +20,11 @@ static owner_cell *row_for_locked(uint32_t id)
 
 	if (row >= ROWS)
 		return NULL;
-	owner_cell *cells = atomic_load_explicit(&rows[row], memory_order_relaxed);
+	owner_cell *cells = hz3_atomic_load(&rows[row], relaxed);
 	if (cells == NULL) {
 		cells = hz3_meta_alloc(ROW_OWNERS * sizeof(*cells));
 		/* release: pairs with the acquire in hz3_owner_by_id. */
-		atomic_store_explicit(&rows[row], cells, memory_order_release);
+		hz3_atomic_store(&rows[row], cells, release);
 	}
 	return cells;
 }
@@ -32,13 +32,13 @@ static owner_cell *row_for_locked(uint32_t id)
 bool hz3_owner_register(struct hz3_owner *owner)
 {
 	hz3_lock(&hz3_window_lock);
-	uint32_t id = atomic_load_explicit(&owner_count, memory_order_relaxed) + 1;
+	uint32_t id = hz3_atomic_load(&owner_count, relaxed) + 1;
 	owner_cell *cells = row_for_locked(id);
 	if (cells) {
 		owner->id = id;
 		/* release, both: the owner is complete before anybody can find it. */
-		atomic_store_explicit(&cells[id & (ROW_OWNERS - 1)], owner, memory_order_release);
-		atomic_store_explicit(&owner_count, id, memory_order_release);
+		hz3_atomic_store(&cells[id & (ROW_OWNERS - 1)], owner, release);
+		hz3_atomic_store(&owner_count, id, release);
 	}
 	hz3_unlock(&hz3_window_lock);
 	return cells != NULL;
@@ -47,13 +47,13 @@ bool hz3_owner_register(struct hz3_owner *owner)
 uint32_t hz3_owner_count(void)
 {
 	/* acquire: ids up to the count can be looked up. */
-	return atomic_load_explicit(&owner_count, memory_order_acquire);
+	return hz3_atomic_load(&owner_count, acquire);
 }
 
 struct hz3_owner *hz3_owner_by_id(uint32_t id)
 {
 	/* acquire, both: pair with the releases in hz3_owner_register. */
-	owner_cell *cells = atomic_load_explicit(&rows[id >> ROW_SHIFT], memory_order_acquire);
+	owner_cell *cells = hz3_atomic_load(&rows[id >> ROW_SHIFT], acquire);
 
-	return atomic_load_explicit(&cells[id & (ROW_OWNERS - 1)], memory_order_acquire);
+	return hz3_atomic_load(&cells[id & (ROW_OWNERS - 1)], acquire);
 }

@@ -24,8 +24,7 @@
 #ifndef HZ3_OWNER_H
 #define HZ3_OWNER_H
 
-#include <stdatomic.h>
-
+#include "atomic.h"
 #include "base.h"
 #include "block.h"
 #include "size_class.h"
@@ -83,7 +82,7 @@ static inline uint32_t hz3_stash_push(_Atomic(struct hz3_message *) *stash, stru
 {
 	uint32_t tries = 0;
 	/* relaxed: the CAS validates it; it is stored, not followed. */
-	struct hz3_message *old = atomic_load_explicit(stash, memory_order_relaxed);
+	struct hz3_message *old = hz3_atomic_load(stash, relaxed);
 
 	do {
 		last->next = old;
@@ -92,35 +91,34 @@ static inline uint32_t hz3_stash_push(_Atomic(struct hz3_message *) *stash, stru
 		 * release: publishes the messages and the blocks behind them to the acquire in take.
 		 * seq_cst: before the look at "posted".
 		 */
-	} while (!atomic_compare_exchange_weak_explicit(stash, &old, first, memory_order_seq_cst,
-							memory_order_relaxed));
+	} while (!hz3_atomic_cas_weak(stash, &old, first, seq_cst, relaxed));
 	return tries;
 }
 
 /* After a post.  False: the owner isn't running, and others have to look after what was posted. */
 static inline bool hz3_owner_note_post(struct hz3_owner *owner)
 {
-	if (!atomic_load_explicit(&owner->posted, memory_order_seq_cst))
-		atomic_store_explicit(&owner->posted, 1, memory_order_seq_cst);
-	return atomic_load_explicit(&owner->state, memory_order_seq_cst) == HZ3_OWNER_RUNNING;
+	if (!hz3_atomic_load(&owner->posted, seq_cst))
+		hz3_atomic_store(&owner->posted, 1, seq_cst);
+	return hz3_atomic_load(&owner->state, seq_cst) == HZ3_OWNER_RUNNING;
 }
 
 /* Before a look at everything that was posted. */
 static inline void hz3_owner_clear_posted(struct hz3_owner *owner)
 {
-	atomic_store_explicit(&owner->posted, 0, memory_order_seq_cst);
+	hz3_atomic_store(&owner->posted, 0, seq_cst);
 }
 
 static inline bool hz3_owner_was_posted(struct hz3_owner *owner)
 {
-	return atomic_load_explicit(&owner->posted, memory_order_seq_cst) != 0;
+	return hz3_atomic_load(&owner->posted, seq_cst) != 0;
 }
 
 /* Take all messages.  The caller looks first: an exchange on an empty stash would steal the line for nothing. */
 static inline struct hz3_message *hz3_stash_take(_Atomic(struct hz3_message *) *stash)
 {
 	/* acquire: pairs with the release of every push in the list (they form a release sequence). */
-	return atomic_exchange_explicit(stash, NULL, memory_order_acquire);
+	return hz3_atomic_exchange(stash, NULL, acquire);
 }
 
 #endif

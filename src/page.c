@@ -49,8 +49,8 @@ void hz3_page_format(struct hz3_page *page, unsigned class, uint32_t owner)
 	page->state = HZ3_PAGE_CURRENT;
 	page->slices = (uint8_t)hz3_class_info[class].slices;
 	/* relaxed: no block exists yet, and the route below is stored with release. */
-	atomic_store_explicit(&remote->word, 0, memory_order_relaxed);
-	atomic_store_explicit(&remote->asleep, 0, memory_order_relaxed);
+	hz3_atomic_store(&remote->word, 0, relaxed);
+	hz3_atomic_store(&remote->asleep, 0, relaxed);
 	for (unsigned i = 0; i < page->slices; i++)
 		hz3_route_set(slice + i, hz3_route_page(owner, class, i));
 }

@@ -158,7 +158,7 @@ size_t hz3_page_map_grow(size_t n, size_t *got)
 		*got = end - used_slices;
 		used_slices = end;
 		/* release: the arrays are mapped before anybody may index them. */
-		atomic_store_explicit(&hz3_page_map.granules, end << HZ3_SLICE_GRANULES_SHIFT, memory_order_release);
+		hz3_atomic_store(&hz3_page_map.granules, end << HZ3_SLICE_GRANULES_SHIFT, release);
 	}
 	hz3_unlock(&hz3_window_lock);
 	return first;
@@ -167,7 +167,7 @@ size_t hz3_page_map_grow(size_t n, size_t *got)
 size_t hz3_page_map_slices(void)
 {
 	/* acquire: pairs with the release in grow. */
-	return atomic_load_explicit(&hz3_page_map.granules, memory_order_acquire) >> HZ3_SLICE_GRANULES_SHIFT;
+	return hz3_atomic_load(&hz3_page_map.granules, acquire) >> HZ3_SLICE_GRANULES_SHIFT;
 }
 
 int hz3_page_map_commit(size_t slice, size_t n)
@@ -200,7 +200,7 @@ void hz3_live_begin(const void *p)
 {
 	uint64_t bit;
 	_Atomic uint64_t *word = live_word(p, &bit);
-	uint64_t old = atomic_fetch_or_explicit(word, bit, memory_order_relaxed);
+	uint64_t old = hz3_atomic_fetch_or(word, bit, relaxed);
 
 	hz3_check(!(old & bit), "block %p was handed out twice (internal error)", p);
 }
@@ -210,7 +210,7 @@ bool hz3_live_end(const void *p)
 	uint64_t bit;
 	_Atomic uint64_t *word = live_word(p, &bit);
 
-	return atomic_fetch_and_explicit(word, ~bit, memory_order_relaxed) & bit;
+	return hz3_atomic_fetch_and(word, ~bit, relaxed) & bit;
 }
 
 bool hz3_live_test(const void *p)
@@ -218,5 +218,5 @@ bool hz3_live_test(const void *p)
 	uint64_t bit;
 	_Atomic uint64_t *word = live_word(p, &bit);
 
-	return atomic_load_explicit(word, memory_order_relaxed) & bit;
+	return hz3_atomic_load(word, relaxed) & bit;
 }

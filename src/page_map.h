@@ -18,8 +18,7 @@
 #ifndef HZ3_PAGE_MAP_H
 #define HZ3_PAGE_MAP_H
 
-#include <stdatomic.h>
-
+#include "atomic.h"
 #include "base.h"
 #include "block.h"
 #include "lock.h"
@@ -118,19 +117,19 @@ static HZ3_INLINE uintptr_t hz3_page_map_granule(const void *p)
 /* relaxed: whoever frees p got it from a thread that saw the window cover it. */
 static HZ3_INLINE bool hz3_page_map_covers(uintptr_t granule)
 {
-	return granule < atomic_load_explicit(&hz3_page_map.granules, memory_order_relaxed);
+	return granule < hz3_atomic_load(&hz3_page_map.granules, relaxed);
 }
 
 /* relaxed: the route of a live block does not change but for its owner, and a stale owner forwards (sink.h). */
 static HZ3_INLINE uint64_t hz3_route_of(size_t slice)
 {
-	return atomic_load_explicit(&hz3_page_map.route[slice].whole, memory_order_relaxed);
+	return hz3_atomic_load(&hz3_page_map.route[slice].whole, relaxed);
 }
 
 /* release: what was written to the page comes before what the route says of it. */
 static HZ3_INLINE void hz3_route_set(size_t slice, uint64_t route)
 {
-	atomic_store_explicit(&hz3_page_map.route[slice].whole, route, memory_order_release);
+	hz3_atomic_store(&hz3_page_map.route[slice].whole, route, release);
 }
 
 static HZ3_INLINE void *hz3_slice_address(size_t slice)
@@ -163,7 +162,7 @@ struct hz3_map_view {
 static inline void hz3_map_view_renew(struct hz3_map_view *view)
 {
 	view->base = hz3_page_map.base;
-	view->granules = atomic_load_explicit(&hz3_page_map.granules, memory_order_relaxed);
+	view->granules = hz3_atomic_load(&hz3_page_map.granules, relaxed);
 	view->route = hz3_page_map.route;
 	view->slice = hz3_page_map.slice;
 }
@@ -171,7 +170,7 @@ static inline void hz3_map_view_renew(struct hz3_map_view *view)
 /* The upper half of a slice's route.  relaxed: as hz3_route_of. */
 static HZ3_INLINE uint32_t hz3_map_view_upper(const struct hz3_map_view *view, size_t slice)
 {
-	return atomic_load_explicit(&view->route[slice].half.high, memory_order_relaxed);
+	return hz3_atomic_load(&view->route[slice].half.high, relaxed);
 }
 
 /* Slices mapped so far: the bound for those who walk the map. */

@@ -21,13 +21,14 @@
  * It finds that by turning TAKEN on, which stays until the page is formatted again: whoever looks at sleeping pages of
  * others keeps them from being taken by turning QUEUED on (hold), and must know when it is too late for that.
  *
- * Self-contained: C11 atomics and nothing else, so that the product, the interleaving tests and a model of it
+ * Self-contained: C11 atomics (atomic.h) and nothing else, so that the product, the interleaving tests and a model of it
  * share these lines.
  */
 #ifndef HZ3_PAGE_REMOTE_H
 #define HZ3_PAGE_REMOTE_H
 
-#include <stdatomic.h>
+#include "atomic.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -89,7 +90,7 @@ hz3_remote_push(struct hz3_page_remote *remote, struct hz3_remote_list chain, ui
 		struct hz3_remote_list *old_list, uint32_t *tries)
 {
 	/* relaxed: the CAS below validates it; nothing is read through it before that. */
-	uint64_t old = atomic_load_explicit(&remote->word, memory_order_relaxed);
+	uint64_t old = hz3_atomic_load(&remote->word, relaxed);
 
 	for (;;) {
 		struct hz3_remote_list list = hz3_remote_unpack(old);
@@ -113,8 +114,7 @@ hz3_remote_push(struct hz3_page_remote *remote, struct hz3_remote_list chain, ui
 		 * acquire: a claim reads the links of the list that others pushed.
 		 * seq_cst: before the pusher's look at the owner's "posted" (owner.h).
 		 */
-		if (atomic_compare_exchange_weak_explicit(&remote->word, &old, new, memory_order_seq_cst,
-							  memory_order_relaxed)) {
+		if (hz3_atomic_cas_weak(&remote->word, &old, new, seq_cst, relaxed)) {
 			if (claim) {
 				*old_list = list;
 				return HZ3_PUSH_CLAIMED;
@@ -131,14 +131,14 @@ static inline struct hz3_remote_list hz3_remote_take(struct hz3_page_remote *rem
 	 * acquire: pairs with the release of every push that the word sums up (they form a release sequence).
 	 * release: the queue link was read before; whoever finds QUEUED clear, by an acquire, may write it.
 	 */
-	return hz3_remote_unpack(atomic_exchange_explicit(&remote->word, 0, memory_order_acq_rel));
+	return hz3_remote_unpack(hz3_atomic_exchange(&remote->word, 0, acq_rel));
 }
 
 /* Take the list and leave QUEUED as it is: for a page that may be linked in a queue. */
 static inline struct hz3_remote_list hz3_remote_peel(struct hz3_page_remote *remote)
 {
 	/* acquire: as in take. */
-	return hz3_remote_unpack(atomic_fetch_and_explicit(&remote->word, HZ3_REMOTE_QUEUED, memory_order_acquire));
+	return hz3_remote_unpack(hz3_atomic_fetch_and(&remote->word, HZ3_REMOTE_QUEUED, acquire));
 }
 
 /*
@@ -148,14 +148,14 @@ static inline struct hz3_remote_list hz3_remote_peel(struct hz3_page_remote *rem
 static inline bool hz3_remote_seems_whole(struct hz3_page_remote *remote, uint32_t whole)
 {
 	/* relaxed: a hint. */
-	return hz3_remote_count(atomic_load_explicit(&remote->word, memory_order_relaxed)) == whole &&
-	       atomic_load_explicit(&remote->asleep, memory_order_relaxed);
+	return hz3_remote_count(hz3_atomic_load(&remote->word, relaxed)) == whole &&
+	       hz3_atomic_load(&remote->asleep, relaxed);
 }
 
 static inline bool hz3_remote_is_asleep(struct hz3_page_remote *remote)
 {
 	/* acquire: pairs with the release in hz3_remote_set_asleep; the owner's last writes to the page come before. */
-	return atomic_load_explicit(&remote->asleep, memory_order_acquire) != 0;
+	return hz3_atomic_load(&remote->asleep, acquire) != 0;
 }
 
 /*
@@ -168,14 +168,13 @@ static inline bool hz3_remote_take_over(struct hz3_page_remote *remote)
 
 	/* acquire: pairs with the release in take, by which the owner let go of the queue entry, and with that in unhold. */
 	return hz3_remote_is_asleep(remote) &&
-	       atomic_compare_exchange_strong_explicit(&remote->word, &empty, HZ3_REMOTE_TAKEN, memory_order_acquire,
-						       memory_order_relaxed);
+	       hz3_atomic_cas_strong(&remote->word, &empty, HZ3_REMOTE_TAKEN, acquire, relaxed);
 }
 
 static inline void hz3_remote_set_asleep(struct hz3_page_remote *remote, bool asleep)
 {
 	/* release: pairs with hz3_remote_is_asleep. */
-	atomic_store_explicit(&remote->asleep, asleep, memory_order_release);
+	hz3_atomic_store(&remote->asleep, asleep, release);
 }
 
 /*
@@ -185,14 +184,13 @@ static inline void hz3_remote_set_asleep(struct hz3_page_remote *remote, bool as
  */
 static inline bool hz3_remote_hold(struct hz3_page_remote *remote, bool *undo)
 {
-	uint64_t old = atomic_load_explicit(&remote->word, memory_order_relaxed);
+	uint64_t old = hz3_atomic_load(&remote->word, relaxed);
 
 	do {
 		if (old & HZ3_REMOTE_TAKEN)
 			return false;
 		/* acquire: what came before the page's last change of hands is seen. */
-	} while (!atomic_compare_exchange_weak_explicit(&remote->word, &old, old | HZ3_REMOTE_QUEUED,
-							memory_order_acquire, memory_order_relaxed));
+	} while (!hz3_atomic_cas_weak(&remote->word, &old, old | HZ3_REMOTE_QUEUED, acquire, relaxed));
 	*undo = !(old & HZ3_REMOTE_QUEUED);
 	return true;
 }
@@ -200,14 +198,13 @@ static inline bool hz3_remote_hold(struct hz3_page_remote *remote, bool *undo)
 /* After a hold that set QUEUED.  True: so much was pushed meanwhile that the caller must queue the page. */
 static inline bool hz3_remote_unhold(struct hz3_page_remote *remote, uint32_t wake)
 {
-	uint64_t old = atomic_load_explicit(&remote->word, memory_order_relaxed);
+	uint64_t old = hz3_atomic_load(&remote->word, relaxed);
 
 	do {
 		if (hz3_remote_count(old) >= wake)
 			return true;
 		/* release: whoever takes the page over comes after our reading of it. */
-	} while (!atomic_compare_exchange_weak_explicit(&remote->word, &old, old & ~HZ3_REMOTE_QUEUED,
-							memory_order_release, memory_order_relaxed));
+	} while (!hz3_atomic_cas_weak(&remote->word, &old, old & ~HZ3_REMOTE_QUEUED, release, relaxed));
 	return false;
 }
 

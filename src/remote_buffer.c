@@ -112,7 +112,7 @@ struct hz3_page *hz3_buffer_close_whole(struct hz3_remote_buffer *buffer, size_t
 void hz3_buffer_flush(struct hz3_remote_buffer *buffer, struct hz3_counters *counters, enum hz3_flush_cause cause,
 		      struct hz3_posted *posted)
 {
-	size_t held = atomic_load_explicit(&buffer->held_bytes, memory_order_relaxed);
+	size_t held = hz3_atomic_load(&buffer->held_bytes, relaxed);
 
 	if (held == 0)
 		return;
@@ -159,17 +159,15 @@ size_t hz3_buffer_cap(void)
 /* Take bytes from the cap if there are as many left. */
 static bool grant(size_t bytes, size_t cap)
 {
-	size_t now = atomic_load_explicit(&granted, memory_order_relaxed);
+	size_t now = hz3_atomic_load(&granted, relaxed);
 
 	do {
 		if (now + bytes > cap)
 			return false;
-	} while (!atomic_compare_exchange_weak_explicit(&granted, &now, now + bytes, memory_order_relaxed,
-							memory_order_relaxed));
-	size_t peak = atomic_load_explicit(&granted_peak, memory_order_relaxed);
+	} while (!hz3_atomic_cas_weak(&granted, &now, now + bytes, relaxed, relaxed));
+	size_t peak = hz3_atomic_load(&granted_peak, relaxed);
 	while (now + bytes > peak &&
-	       !atomic_compare_exchange_weak_explicit(&granted_peak, &peak, now + bytes, memory_order_relaxed,
-						      memory_order_relaxed))
+	       !hz3_atomic_cas_weak(&granted_peak, &peak, now + bytes, relaxed, relaxed))
 		;
 	return true;
 }
@@ -178,7 +176,7 @@ static void give_back(struct hz3_remote_buffer *buffer, size_t keep)
 {
 	if (buffer->budget <= keep)
 		return;
-	atomic_fetch_sub_explicit(&granted, buffer->budget - keep, memory_order_relaxed);
+	hz3_atomic_fetch_sub(&granted, buffer->budget - keep, relaxed);
 	buffer->budget = keep;
 }
 
@@ -193,9 +191,9 @@ bool hz3_buffer_raise_budget(struct hz3_remote_buffer *buffer)
 	/* Counted before it has anything: or those who came first would never see that they hold more than their share. */
 	if (!buffer->shares) {
 		buffer->shares = true;
-		atomic_fetch_add_explicit(&sharers, 1, memory_order_relaxed);
+		hz3_atomic_fetch_add(&sharers, 1, relaxed);
 	}
-	size_t share = hz3_min(option(&hz3_options.remote_budget), cap / atomic_load_explicit(&sharers, memory_order_relaxed));
+	size_t share = hz3_min(option(&hz3_options.remote_budget), cap / hz3_atomic_load(&sharers, relaxed));
 	if (buffer->budget >= share) {
 		give_back(buffer, share);
 		return false;
@@ -211,16 +209,16 @@ void hz3_buffer_return_budget(struct hz3_remote_buffer *buffer)
 {
 	give_back(buffer, 0);
 	if (buffer->shares)
-		atomic_fetch_sub_explicit(&sharers, 1, memory_order_relaxed);
+		hz3_atomic_fetch_sub(&sharers, 1, relaxed);
 	buffer->shares = false;
 }
 
 size_t hz3_buffer_granted(void)
 {
-	return atomic_load_explicit(&granted, memory_order_relaxed);
+	return hz3_atomic_load(&granted, relaxed);
 }
 
 size_t hz3_buffer_granted_peak(void)
 {
-	return atomic_load_explicit(&granted_peak, memory_order_relaxed);
+	return hz3_atomic_load(&granted_peak, relaxed);
 }

@@ -11,8 +11,7 @@
 #ifndef HZ3_REMOTE_BUFFER_H
 #define HZ3_REMOTE_BUFFER_H
 
-#include <stdatomic.h>
-
+#include "atomic.h"
 #include "sink.h"
 
 #define HZ3_BUFFER_WAYS 2
@@ -52,9 +51,9 @@ static HZ3_INLINE struct hz3_buffer_entry *hz3_buffer_set(struct hz3_remote_buff
 /* The new sum.  One writer: two relaxed steps lose nothing. */
 static HZ3_INLINE size_t hz3_buffer_hold(struct hz3_remote_buffer *buffer, size_t bytes)
 {
-	size_t held = atomic_load_explicit(&buffer->held_bytes, memory_order_relaxed) + bytes;
+	size_t held = hz3_atomic_load(&buffer->held_bytes, relaxed) + bytes;
 
-	atomic_store_explicit(&buffer->held_bytes, held, memory_order_relaxed);
+	hz3_atomic_store(&buffer->held_bytes, held, relaxed);
 	return held;
 }
 

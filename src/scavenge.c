@@ -13,7 +13,7 @@ static size_t move_stash(struct hz3_owner *owner, _Atomic(struct hz3_message *) 
 	struct hz3_mail mail = { 0 };
 
 	/* relaxed: a hint. */
-	if (atomic_load_explicit(stash, memory_order_relaxed) == NULL)
+	if (hz3_atomic_load(stash, relaxed) == NULL)
 		return 0;
 	mail.first = hz3_stash_take(stash);
 	hz3_count(&heap->counters.sink[HZ3_SINK_CENTRAL].rmw_drain, 1);
@@ -51,15 +51,15 @@ static size_t try_queue(struct hz3_owner *owner, _Atomic uint32_t *queue, struct
 	size_t pages = 0;
 
 	/* relaxed: a hint. */
-	if (atomic_load_explicit(queue, memory_order_relaxed) == 0)
+	if (hz3_atomic_load(queue, relaxed) == 0)
 		return 0;
 	/* acquire: pairs with the release of the pushes. */
-	uint32_t slice = atomic_exchange_explicit(queue, 0, memory_order_acquire);
+	uint32_t slice = hz3_atomic_exchange(queue, 0, acquire);
 	hz3_count(&heap->counters.sink[HZ3_SINK_PAGE].rmw_drain, 1);
 	hz3_count(&heap->counters.sink[HZ3_SINK_PAGE].rmw_queue_drain, 1);
 	while (slice) {
 		/* The link first: the page may be queued again at once. */
-		uint32_t next = atomic_load_explicit(&hz3_remote_of(slice)->queue_next, memory_order_relaxed);
+		uint32_t next = hz3_atomic_load(&hz3_remote_of(slice)->queue_next, relaxed);
 		pages += try_page(owner, hz3_page_at(slice), heap);
 		slice = next;
 	}
@@ -78,7 +78,7 @@ size_t hz3_scavenge_owner(struct hz3_owner *owner, struct hz3_heap *heap)
 	pages += try_queue(owner, &owner->inbox.page_queue, heap);
 	pages += try_queue(owner, &owner->inbox.queue_rest, heap);
 	/* What was put back may have missed the last look of an owner that parked meanwhile; see hz3_abandon_park_locked(). */
-	if (atomic_load_explicit(&owner->state, memory_order_seq_cst) != HZ3_OWNER_RUNNING) {
+	if (hz3_atomic_load(&owner->state, seq_cst) != HZ3_OWNER_RUNNING) {
 		hz3_owner_note_post(owner);
 		hz3_abandon_request_drain();
 	}
@@ -87,13 +87,13 @@ size_t hz3_scavenge_owner(struct hz3_owner *owner, struct hz3_heap *heap)
 
 static bool runs(struct hz3_owner *owner)
 {
-	return atomic_load_explicit(&owner->state, memory_order_relaxed) == HZ3_OWNER_RUNNING;
+	return hz3_atomic_load(&owner->state, relaxed) == HZ3_OWNER_RUNNING;
 }
 
 /* Has the owner been in no slow path for some rounds?  The background thread keeps count, once a round. */
 static void count_rounds(struct hz3_owner *owner)
 {
-	uint32_t progress = atomic_load_explicit(&owner->progress, memory_order_relaxed);
+	uint32_t progress = hz3_atomic_load(&owner->progress, relaxed);
 
 	if (progress != owner->seen_progress)
 		owner->seen_passes = 0;
@@ -115,7 +115,7 @@ static bool is_candidate(struct hz3_owner *owner, const struct hz3_heap *heap, b
 /* Is there anything in the heap that can be taken from a sleeper? */
 static bool keeps_something(const struct hz3_heap *heap)
 {
-	return atomic_load_explicit(&heap->buffer.held_bytes, memory_order_relaxed) != 0 || hz3_heap_stock_slices(heap) != 0;
+	return hz3_atomic_load(&heap->buffer.held_bytes, relaxed) != 0 || hz3_heap_stock_slices(heap) != 0;
 }
 
 /* Mark the heaps whose buffer and stock are to be borrowed.  Returns how many. */
@@ -128,7 +128,7 @@ static unsigned mark_buffers(const struct hz3_heap *heap, bool sleepers_only)
 		if (!is_candidate(owner, heap, sleepers_only) || !keeps_something(owner->heap))
 			continue;
 		/* relaxed: the barrier on all processors orders it. */
-		atomic_store_explicit(&owner->heap->borrowed, 1, memory_order_relaxed);
+		hz3_atomic_store(&owner->heap->borrowed, 1, relaxed);
 		marked++;
 	}
 	return marked;
@@ -139,15 +139,15 @@ static void flush_marked(struct hz3_heap *lender, struct hz3_heap *heap, bool ba
 {
 	struct hz3_posted posted = { 0 };
 
-	if (!atomic_load_explicit(&lender->borrowed, memory_order_relaxed))
+	if (!hz3_atomic_load(&lender->borrowed, relaxed))
 		return;
 	/* acquire: pairs with the release in hz3_heap_leave(). */
-	if (barrier && !atomic_load_explicit(&lender->busy, memory_order_acquire)) {
+	if (barrier && !hz3_atomic_load(&lender->busy, acquire)) {
 		hz3_buffer_flush(&lender->buffer, &heap->counters, HZ3_FLUSH_IDLE, &posted);
 		hz3_heap_trim_stock(lender);
 	}
 	/* release: pairs with the acquire in hz3_heap_enter(). */
-	atomic_store_explicit(&lender->borrowed, 0, memory_order_release);
+	hz3_atomic_store(&lender->borrowed, 0, release);
 	hz3_heap_take_claimed(heap, &posted);
 	if (posted.to_parked)
 		hz3_abandon_request_drain();

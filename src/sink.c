@@ -15,27 +15,27 @@ void hz3_sink_init(void)
 
 bool hz3_sink_used(void)
 {
-	return atomic_load_explicit(&used, memory_order_relaxed);
+	return hz3_atomic_load(&used, relaxed);
 }
 
 enum hz3_sink_choice hz3_sink_mode(void)
 {
-	return (enum hz3_sink_choice)atomic_load_explicit(&mode, memory_order_relaxed);
+	return (enum hz3_sink_choice)hz3_atomic_load(&mode, relaxed);
 }
 
 void hz3_sink_set_mode(int new_mode)
 {
-	atomic_store_explicit(&mode, new_mode, memory_order_relaxed);
+	hz3_atomic_store(&mode, new_mode, relaxed);
 }
 
 bool hz3_sink_batch(void)
 {
-	return atomic_load_explicit(&batch, memory_order_relaxed);
+	return hz3_atomic_load(&batch, relaxed);
 }
 
 void hz3_sink_set_batch(bool on)
 {
-	atomic_store_explicit(&batch, on, memory_order_relaxed);
+	hz3_atomic_store(&batch, on, relaxed);
 }
 
 /*
@@ -57,8 +57,8 @@ static void slot_post(struct hz3_outbox *outbox, unsigned i, struct hz3_counters
 	struct hz3_owner *owner = hz3_owner_by_id(slot->owner);
 
 	/* relaxed, both: a hint that never goes back.  First: the child of a fork goes by it. */
-	if (!atomic_load_explicit(&used, memory_order_relaxed))
-		atomic_store_explicit(&used, true, memory_order_relaxed);
+	if (!hz3_atomic_load(&used, relaxed))
+		hz3_atomic_store(&used, true, relaxed);
 	for (unsigned sink = 0; sink < HZ3_SINKS; sink++) {
 		struct hz3_mail *mail = &slot->mail[sink];
 		if (mail->first == NULL)
@@ -131,9 +131,9 @@ bool hz3_sink_leave(struct hz3_owner *owner, struct hz3_inflow inflow)
 
 	/* release, both: whoever takes the rest sees the blocks and links as this thread does. */
 	if (inflow.messages)
-		atomic_store_explicit(&inbox->stash_rest, inflow.messages, memory_order_release);
+		hz3_atomic_store(&inbox->stash_rest, inflow.messages, release);
 	if (inflow.page)
-		atomic_store_explicit(&inbox->queue_rest, inflow.page, memory_order_release);
+		hz3_atomic_store(&inbox->queue_rest, inflow.page, release);
 	return inflow.messages || inflow.page;
 }
 

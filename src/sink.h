@@ -83,10 +83,10 @@ static inline bool hz3_sink_pending(struct hz3_owner *owner)
 	struct hz3_inbox *inbox = &owner->inbox;
 
 	/* seq_cst: after hz3_owner_clear_posted(), or after parking; the exchange that follows acquires. */
-	return atomic_load_explicit(&inbox->stash, memory_order_seq_cst) != NULL ||
-	       atomic_load_explicit(&inbox->page_queue, memory_order_seq_cst) != 0 ||
-	       atomic_load_explicit(&inbox->stash_rest, memory_order_seq_cst) != NULL ||
-	       atomic_load_explicit(&inbox->queue_rest, memory_order_seq_cst) != 0;
+	return hz3_atomic_load(&inbox->stash, seq_cst) != NULL ||
+	       hz3_atomic_load(&inbox->page_queue, seq_cst) != 0 ||
+	       hz3_atomic_load(&inbox->stash_rest, seq_cst) != NULL ||
+	       hz3_atomic_load(&inbox->queue_rest, seq_cst) != 0;
 }
 
 /* Collect what was left the last time; of each sink that had nothing left, what was posted since. */

@@ -14,9 +14,9 @@ struct hz3_message *hz3_central_collect(struct hz3_inbox *inbox, struct hz3_sink
 	_Atomic(struct hz3_message *) *from = &inbox->stash_rest;
 
 	/* relaxed, both: hints; the exchange acquires. */
-	if (atomic_load_explicit(from, memory_order_relaxed) == NULL) {
+	if (hz3_atomic_load(from, relaxed) == NULL) {
 		from = &inbox->stash;
-		if (atomic_load_explicit(from, memory_order_relaxed) == NULL)
+		if (hz3_atomic_load(from, relaxed) == NULL)
 			return NULL;
 		hz3_count(&counters->drains, 1);
 	}

@@ -55,14 +55,13 @@ static void queue_push(struct hz3_owner *owner, uint32_t first, uint32_t last, u
 {
 	_Atomic uint32_t *queue = &owner->inbox.page_queue;
 	uint32_t tries = 0;
-	uint32_t old = atomic_load_explicit(queue, memory_order_relaxed);
+	uint32_t old = hz3_atomic_load(queue, relaxed);
 
 	do {
-		atomic_store_explicit(&hz3_remote_of(last)->queue_next, old, memory_order_relaxed);
+		hz3_atomic_store(&hz3_remote_of(last)->queue_next, old, relaxed);
 		tries++;
 		/* release: publishes the queue links to the acquire in hz3_pages_collect.  seq_cst: as in hz3_stash_push. */
-	} while (!atomic_compare_exchange_weak_explicit(queue, &old, first, memory_order_seq_cst,
-							memory_order_relaxed));
+	} while (!hz3_atomic_cas_weak(queue, &old, first, seq_cst, relaxed));
 	hz3_count(&counters->rmw_push, tries);
 	hz3_count(&counters->rmw_queue_push, tries);
 	hz3_count(&counters->queued_pages, pages);
@@ -88,7 +87,7 @@ void hz3_pages_post(struct hz3_owner *owner, const struct hz3_mail *mail, struct
 		if (result != HZ3_PUSHED_QUEUE)
 			continue;
 		/* relaxed: released by the CAS on the queue. */
-		atomic_store_explicit(&hz3_remote_of(slice)->queue_next, first, memory_order_relaxed);
+		hz3_atomic_store(&hz3_remote_of(slice)->queue_next, first, relaxed);
 		last = first ? last : slice;
 		first = slice;
 		queued++;
@@ -127,16 +126,16 @@ uint32_t hz3_pages_collect(struct hz3_inbox *inbox, struct hz3_sink_counters *co
 	_Atomic uint32_t *from = &inbox->queue_rest;
 
 	/* relaxed, both: hints. */
-	if (atomic_load_explicit(from, memory_order_relaxed) == 0) {
+	if (hz3_atomic_load(from, relaxed) == 0) {
 		from = &inbox->page_queue;
-		if (atomic_load_explicit(from, memory_order_relaxed) == 0)
+		if (hz3_atomic_load(from, relaxed) == 0)
 			return 0;
 		hz3_count(&counters->drains, 1);
 	}
 	hz3_count(&counters->rmw_drain, 1);
 	hz3_count(&counters->rmw_queue_drain, 1);
 	/* acquire: pairs with the release in queue_push and in hz3_sink_leave. */
-	return atomic_exchange_explicit(from, 0, memory_order_acquire);
+	return hz3_atomic_exchange(from, 0, acquire);
 }
 
 static struct hz3_chain chain_from_list(struct hz3_page *page, struct hz3_remote_list list)
@@ -160,7 +159,7 @@ void hz3_pages_next(struct hz3_inflow *inflow, struct hz3_page **page, struct hz
 	 * The link and the mark first: once the word is taken, QUEUED is clear, a pusher may write the link, and a sleeping page
 	 * of which nothing was in the word may be taken over at once.
 	 */
-	uint32_t next = atomic_load_explicit(&remote->queue_next, memory_order_relaxed);
+	uint32_t next = hz3_atomic_load(&remote->queue_next, relaxed);
 	bool asleep = hz3_remote_is_asleep(remote);
 	struct hz3_remote_list list = hz3_remote_take(remote);
 
@@ -180,7 +179,7 @@ struct hz3_chain hz3_pages_peel(struct hz3_page *page, struct hz3_sink_counters 
 	struct hz3_chain none = { NULL, NULL, 0 };
 
 	/* A hint, so that pages without remote frees cost no read-modify-write.  seq_cst: after hz3_owner_clear_posted(). */
-	if (hz3_remote_count(atomic_load_explicit(&remote->word, memory_order_seq_cst)) == 0)
+	if (hz3_remote_count(hz3_atomic_load(&remote->word, seq_cst)) == 0)
 		return none;
 	struct hz3_chain chain = chain_from_list(page, hz3_remote_peel(remote));
 	hz3_count(&counters->page_drains, 1);

@@ -49,7 +49,7 @@ static void add_counters(struct hz3_stats *out, const struct hz3_counters *count
 static bool at_rest(const struct hz3_owner *owner, const struct hz3_heap *mine)
 {
 	return owner->heap == mine || owner->heap == hz3_thread_shared_heap() ||
-	       atomic_load_explicit(&owner->state, memory_order_relaxed) == HZ3_OWNER_PARKED;
+	       hz3_atomic_load(&owner->state, relaxed) == HZ3_OWNER_PARKED;
 }
 
 /* What the counters of a heap at rest don't say yet: frees not counted, local ones and those in the remote word. */
@@ -63,7 +63,7 @@ static void add_page(struct hz3_stats *out, const struct hz3_page *page)
 	sum->freed_local += extra.freed_local;
 	/* relaxed: a count. */
 	sum->freed_remote +=
-		hz3_remote_count(atomic_load_explicit(&hz3_page_remote(page)->word, memory_order_relaxed));
+		hz3_remote_count(hz3_atomic_load(&hz3_page_remote(page)->word, relaxed));
 }
 
 /* Current and awake pages are in the heap's lists; blocks that wait in a current page were counted as allocated. */
@@ -124,7 +124,7 @@ static void add_heaps(struct hz3_stats *out)
 	for (uint32_t id = 1; id <= out->heaps; id++) {
 		struct hz3_heap *heap = hz3_owner_by_id(id)->heap;
 		add_counters(out, &heap->counters);
-		out->held_bytes += atomic_load_explicit(&heap->buffer.held_bytes, memory_order_relaxed);
+		out->held_bytes += hz3_atomic_load(&heap->buffer.held_bytes, relaxed);
 	}
 }
 
@@ -132,8 +132,8 @@ static void add_arenas(struct hz3_stats *out)
 {
 	for (unsigned i = 0; i < hz3_arenas_count(); i++) {
 		const struct hz3_arena_counters *counters = hz3_arena_counters(i);
-		out->purges += atomic_load_explicit(&counters->purges, memory_order_relaxed);
-		out->purged_bytes += atomic_load_explicit(&counters->purged_slices, memory_order_relaxed)
+		out->purges += hz3_atomic_load(&counters->purges, relaxed);
+		out->purged_bytes += hz3_atomic_load(&counters->purged_slices, relaxed)
 				     << HZ3_SLICE_SHIFT;
 	}
 	out->huge_mappings = hz3_large_huge_count();

@@ -8,10 +8,10 @@
 #ifndef HZ3_STATS_H
 #define HZ3_STATS_H
 
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "atomic.h"
 #include "options.h"
 #include "size_class.h"
 
@@ -91,7 +91,7 @@ extern struct hz3_shared_counters hz3_shared_counters;
 static inline void hz3_count_shared(_Atomic uint64_t *counter, uint64_t n)
 {
 	if (HZ3_STATS_SHARED)
-		atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+		hz3_atomic_fetch_add(counter, n, relaxed);
 }
 
 /* The whole process at one moment.  Sizes are in bytes. */

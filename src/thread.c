@@ -68,12 +68,12 @@ static void register_fork_handlers(void);
 void hz3_thread_setup(void)
 {
 	/* acquire: pairs with the release below. */
-	if (hz3_likely(atomic_load_explicit(&setup_state, memory_order_acquire) == SETUP_DONE))
+	if (hz3_likely(hz3_atomic_load(&setup_state, acquire) == SETUP_DONE))
 		return;
 	int expected = SETUP_NOT_BEGUN;
-	if (atomic_compare_exchange_strong(&setup_state, &expected, SETUP_RUNNING)) {
+	if (hz3_atomic_cas_strong(&setup_state, &expected, SETUP_RUNNING, seq_cst, seq_cst)) {
 		set_up_once();
-		atomic_store_explicit(&setup_state, SETUP_DONE, memory_order_release);
+		hz3_atomic_store(&setup_state, SETUP_DONE, release);
 		/*
 		 * With the first malloc, and not in a constructor: those of preloaded libraries run last.  Handlers run
 		 * before fork in the reverse order of registration, and ours, which takes all locks, has to be the
@@ -82,7 +82,7 @@ void hz3_thread_setup(void)
 		register_fork_handlers();
 		return;
 	}
-	while (atomic_load_explicit(&setup_state, memory_order_acquire) != SETUP_DONE)
+	while (hz3_atomic_load(&setup_state, acquire) != SETUP_DONE)
 		hz3_cpu_relax();
 }
 
@@ -92,7 +92,7 @@ static struct hz3_heap *enter(struct hz3_heap *heap)
 	if (heap == NULL)
 		return NULL;
 	hz3_thread_heap = heap;
-	atomic_fetch_add_explicit(&entered, 1, memory_order_relaxed);
+	hz3_atomic_fetch_add(&entered, 1, relaxed);
 	/* May call malloc, which finds the heap in place. */
 	if (have_exit_key)
 		pthread_setspecific(exit_key, heap);
@@ -145,7 +145,7 @@ static struct hz3_heap *begin(bool to_free)
 	if (!hz3_heap_enter(heap))
 		wait_for_buffer(heap);
 	heap->ticks++;
-	atomic_store_explicit(&heap->owner->progress, heap->ticks, memory_order_relaxed);
+	hz3_atomic_store(&heap->owner->progress, heap->ticks, relaxed);
 	return heap;
 }
 
@@ -235,7 +235,7 @@ void hz3_thread_go_idle(void)
 
 bool hz3_thread_is_multi(void)
 {
-	return atomic_load_explicit(&entered, memory_order_relaxed) > 1;
+	return hz3_atomic_load(&entered, relaxed) > 1;
 }
 
 struct hz3_heap *hz3_thread_shared_heap(void)
@@ -285,7 +285,7 @@ static void fork_prepare(void)
 	struct hz3_heap *heap = hz3_thread_heap;
 
 	hz3_lock(&fork_lock);
-	if (heap->owner && !atomic_load_explicit(&heap->busy, memory_order_relaxed)) {
+	if (heap->owner && !hz3_atomic_load(&heap->busy, relaxed)) {
 		heap = hz3_thread_begin();
 		flush(heap, HZ3_FLUSH_FORK);
 		hz3_thread_end(heap);
@@ -311,10 +311,10 @@ static bool park_vanished(struct hz3_heap *mine)
 		struct hz3_owner *owner = hz3_owner_by_id(id);
 		struct hz3_heap *heap = owner->heap;
 		if (heap == mine || heap == shared_heap ||
-		    atomic_load_explicit(&owner->state, memory_order_relaxed) != HZ3_OWNER_RUNNING)
+		    hz3_atomic_load(&owner->state, relaxed) != HZ3_OWNER_RUNNING)
 			continue;
-		if (atomic_load_explicit(&heap->busy, memory_order_relaxed)) {
-			atomic_store_explicit(&owner->state, HZ3_OWNER_LOST, memory_order_relaxed);
+		if (hz3_atomic_load(&heap->busy, relaxed)) {
+			hz3_atomic_store(&owner->state, HZ3_OWNER_LOST, relaxed);
 			hz3_buffer_return_budget(&heap->buffer);
 		} else {
 			hz3_abandon_park_locked(heap);
@@ -328,16 +328,16 @@ static bool park_vanished(struct hz3_heap *mine)
 static void rescan_word(size_t slice, struct hz3_owner *owner, struct hz3_counters *counters)
 {
 	struct hz3_page_remote *remote = hz3_remote_of(slice);
-	uint64_t word = atomic_load_explicit(&remote->word, memory_order_relaxed);
+	uint64_t word = hz3_atomic_load(&remote->word, relaxed);
 
 	/* Most pages: not to be written to, or the child gets a copy of every line. */
 	if (word == 0)
 		return;
 	if (hz3_remote_count(word) == 0) {
-		atomic_store_explicit(&remote->word, 0, memory_order_relaxed);
+		hz3_atomic_store(&remote->word, 0, relaxed);
 		return;
 	}
-	atomic_store_explicit(&remote->word, word | HZ3_REMOTE_QUEUED, memory_order_relaxed);
+	hz3_atomic_store(&remote->word, word | HZ3_REMOTE_QUEUED, relaxed);
 	hz3_pages_requeue(owner, hz3_page_at(slice), &counters->sink[HZ3_SINK_PAGE]);
 	if (!hz3_owner_note_post(owner))
 		hz3_abandon_request_drain();
@@ -346,7 +346,7 @@ static void rescan_word(size_t slice, struct hz3_owner *owner, struct hz3_counte
 /* The owner vanished between the last step of a countdown and what had to follow; or the page waited for its queue entry. */
 static void rescan_countdown(struct hz3_page *page, struct hz3_owner *owner)
 {
-	if (atomic_load_explicit(&owner->state, memory_order_relaxed) == HZ3_OWNER_PARKED && page->countdown == 0 &&
+	if (hz3_atomic_load(&owner->state, relaxed) == HZ3_OWNER_PARKED && page->countdown == 0 &&
 	    page->state != HZ3_PAGE_EMPTY)
 		hz3_heap_page_event(owner->heap, page);
 }
@@ -356,8 +356,8 @@ static void rescan_pages(struct hz3_counters *counters)
 {
 	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
 		struct hz3_owner *owner = hz3_owner_by_id(id);
-		atomic_store_explicit(&owner->inbox.page_queue, 0, memory_order_relaxed);
-		atomic_store_explicit(&owner->inbox.queue_rest, 0, memory_order_relaxed);
+		hz3_atomic_store(&owner->inbox.page_queue, 0, relaxed);
+		hz3_atomic_store(&owner->inbox.queue_rest, 0, relaxed);
 	}
 	size_t slices = hz3_page_map_slices();
 	for (size_t slice = 1; slice < slices; slice++) {
@@ -375,7 +375,7 @@ static void flush_vanished(void)
 {
 	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
 		struct hz3_owner *owner = hz3_owner_by_id(id);
-		if (atomic_load_explicit(&owner->state, memory_order_relaxed) != HZ3_OWNER_PARKED)
+		if (hz3_atomic_load(&owner->state, relaxed) != HZ3_OWNER_PARKED)
 			continue;
 		flush(owner->heap, HZ3_FLUSH_FORK);
 		hz3_buffer_return_budget(&owner->heap->buffer);
@@ -387,7 +387,7 @@ static void fork_child(void)
 	struct hz3_heap *mine = hz3_thread_heap->owner ? hz3_thread_heap : shared_heap;
 
 	hz3_decay_forget_thread();
-	atomic_store_explicit(&entered, hz3_thread_heap->owner ? 1 : 0, memory_order_relaxed);
+	hz3_atomic_store(&entered, hz3_thread_heap->owner ? 1 : 0, relaxed);
 	if (park_vanished(mine) || hz3_sink_used()) {
 		rescan_pages(&mine->counters);
 		flush_vanished();
