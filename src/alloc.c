@@ -279,23 +279,23 @@ static int class_of(const void *p)
 	return (int)class;
 }
 
+size_t hz3_alloc_page_usable_size(const void *p)
+{
+	int class = class_of(p);
+
+	return class >= 0 ? hz3_class_size((unsigned)class) : 0;
+}
+
 size_t hz3_alloc_usable_size(const void *p)
 {
 	if (p == NULL)
 		return 0;
-	int class = class_of(p);
-	return class >= 0 ? hz3_class_size((unsigned)class) : hz3_large_usable_size(p);
+	size_t bytes = hz3_alloc_page_usable_size(p);
+	return bytes ? bytes : hz3_large_usable_size(p);
 }
 
-void *hz3_alloc_resize(void *p, size_t size)
+void *hz3_alloc_resize_large(void *p, size_t size)
 {
-	int class = class_of(p);
-
-	/* In a page: the same block while it fits and at least half of it is used. */
-	if (class >= 0) {
-		size_t have = hz3_class_size((unsigned)class);
-		return size <= have && size >= have / 2 ? p : NULL;
-	}
 	size_t before = hz3_large_usable_size(p);
 	if (size <= before && size > before / 2 + HZ3_SLICE)
 		return p;

@@ -98,10 +98,13 @@ void *hz3_alloc_aligned(size_t alignment, size_t size);
 /* Bytes that the block really has; NULL has none.  Dies on a pointer that is no block. */
 size_t hz3_alloc_usable_size(const void *p);
 
+/* The same of a block in a page; 0 if the block is in no page. */
+size_t hz3_alloc_page_usable_size(const void *p);
+
 /*
- * Make the block fit size (1 to PTRDIFF_MAX) without copying.  Returns p, or where it moved to; NULL if the caller has to
- * allocate, copy and free.
+ * Make a block that is in no page fit size (1 to PTRDIFF_MAX) without copying.  Returns p, or where it moved to; NULL if the
+ * caller has to allocate, copy and free.
  */
-void *hz3_alloc_resize(void *p, size_t size);
+void *hz3_alloc_resize_large(void *p, size_t size);
 
 #endif

@@ -34,9 +34,8 @@ invalid(void)
 
 /* To a block of another size.  If there is no memory for it, a block that is big enough simply stays. */
 static void *
-realloc_move(void *p, size_t size)
+realloc_move(void *p, size_t usable, size_t size)
 {
-	size_t usable = hz3_alloc_usable_size(p);
 	int saved_errno = errno;
 	void *q = hz3_alloc(size);
 
@@ -51,11 +50,17 @@ realloc_move(void *p, size_t size)
 	return q;
 }
 
+static void *
+realloc_large(void *p, size_t size)
+{
+	void *q = hz3_alloc_resize_large(p, size);
+
+	return q != NULL ? q : realloc_move(p, hz3_alloc_usable_size(p), size);
+}
+
 void *
 hz3_api_realloc(void *p, size_t size)
 {
-	void *q;
-
 	if (hz3_unlikely(size > PTRDIFF_MAX))
 		return hz3_api_no_memory();
 	if (p == NULL)
@@ -64,8 +69,11 @@ hz3_api_realloc(void *p, size_t size)
 		hz3_alloc_free(p);
 		return NULL;
 	}
-	q = hz3_alloc_resize(p, size);
-	return q != NULL ? q : realloc_move(p, size);
+	size_t usable = hz3_alloc_page_usable_size(p);
+	if (hz3_unlikely(usable == 0))
+		return realloc_large(p, size);
+	/* The same block while it fits and at least half of it is used. */
+	return size <= usable && size >= usable / 2 ? p : realloc_move(p, usable, size);
 }
 
 /* ---- alignment ---- */

@@ -107,7 +107,7 @@ START_TEST(resized_blocks)
 {
 	void *p = hz3_alloc(400000);
 
-	ck_assert_ptr_eq(hz3_alloc_resize(p, 150000), p);
+	ck_assert_ptr_eq(hz3_alloc_resize_large(p, 150000), p);
 	hz3_stats_collect(&stats);
 	check_sums();
 	ck_assert_uint_eq(stats.large.live, 1);
