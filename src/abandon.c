@@ -45,12 +45,8 @@ void hz3_abandon_park_locked(struct hz3_heap *heap)
 	owner->parked_ms = hz3_os_now_ms();
 	set_untrimmed_locked(owner, true);
 	hz3_atomic_store(&any_parked, true, relaxed);
-	/* What came between the thread's last drain and now; later posters see that the owner is parked: owner.h. */
-	hz3_atomic_store(&owner->state, HZ3_OWNER_PARKED, seq_cst);
-	if (hz3_sink_pending(owner)) {
-		hz3_owner_note_post(owner);
+	if (hz3_owner_park(owner))
 		hz3_abandon_request_drain();
-	}
 }
 
 void hz3_abandon_park(struct hz3_heap *heap)

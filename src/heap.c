@@ -137,8 +137,7 @@ static void stock(struct hz3_heap *heap, struct hz3_page *page)
 static void page_emptied(struct hz3_heap *heap, struct hz3_page *page)
 {
 	restart(heap, page, 0);
-	/* acquire: if the word is 0, everything that pushers did to the page is over. */
-	if (hz3_atomic_load(&hz3_page_remote(page)->word, acquire) != 0)
+	if (!hz3_remote_is_clear(hz3_page_remote(page)))
 		return;
 	hz3_page_list_remove(&heap->awake[page->class], page);
 	stock(heap, page);
@@ -279,7 +278,7 @@ static HZ3_NOINLINE size_t drain_pending(struct hz3_heap *heap, size_t budget)
 
 size_t hz3_heap_drain(struct hz3_heap *heap, size_t budget)
 {
-	return hz3_sink_pending(heap->owner) ? drain_pending(heap, budget) : 0;
+	return hz3_inbox_pending(&heap->owner->inbox) ? drain_pending(heap, budget) : 0;
 }
 
 size_t hz3_heap_drain_all(struct hz3_heap *heap, size_t budget)
@@ -290,8 +289,8 @@ size_t hz3_heap_drain_all(struct hz3_heap *heap, size_t budget)
 		hz3_owner_clear_posted(heap->owner);
 	do {
 		blocks += hz3_heap_drain(heap, budget);
-	} while (budget == SIZE_MAX && hz3_sink_pending(heap->owner));
-	if (hz3_sink_pending(heap->owner))
+	} while (budget == SIZE_MAX && hz3_inbox_pending(&heap->owner->inbox));
+	if (hz3_inbox_pending(&heap->owner->inbox))
 		hz3_owner_note_post(heap->owner);
 	return blocks;
 }
@@ -474,7 +473,7 @@ static void peel_awake(struct hz3_heap *heap, unsigned class)
 
 void hz3_heap_sweep(struct hz3_heap *heap)
 {
-	if (!hz3_owner_was_posted(heap->owner) && !hz3_sink_pending(heap->owner))
+	if (!hz3_owner_was_posted(heap->owner) && !hz3_inbox_pending(&heap->owner->inbox))
 		return;
 	hz3_heap_drain_all(heap, SWEEP_BUDGET);
 	for (unsigned class = 0; class < HZ3_CLASSES; class++)
@@ -490,8 +489,7 @@ static void trim_current(struct hz3_heap *heap, unsigned class)
 		return;
 	peel(heap, page);
 	unsigned free = hz3_page_count_free(page);
-	if (free != page->carved ||
-	    hz3_atomic_load(&hz3_page_remote(page)->word, acquire) != 0)
+	if (free != page->carved || !hz3_remote_is_clear(hz3_page_remote(page)))
 		return;
 	restart(heap, page, HZ3_COUNTDOWN_NEVER);
 	/* What the counters took for allocated when it was carved, and never was handed out. */

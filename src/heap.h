@@ -90,6 +90,34 @@ static HZ3_INLINE void hz3_heap_leave(struct hz3_heap *heap)
 	hz3_atomic_store(&heap->busy, 0, release);
 }
 
+/*
+ * The other side, one borrower at a time: ask for buffer and stock; a barrier on all processors; if they are lent, use them; hand
+ * back, in any case.
+ */
+static inline void hz3_heap_ask_for(struct hz3_heap *heap)
+{
+	/* relaxed: the barrier orders it. */
+	hz3_atomic_store(&heap->borrowed, 1, relaxed);
+}
+
+static inline bool hz3_heap_is_asked_for(const struct hz3_heap *heap)
+{
+	/* relaxed: the borrower's own mark. */
+	return hz3_atomic_load(&heap->borrowed, relaxed);
+}
+
+static inline bool hz3_heap_is_lent(const struct hz3_heap *heap)
+{
+	/* acquire: pairs with the release in hz3_heap_leave(). */
+	return !hz3_atomic_load(&heap->busy, acquire);
+}
+
+static inline void hz3_heap_hand_back(struct hz3_heap *heap)
+{
+	/* release: pairs with the acquire in hz3_heap_enter(). */
+	hz3_atomic_store(&heap->borrowed, 0, release);
+}
+
 /* A block of the class from what the heap has, drains included; NULL: it needs a fresh page. */
 void *hz3_heap_refill(struct hz3_heap *heap, unsigned class);
 

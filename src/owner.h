@@ -27,7 +27,6 @@
 #include "atomic.h"
 #include "base.h"
 #include "block.h"
-#include "size_class.h"
 
 enum hz3_owner_state {
 	HZ3_OWNER_RUNNING,
@@ -119,6 +118,57 @@ static inline struct hz3_message *hz3_stash_take(_Atomic(struct hz3_message *) *
 {
 	/* acquire: pairs with the release of every push in the list (they form a release sequence). */
 	return hz3_atomic_exchange(stash, NULL, acquire);
+}
+
+/* Is there anything in the inbox?  Plain loads of one line on x86. */
+static inline bool hz3_inbox_pending(struct hz3_inbox *inbox)
+{
+	/* seq_cst: after hz3_owner_clear_posted(), or after parking; the exchange that follows acquires. */
+	return hz3_atomic_load(&inbox->stash, seq_cst) != NULL ||
+	       hz3_atomic_load(&inbox->page_queue, seq_cst) != 0 ||
+	       hz3_atomic_load(&inbox->stash_rest, seq_cst) != NULL ||
+	       hz3_atomic_load(&inbox->queue_rest, seq_cst) != 0;
+}
+
+/* Which stash is to be taken next: what was left the last time, if any; NULL: there is nothing.  The same of the queues. */
+static inline _Atomic(struct hz3_message *) *hz3_inbox_next_stash(struct hz3_inbox *inbox)
+{
+	/* relaxed, both: hints; the exchange acquires. */
+	if (hz3_atomic_load(&inbox->stash_rest, relaxed) != NULL)
+		return &inbox->stash_rest;
+	return hz3_atomic_load(&inbox->stash, relaxed) != NULL ? &inbox->stash : NULL;
+}
+
+static inline _Atomic uint32_t *hz3_inbox_next_queue(struct hz3_inbox *inbox)
+{
+	/* relaxed, both: hints, as above. */
+	if (hz3_atomic_load(&inbox->queue_rest, relaxed) != 0)
+		return &inbox->queue_rest;
+	return hz3_atomic_load(&inbox->page_queue, relaxed) != 0 ? &inbox->page_queue : NULL;
+}
+
+/* Leave what was taken and not taken in yet, if anything; only whoever acts as the owner.  A note of a post must follow. */
+static inline void hz3_inbox_leave(struct hz3_inbox *inbox, struct hz3_message *messages, uint32_t page)
+{
+	/* release, both: whoever takes the rest sees the blocks and links as this thread does. */
+	if (messages)
+		hz3_atomic_store(&inbox->stash_rest, messages, release);
+	if (page)
+		hz3_atomic_store(&inbox->queue_rest, page, release);
+}
+
+/*
+ * Under the abandon lock: from now on others act as the owner, and posters see that.  True: something came between the
+ * thread's last drain and now, and a drain has to be asked for.
+ */
+static inline bool hz3_owner_park(struct hz3_owner *owner)
+{
+	/* seq_cst: before the look into the inbox; posters do it the other way round. */
+	hz3_atomic_store(&owner->state, HZ3_OWNER_PARKED, seq_cst);
+	if (!hz3_inbox_pending(&owner->inbox))
+		return false;
+	hz3_owner_note_post(owner);
+	return true;
 }
 
 #endif

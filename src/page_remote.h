@@ -34,7 +34,7 @@
 
 struct hz3_page_remote {
 	_Atomic uint64_t word;
-	_Atomic uint32_t queue_next;	/* slice index; written by the pusher that turned QUEUED on */
+	_Atomic uint32_t queue_next;	/* slice index; written by the pusher that turned QUEUED on; 0 ends a queue */
 	_Atomic uint32_t asleep;
 	char pad[48];			/* pages of different owners are neighbours: one line each */
 };
@@ -124,6 +124,12 @@ hz3_remote_push(struct hz3_page_remote *remote, struct hz3_remote_list chain, ui
 	}
 }
 
+static inline bool hz3_remote_is_asleep(struct hz3_page_remote *remote)
+{
+	/* acquire: pairs with the release in hz3_remote_set_asleep; the owner's last writes to the page come before. */
+	return hz3_atomic_load(&remote->asleep, acquire) != 0;
+}
+
 /* Take everything and clear QUEUED.  The caller has unlinked the page from the queue, or knows it is in none. */
 static inline struct hz3_remote_list hz3_remote_take(struct hz3_page_remote *remote)
 {
@@ -134,11 +140,34 @@ static inline struct hz3_remote_list hz3_remote_take(struct hz3_page_remote *rem
 	return hz3_remote_unpack(hz3_atomic_exchange(&remote->word, 0, acq_rel));
 }
 
+/*
+ * The same for a page at the head of a queue that the caller has taken: its link, its sleep mark and its list, in this
+ * order.  Once the word is taken, QUEUED is clear, a pusher may write the link, and a sleeping page of which nothing was in
+ * the word may be taken over at once.
+ */
+static inline struct hz3_remote_list hz3_remote_unqueue(struct hz3_page_remote *remote, uint32_t *next, bool *asleep)
+{
+	/* relaxed: the exchange of the queue has acquired what the pushers wrote. */
+	*next = hz3_atomic_load(&remote->queue_next, relaxed);
+	*asleep = hz3_remote_is_asleep(remote);
+	return hz3_remote_take(remote);
+}
+
 /* Take the list and leave QUEUED as it is: for a page that may be linked in a queue. */
 static inline struct hz3_remote_list hz3_remote_peel(struct hz3_page_remote *remote)
 {
 	/* acquire: as in take. */
 	return hz3_remote_unpack(hz3_atomic_fetch_and(&remote->word, HZ3_REMOTE_QUEUED, acquire));
+}
+
+/*
+ * Is nothing in the word, no flag either?  Then no queue has the page and none will get it, and if all its blocks are back,
+ * it may be retired.
+ */
+static inline bool hz3_remote_is_clear(struct hz3_page_remote *remote)
+{
+	/* acquire: everything that pushers, or who held the page, did to it is over. */
+	return hz3_atomic_load(&remote->word, acquire) == 0;
 }
 
 /*
@@ -150,12 +179,6 @@ static inline bool hz3_remote_seems_whole(struct hz3_page_remote *remote, uint32
 	/* relaxed: a hint. */
 	return hz3_remote_count(hz3_atomic_load(&remote->word, relaxed)) == whole &&
 	       hz3_atomic_load(&remote->asleep, relaxed);
-}
-
-static inline bool hz3_remote_is_asleep(struct hz3_page_remote *remote)
-{
-	/* acquire: pairs with the release in hz3_remote_set_asleep; the owner's last writes to the page come before. */
-	return hz3_atomic_load(&remote->asleep, acquire) != 0;
 }
 
 /*
@@ -175,6 +198,17 @@ static inline void hz3_remote_set_asleep(struct hz3_page_remote *remote, bool as
 {
 	/* release: pairs with hz3_remote_is_asleep. */
 	hz3_atomic_store(&remote->asleep, asleep, release);
+}
+
+/*
+ * For a page that is about to be formatted by who holds all of it.  QUEUED stays as it is: somebody may hold the page for a
+ * moment who took it for a sleeping one of its former owner, and has to find his mark.
+ */
+static inline void hz3_remote_reset(struct hz3_page_remote *remote)
+{
+	/* relaxed, both: no block exists yet, and the routes that lead here are stored with release. */
+	hz3_atomic_fetch_and(&remote->word, HZ3_REMOTE_QUEUED, relaxed);
+	hz3_atomic_store(&remote->asleep, 0, relaxed);
 }
 
 /*
@@ -206,6 +240,32 @@ static inline bool hz3_remote_unhold(struct hz3_page_remote *remote, uint32_t wa
 		/* release: whoever takes the page over comes after our reading of it. */
 	} while (!hz3_atomic_cas_weak(&remote->word, &old, old & ~HZ3_REMOTE_QUEUED, release, relaxed));
 	return false;
+}
+
+/*
+ * A queue of pages, by slice index, linked through queue_next.  As a stash (owner.h): pushed as a list with one CAS, taken as
+ * a whole with one exchange.  Returns the number of read-modify-writes it took.
+ */
+static inline uint32_t hz3_queue_push(_Atomic uint32_t *queue, uint32_t first, struct hz3_page_remote *last)
+{
+	uint32_t tries = 0;
+	/* relaxed: the CAS validates it; it is stored, not followed. */
+	uint32_t old = hz3_atomic_load(queue, relaxed);
+
+	do {
+		/* relaxed: released by the CAS. */
+		hz3_atomic_store(&last->queue_next, old, relaxed);
+		tries++;
+		/* release: publishes the links to the acquire in take.  seq_cst: before the look at "posted" (owner.h). */
+	} while (!hz3_atomic_cas_weak(queue, &old, first, seq_cst, relaxed));
+	return tries;
+}
+
+/* Take all pages.  The caller looks first, as with a stash. */
+static inline uint32_t hz3_queue_take(_Atomic uint32_t *queue)
+{
+	/* acquire: pairs with the release of every push in the list, and with that in hz3_inbox_leave. */
+	return hz3_atomic_exchange(queue, 0, acquire);
 }
 
 #endif

@@ -53,8 +53,7 @@ static size_t try_queue(struct hz3_owner *owner, _Atomic uint32_t *queue, struct
 	/* relaxed: a hint. */
 	if (hz3_atomic_load(queue, relaxed) == 0)
 		return 0;
-	/* acquire: pairs with the release of the pushes. */
-	uint32_t slice = hz3_atomic_exchange(queue, 0, acquire);
+	uint32_t slice = hz3_queue_take(queue);
 	hz3_count(&heap->counters.sink[HZ3_SINK_PAGE].rmw_drain, 1);
 	hz3_count(&heap->counters.sink[HZ3_SINK_PAGE].rmw_queue_drain, 1);
 	while (slice) {
@@ -127,8 +126,7 @@ static unsigned mark_buffers(const struct hz3_heap *heap, bool sleepers_only)
 		struct hz3_owner *owner = hz3_owner_by_id(id);
 		if (!is_candidate(owner, heap, sleepers_only) || !keeps_something(owner->heap))
 			continue;
-		/* relaxed: the barrier on all processors orders it. */
-		hz3_atomic_store(&owner->heap->borrowed, 1, relaxed);
+		hz3_heap_ask_for(owner->heap);
 		marked++;
 	}
 	return marked;
@@ -139,15 +137,13 @@ static void flush_marked(struct hz3_heap *lender, struct hz3_heap *heap, bool ba
 {
 	struct hz3_posted posted = { 0 };
 
-	if (!hz3_atomic_load(&lender->borrowed, relaxed))
+	if (!hz3_heap_is_asked_for(lender))
 		return;
-	/* acquire: pairs with the release in hz3_heap_leave(). */
-	if (barrier && !hz3_atomic_load(&lender->busy, acquire)) {
+	if (barrier && hz3_heap_is_lent(lender)) {
 		hz3_buffer_flush(&lender->buffer, &heap->counters, HZ3_FLUSH_IDLE, &posted);
 		hz3_heap_trim_stock(lender);
 	}
-	/* release: pairs with the acquire in hz3_heap_enter(). */
-	hz3_atomic_store(&lender->borrowed, 0, release);
+	hz3_heap_hand_back(lender);
 	hz3_heap_take_claimed(heap, &posted);
 	if (posted.to_parked)
 		hz3_abandon_request_drain();

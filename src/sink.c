@@ -127,13 +127,7 @@ struct hz3_inflow hz3_sink_collect(struct hz3_owner *owner, struct hz3_counters 
 
 bool hz3_sink_leave(struct hz3_owner *owner, struct hz3_inflow inflow)
 {
-	struct hz3_inbox *inbox = &owner->inbox;
-
-	/* release, both: whoever takes the rest sees the blocks and links as this thread does. */
-	if (inflow.messages)
-		hz3_atomic_store(&inbox->stash_rest, inflow.messages, release);
-	if (inflow.page)
-		hz3_atomic_store(&inbox->queue_rest, inflow.page, release);
+	hz3_inbox_leave(&owner->inbox, inflow.messages, inflow.page);
 	return inflow.messages || inflow.page;
 }
 

@@ -77,18 +77,6 @@ struct hz3_inflow {
 	uint32_t page;			/* slice of the first queued page; the rest hangs on its queue link */
 };
 
-/* Is there anything for the owner?  Plain loads of one line on x86. */
-static inline bool hz3_sink_pending(struct hz3_owner *owner)
-{
-	struct hz3_inbox *inbox = &owner->inbox;
-
-	/* seq_cst: after hz3_owner_clear_posted(), or after parking; the exchange that follows acquires. */
-	return hz3_atomic_load(&inbox->stash, seq_cst) != NULL ||
-	       hz3_atomic_load(&inbox->page_queue, seq_cst) != 0 ||
-	       hz3_atomic_load(&inbox->stash_rest, seq_cst) != NULL ||
-	       hz3_atomic_load(&inbox->queue_rest, seq_cst) != 0;
-}
-
 /* Collect what was left the last time; of each sink that had nothing left, what was posted since. */
 struct hz3_inflow hz3_sink_collect(struct hz3_owner *owner, struct hz3_counters *counters);
 

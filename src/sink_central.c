@@ -11,15 +11,12 @@ void hz3_central_post(struct hz3_owner *owner, const struct hz3_mail *mail, stru
 
 struct hz3_message *hz3_central_collect(struct hz3_inbox *inbox, struct hz3_sink_counters *counters)
 {
-	_Atomic(struct hz3_message *) *from = &inbox->stash_rest;
+	_Atomic(struct hz3_message *) *from = hz3_inbox_next_stash(inbox);
 
-	/* relaxed, both: hints; the exchange acquires. */
-	if (hz3_atomic_load(from, relaxed) == NULL) {
-		from = &inbox->stash;
-		if (hz3_atomic_load(from, relaxed) == NULL)
-			return NULL;
+	if (from == NULL)
+		return NULL;
+	if (from == &inbox->stash)
 		hz3_count(&counters->drains, 1);
-	}
 	hz3_count(&counters->rmw_drain, 1);
 	return hz3_stash_take(from);
 }

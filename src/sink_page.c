@@ -49,19 +49,12 @@ static enum hz3_push_result push_chain(struct hz3_page *page, struct hz3_chain c
 	return result;
 }
 
-/* Push the list of so many pages, first..last, onto the owner's queue.  As hz3_stash_push, by slice. */
+/* Push the list of so many pages, first..last, onto the owner's queue. */
 static void queue_push(struct hz3_owner *owner, uint32_t first, uint32_t last, uint32_t pages,
 		       struct hz3_sink_counters *counters)
 {
-	_Atomic uint32_t *queue = &owner->inbox.page_queue;
-	uint32_t tries = 0;
-	uint32_t old = hz3_atomic_load(queue, relaxed);
+	uint32_t tries = hz3_queue_push(&owner->inbox.page_queue, first, hz3_remote_of(last));
 
-	do {
-		hz3_atomic_store(&hz3_remote_of(last)->queue_next, old, relaxed);
-		tries++;
-		/* release: publishes the queue links to the acquire in hz3_pages_collect.  seq_cst: as in hz3_stash_push. */
-	} while (!hz3_atomic_cas_weak(queue, &old, first, seq_cst, relaxed));
 	hz3_count(&counters->rmw_push, tries);
 	hz3_count(&counters->rmw_queue_push, tries);
 	hz3_count(&counters->queued_pages, pages);
@@ -123,19 +116,15 @@ void hz3_pages_requeue(struct hz3_owner *owner, struct hz3_page *page, struct hz
 
 uint32_t hz3_pages_collect(struct hz3_inbox *inbox, struct hz3_sink_counters *counters)
 {
-	_Atomic uint32_t *from = &inbox->queue_rest;
+	_Atomic uint32_t *from = hz3_inbox_next_queue(inbox);
 
-	/* relaxed, both: hints. */
-	if (hz3_atomic_load(from, relaxed) == 0) {
-		from = &inbox->page_queue;
-		if (hz3_atomic_load(from, relaxed) == 0)
-			return 0;
+	if (from == NULL)
+		return 0;
+	if (from == &inbox->page_queue)
 		hz3_count(&counters->drains, 1);
-	}
 	hz3_count(&counters->rmw_drain, 1);
 	hz3_count(&counters->rmw_queue_drain, 1);
-	/* acquire: pairs with the release in queue_push and in hz3_sink_leave. */
-	return hz3_atomic_exchange(from, 0, acquire);
+	return hz3_queue_take(from);
 }
 
 static struct hz3_chain chain_from_list(struct hz3_page *page, struct hz3_remote_list list)
@@ -155,13 +144,9 @@ void hz3_pages_next(struct hz3_inflow *inflow, struct hz3_page **page, struct hz
 {
 	uint32_t slice = inflow->page;
 	struct hz3_page_remote *remote = hz3_remote_of(slice);
-	/*
-	 * The link and the mark first: once the word is taken, QUEUED is clear, a pusher may write the link, and a sleeping page
-	 * of which nothing was in the word may be taken over at once.
-	 */
-	uint32_t next = hz3_atomic_load(&remote->queue_next, relaxed);
-	bool asleep = hz3_remote_is_asleep(remote);
-	struct hz3_remote_list list = hz3_remote_take(remote);
+	uint32_t next;
+	bool asleep;
+	struct hz3_remote_list list = hz3_remote_unqueue(remote, &next, &asleep);
 
 	inflow->page = next;
 	if (next)

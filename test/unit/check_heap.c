@@ -314,14 +314,14 @@ START_TEST(drain_has_a_budget)
 	size_t n = hz3_heap_drain(heap, 1);
 	ck_assert_uint_ge(n, 1);
 	ck_assert_uint_le(n, capacity);
-	ck_assert(hz3_sink_pending(heap->owner));
+	ck_assert(hz3_inbox_pending(&heap->owner->inbox));
 	n += hz3_heap_drain(heap, 2 * capacity * size);
 	ck_assert_uint_le(n, 4 * capacity);
 	ck_assert_uint_eq(core_audit(&blocks[pages * capacity], 1), pages * capacity - n);
 	/* What was collected and not yet taken in is not forgotten. */
 	n += hz3_heap_drain_all(heap, SIZE_MAX);
 	ck_assert_uint_eq(n, pages * capacity);
-	ck_assert(!hz3_sink_pending(heap->owner));
+	ck_assert(!hz3_inbox_pending(&heap->owner->inbox));
 	check_all(&blocks[pages * capacity], 1);
 	free(blocks);
 }
@@ -358,7 +358,7 @@ START_TEST(current_page_is_peeled)
 	for (unsigned i = 0; i < 3; i++)
 		core_free(other, blocks[i]);
 	hz3_heap_flush(other, HZ3_FLUSH_IDLE);
-	ck_assert(!hz3_sink_pending(heap->owner));
+	ck_assert(!hz3_inbox_pending(&heap->owner->inbox));
 	for (unsigned i = 0; i < 3; i++)
 		ck_assert_ptr_eq(core_page_of(blocks[i] = core_alloc(heap, CLASS)), core_page_of(blocks[5]));
 	check_all(blocks, capacity);
@@ -438,7 +438,7 @@ START_TEST(chains_are_forwarded)
 	ck_assert_uint_eq(hz3_heap_drain_all(heap, SIZE_MAX), n);
 	ck_assert_uint_eq(heap->counters.forwarded_chains, 1);
 	ck_assert_uint_eq(heap->counters.class[CLASS].freed_remote, 0);
-	ck_assert(hz3_sink_pending(third->owner));
+	ck_assert(hz3_inbox_pending(&third->owner->inbox));
 	ck_assert_uint_eq(core_audit(blocks, capacity + 1), n);
 	ck_assert_uint_eq(hz3_heap_drain_all(third, SIZE_MAX), n);
 	ck_assert_uint_eq(third->counters.class[CLASS].freed_remote, n);

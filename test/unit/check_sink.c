@@ -93,14 +93,14 @@ START_TEST(sends_and_collects)
 	send_chain(blocks + capacity, wake + 5);
 	send_chain(blocks + wake, 7);
 	send_chain(blocks + 2 * capacity, wake);
-	ck_assert(!hz3_sink_pending(owner->owner));
+	ck_assert(!hz3_inbox_pending(&owner->owner->inbox));
 	post();
-	ck_assert(hz3_sink_pending(owner->owner));
-	ck_assert(!hz3_sink_pending(freer->owner));
+	ck_assert(hz3_inbox_pending(&owner->owner->inbox));
+	ck_assert(!hz3_inbox_pending(&freer->owner->inbox));
 	ck_assert_uint_eq(collect(owner, &chains), 3 * wake + 12);
 	/* In its own page, a chain joins what is there. */
 	ck_assert_uint_eq(chains, counters.sink[HZ3_SINK_PAGE].chains ? 3 : 4);
-	ck_assert(!hz3_sink_pending(owner->owner));
+	ck_assert(!hz3_inbox_pending(&owner->owner->inbox));
 	ck_assert_uint_eq(collect(owner, &chains), 0);
 
 	struct hz3_sink_counters *sink = &counters.sink[counters.sink[0].chains ? 0 : 1];
@@ -148,7 +148,7 @@ START_TEST(below_the_wake_count)
 	struct hz3_page *page = core_page_of(blocks[0]);
 	send_chain(blocks, wake - 1);
 	post();
-	ck_assert(!hz3_sink_pending(owner->owner));
+	ck_assert(!hz3_inbox_pending(&owner->owner->inbox));
 	ck_assert_uint_eq(core_in_words(), wake - 1);
 	struct hz3_chain chain = hz3_pages_peel(page, &counters.sink[1]);
 	ck_assert_uint_eq(chain.count, wake - 1);
@@ -160,16 +160,16 @@ START_TEST(below_the_wake_count)
 	ck_assert_uint_eq(counters.sink[1].rmw_drain, rmw);
 	/* One by one: the wake-th queues. */
 	for (unsigned i = 0; i < wake; i++) {
-		ck_assert(!hz3_sink_pending(owner->owner));
+		ck_assert(!hz3_inbox_pending(&owner->owner->inbox));
 		send_chain(blocks + i, 1);
 		post();
 	}
-	ck_assert(hz3_sink_pending(owner->owner));
+	ck_assert(hz3_inbox_pending(&owner->owner->inbox));
 	/* What is peeled now leaves an entry without blocks. */
 	ck_assert_uint_eq(hz3_pages_peel(page, &counters.sink[1]).count, wake);
 	ck_assert_uint_eq(collect(owner, &chains), 0);
 	ck_assert_uint_eq(chains, 0);
-	ck_assert(!hz3_sink_pending(owner->owner));
+	ck_assert(!hz3_inbox_pending(&owner->owner->inbox));
 	ck_assert_uint_eq(hz3_page_remote(page)->word, 0);
 	free(blocks);
 }
@@ -193,7 +193,7 @@ START_TEST(returns_and_requeues)
 	ck_assert_uint_eq(collect(owner, &chains), wake + 3);
 	/* Nothing is nothing. */
 	hz3_pages_return(owner->owner, page, (struct hz3_remote_list){ 0, 0, 0 }, &counters.sink[1]);
-	ck_assert(!hz3_sink_pending(owner->owner));
+	ck_assert(!hz3_inbox_pending(&owner->owner->inbox));
 	free(blocks);
 }
 END_TEST
@@ -219,7 +219,7 @@ START_TEST(claims)
 		ck_assert_ptr_eq(posted.claimed.first, page);
 		ck_assert_ptr_eq(posted.claimed.last, page);
 		ck_assert_uint_eq(hz3_page_remote(page)->word, HZ3_REMOTE_TAKEN);
-		ck_assert(!hz3_sink_pending(owner->owner));
+		ck_assert(!hz3_inbox_pending(&owner->owner->inbox));
 	} else {
 		ck_assert_ptr_null(posted.claimed.first);
 		ck_assert_uint_eq(collect(owner, &chains), capacity);
@@ -332,11 +332,11 @@ START_TEST(leaves_the_rest)
 	ck_assert(hz3_inflow_next(&inflow, &page, &chain, &counters));
 	ck_assert_uint_eq(chain.count, 100);
 	hz3_sink_leave(owner->owner, inflow);
-	ck_assert(hz3_sink_pending(owner->owner));
+	ck_assert(hz3_inbox_pending(&owner->owner->inbox));
 	send_chain(blocks + 5 * capacity, 100);
 	post();
 	size_t n = 0;
-	while (hz3_sink_pending(owner->owner))
+	while (hz3_inbox_pending(&owner->owner->inbox))
 		n += collect(owner, &chains);
 	ck_assert_uint_eq(n, 500);
 	free(blocks);
