@@ -203,8 +203,8 @@ set_path(const struct hz3_option_row *row, const char *text)
 	return true;
 }
 
-static bool
-set_value(const struct hz3_option_row *row, const char *text)
+bool
+hz3_option_set(const struct hz3_option_row *row, const char *text)
 {
 	int64_t value = 0;
 	bool good = false;
@@ -309,7 +309,7 @@ apply_item(char *item)
 		hz3_warn("HZ3_CONF: there is no option \"%s\"; the form is name:value,name:value", item);
 		return false;
 	}
-	if (value != NULL && set_value(row, value))
+	if (value != NULL && hz3_option_set(row, value))
 		return true;
 	hz3_option_describe(row, phrase, sizeof(phrase));
 	hz3_warn("HZ3_CONF: %s takes %s, not \"%s\"", item, phrase, value != NULL ? value : "");

@@ -61,6 +61,9 @@ void hz3_options_init(void);
 /* Applies "name:value,..." and returns the number of items that were no good (each warned of); 0 also for "". */
 int hz3_options_parse(const char *text);
 
+/* Sets one option from the text of its value; false, and nothing changed, if the option does not take that. */
+bool hz3_option_set(const struct hz3_option_row *row, const char *text);
+
 /* Back to the defaults of options.def: for tests. */
 void hz3_options_reset(void);
 

@@ -11,7 +11,7 @@ tools() {
 
 missing=0
 # By kind of file: the tree may be built in place.
-for file in src/*.{c,h,def,map} bench/*.{c,h} $(tools) bench/lab/*.py test/*/*.{c,cc,h,sh} script/* doc/*.{md,3} doc/*/*.pml; do
+for file in src/*.{c,h,def,map} tools/* bench/*.{c,h} $(tools) bench/lab/*.py test/*/*.{c,cc,h,sh} script/* doc/*.{md,1,3} doc/*/*.pml; do
 	[ -f "$file" ] || continue
 	case $file in
 	test/bench/*.c) name=$file ;;
