@@ -38,7 +38,8 @@ static void *alloc_large(struct hz3_heap *heap, size_t size, size_t alignment, b
 	void *p = NULL;
 
 	if (n == 0) {
-		p = hz3_large_alloc(heap->arena, size, alignment, zero);
+		*zero = true;
+		p = hz3_large_map(size, alignment);
 	} else {
 		size_t slice = hz3_heap_run_alloc(heap, n, hz3_max(alignment >> HZ3_SLICE_SHIFT, 1), zero);
 		if (slice)

@@ -93,7 +93,7 @@ static void remove_locked(size_t gap)
 	table[gap].address = 0;
 }
 
-static void *huge_alloc(size_t size, size_t alignment)
+void *hz3_large_map(size_t size, size_t alignment)
 {
 	size_t bytes = hz3_align_up(size, hz3_os_page_size);
 	void *p = hz3_os_map(bytes, hz3_max(alignment, hz3_os_page_size));
@@ -230,18 +230,6 @@ void *hz3_large_place(size_t slice, size_t n, size_t size, size_t alignment)
 	return (char *)hz3_slice_address(slice) + run->offset;
 }
 
-void *hz3_large_alloc(struct hz3_arena *arena, size_t size, size_t alignment, bool *zero)
-{
-	size_t n = hz3_large_slices(size, alignment);
-
-	if (n == 0) {
-		*zero = true;
-		return huge_alloc(size, alignment);
-	}
-	size_t slice = hz3_arena_alloc(arena, n, hz3_max(alignment >> HZ3_SLICE_SHIFT, 1), zero);
-	return slice ? hz3_large_place(slice, n, size, alignment) : NULL;
-}
-
 /* The slice of the large run whose block starts at p, or 0. */
 static size_t run_of(const void *p)
 {
@@ -284,15 +272,6 @@ size_t hz3_large_end(void *p, size_t *slices_from, size_t *n)
 	bytes = huge_free(p);
 	if (bytes == 0)
 		bad_pointer("free", p);
-	return bytes;
-}
-
-size_t hz3_large_free(void *p)
-{
-	size_t slice, n, bytes = hz3_large_end(p, &slice, &n);
-
-	if (slice)
-		hz3_arena_free(slice, n);
 	return bytes;
 }
 

@@ -11,23 +11,19 @@
 #include "arena.h"
 #include "base.h"
 
-/*
- * size bytes, size > 0, the address a multiple of alignment (a power of 2).  *zero tells whether it reads as zeroes.
- * NULL: no memory.
- */
-void *hz3_large_alloc(struct hz3_arena *arena, size_t size, size_t alignment, bool *zero);
-
-/*
- * The same in two steps, for those who have a run already: the slices that such a block takes, 0 if it would be huge; and the
- * block that a run of so many slices becomes, aligned if the run is aligned to slices as far as the alignment exceeds one.
- */
+/* The slices that a block of size bytes, size > 0, takes at a multiple of alignment (a power of 2); 0: it is to be huge. */
 size_t hz3_large_slices(size_t size, size_t alignment);
+
+/* The block that a run of so many slices becomes, aligned if the run is aligned to slices as far as the alignment exceeds one. */
 void *hz3_large_place(size_t slice, size_t n, size_t size, size_t alignment);
 
-/* Free what is no block of a page; dies, with one line, if p is nothing that can be freed.  Returns its usable bytes. */
-size_t hz3_large_free(void *p);
+/* A huge block, which reads as zeroes.  NULL: no memory. */
+void *hz3_large_map(size_t size, size_t alignment);
 
-/* The same for those who keep the run: it begins with *slice, and has n; 0: the block was huge, and is gone. */
+/*
+ * Free what is no block of a page; dies, with one line, if p is nothing that can be freed.  The caller has its run then, which
+ * begins with *slice and has n; 0: the block was huge, and is gone.  Returns its usable bytes.
+ */
 size_t hz3_large_end(void *p, size_t *slice, size_t *n);
 
 /* Usable bytes; dies like free. */

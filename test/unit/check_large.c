@@ -24,11 +24,35 @@ is_run(const void *p)
 	return hz3_page_map_covers(hz3_page_map_granule(p));
 }
 
+/* What alloc.c does, without a heap that keeps runs. */
+static void *
+large_alloc(struct hz3_arena *from, size_t size, size_t alignment, bool *zero)
+{
+	size_t n = hz3_large_slices(size, alignment);
+
+	if (n == 0) {
+		*zero = true;
+		return hz3_large_map(size, alignment);
+	}
+	size_t slice = hz3_arena_alloc(from, n, hz3_max(alignment >> HZ3_SLICE_SHIFT, 1), zero);
+	return slice ? hz3_large_place(slice, n, size, alignment) : NULL;
+}
+
+static size_t
+large_free(void *p)
+{
+	size_t slice, n, bytes = hz3_large_end(p, &slice, &n);
+
+	if (slice)
+		hz3_arena_free(slice, n);
+	return bytes;
+}
+
 static void *
 alloc(size_t size, size_t alignment)
 {
 	bool zero = false;
-	char *p = hz3_large_alloc(arena, size, alignment, &zero);
+	char *p = large_alloc(arena, size, alignment, &zero);
 
 	if (p == NULL)
 		return NULL;
@@ -53,7 +77,7 @@ START_TEST(runs_and_mappings)
 			ck_assert_int_eq(is_run(p), !huge);
 			ck_assert_uint_eq(hz3_large_huge_count(), huge);
 			ck_assert_uint_eq(hz3_large_huge_bytes(), huge ? hz3_large_usable_size(p) : 0);
-			ck_assert_uint_eq(hz3_large_free(p), hz3_align_up(sizes[i], hz3_os_page_size));
+			ck_assert_uint_eq(large_free(p), hz3_align_up(sizes[i], hz3_os_page_size));
 			hz3_arenas_validate();
 		}
 	ck_assert_uint_eq(hz3_arenas_active(), 0);
@@ -76,11 +100,11 @@ START_TEST(thousands_of_mappings)
 		size_t i = core_pick(&seed, MAPPINGS);
 
 		if (p[i] == NULL) {
-			p[i] = hz3_large_alloc(arena, MIB + 1 + i, 16, &zero);
+			p[i] = large_alloc(arena, MIB + 1 + i, 16, &zero);
 			ck_assert_ptr_nonnull(p[i]);
 			live++;
 		} else if (step > MAPPINGS) {
-			ck_assert_uint_eq(hz3_large_free(p[i]), hz3_align_up(MIB + 1 + i, 4096));
+			ck_assert_uint_eq(large_free(p[i]), hz3_align_up(MIB + 1 + i, 4096));
 			p[i] = NULL;
 			live--;
 		}
@@ -92,7 +116,7 @@ START_TEST(thousands_of_mappings)
 	}
 	for (size_t i = 0; i < MAPPINGS; i++)
 		if (p[i])
-			hz3_large_free(p[i]);
+			large_free(p[i]);
 	ck_assert_uint_eq(hz3_large_huge_count(), 0);
 	ck_assert_uint_eq(hz3_large_huge_bytes(), 0);
 }
@@ -120,7 +144,7 @@ START_TEST(table_cannot_grow)
 	p[n] = alloc(MIB + 1, 16);
 	ck_assert_ptr_nonnull(p[n]);
 	for (size_t i = 0; i <= n; i++)
-		hz3_large_free(p[i]);
+		large_free(p[i]);
 	ck_assert_uint_eq(hz3_large_huge_count(), 0);
 }
 END_TEST
@@ -130,19 +154,19 @@ START_TEST(no_memory)
 	bool zero;
 
 	core_refuse_mmap(1, true);
-	ck_assert_ptr_null(hz3_large_alloc(arena, 100000, 16, &zero));
-	ck_assert_ptr_null(hz3_large_alloc(arena, 5 * MIB, 16, &zero));
+	ck_assert_ptr_null(large_alloc(arena, 100000, 16, &zero));
+	ck_assert_ptr_null(large_alloc(arena, 5 * MIB, 16, &zero));
 	core_refuse_mmap(0, false);
-	ck_assert_ptr_null(hz3_large_alloc(arena, PTRDIFF_MAX, 16, &zero));
-	ck_assert_ptr_null(hz3_large_alloc(arena, 5 * MIB, (size_t)1 << 62, &zero));
+	ck_assert_ptr_null(large_alloc(arena, PTRDIFF_MAX, 16, &zero));
+	ck_assert_ptr_null(large_alloc(arena, 5 * MIB, (size_t)1 << 62, &zero));
 	ck_assert_uint_eq(hz3_large_huge_count(), 0);
 	/* Free runs give up their address space for a mapping. */
-	hz3_large_free(alloc(900000, 16));
+	large_free(alloc(900000, 16));
 	core_refuse_mmap(1, false);
 	void *p = alloc(2 * MIB, 16);
 	ck_assert_ptr_nonnull(p);
 	ck_assert_uint_eq(hz3_arenas_committed(), 0);
-	hz3_large_free(p);
+	large_free(p);
 }
 END_TEST
 
@@ -163,10 +187,10 @@ START_TEST(starts_are_spread)
 	}
 	ck_assert_uint_ge(lines, N / 3);
 	for (unsigned i = 0; i < N; i++)
-		hz3_large_free(p[i]);
+		large_free(p[i]);
 	p[0] = alloc(HZ3_SLICE, 16);
 	ck_assert_uint_eq((uintptr_t)p[0] % HZ3_SLICE, 0);
-	hz3_large_free(p[0]);
+	large_free(p[0]);
 }
 END_TEST
 
@@ -194,8 +218,8 @@ START_TEST(runs_resize_in_place)
 	/* What belongs to a class, or to a mapping, has to be copied. */
 	ck_assert_ptr_null(hz3_large_resize(p, 16000));
 	ck_assert_ptr_null(hz3_large_resize(p, 2 * MIB));
-	hz3_large_free(p);
-	hz3_large_free(after);
+	large_free(p);
+	large_free(after);
 	hz3_arenas_validate();
 	ck_assert_uint_eq(hz3_arenas_active(), 0);
 }
@@ -224,7 +248,7 @@ START_TEST(mappings_resize)
 	ck_assert_ptr_eq(hz3_large_resize(p, MIB), p);
 	ck_assert_uint_eq(hz3_large_huge_bytes(), MIB);
 	ck_assert_ptr_null(hz3_large_resize(p, MIB / 2));
-	ck_assert_uint_eq(hz3_large_free(p), MIB);
+	ck_assert_uint_eq(large_free(p), MIB);
 	munmap(wall, 4096);
 }
 END_TEST
@@ -240,7 +264,7 @@ START_TEST(mremap_fails)
 	ck_assert_uint_eq(hz3_large_huge_bytes(), 2 * MIB);
 	ck_assert_uint_eq(hz3_large_huge_count(), 1);
 	p[2 * MIB - 1] = 1;
-	ck_assert_uint_eq(hz3_large_free(p), 2 * MIB);
+	ck_assert_uint_eq(large_free(p), 2 * MIB);
 	ck_assert_uint_eq(hz3_large_huge_count(), 0);
 }
 END_TEST
@@ -251,7 +275,7 @@ START_TEST(munmap_fails)
 	char *p = alloc(2 * MIB, 16);
 
 	core_os.fail_munmap = true;
-	ck_assert_uint_eq(hz3_large_free(p), 2 * MIB);
+	ck_assert_uint_eq(large_free(p), 2 * MIB);
 	ck_assert_int_eq(core_os.madvises, 1);
 	ck_assert_int_eq(p[0], 0);
 	ck_assert_uint_eq(hz3_large_huge_count(), 0);
@@ -263,14 +287,14 @@ END_TEST
 static void
 free_it(void *p)
 {
-	hz3_large_free(p);
+	large_free(p);
 }
 
 static void
 free_twice(void *p)
 {
-	hz3_large_free(p);
-	hz3_large_free(p);
+	large_free(p);
+	large_free(p);
 }
 
 static void
@@ -307,8 +331,8 @@ START_TEST(bad_pointers_die)
 	dies(free_it, huge + 4096, "free:", "foreign");
 	dies(free_twice, run, "free:", "freed twice");
 	dies(free_twice, huge, "free:", "freed before");
-	hz3_large_free(run);
-	hz3_large_free(huge);
+	large_free(run);
+	large_free(huge);
 }
 END_TEST
 
@@ -331,7 +355,7 @@ static void *
 free_at_the_same_time(void *p)
 {
 	pthread_barrier_wait(&barrier);
-	hz3_large_free(p);
+	large_free(p);
 	return NULL;
 }
 
@@ -369,7 +393,7 @@ hammer(void *arg)
 		char *q;
 
 		if (p[i] == NULL) {
-			p[i] = hz3_large_alloc(arena, size, 16, &zero);
+			p[i] = large_alloc(arena, size, 16, &zero);
 			ck_assert_ptr_nonnull(p[i]);
 			p[i][0] = (char)i;
 		} else if (step % 3 == 0 && (q = hz3_large_resize(p[i], size)) != NULL) {
@@ -378,13 +402,13 @@ hammer(void *arg)
 			ck_assert_uint_ge(hz3_large_usable_size(q), size);
 		} else {
 			ck_assert_int_eq(p[i][0], (char)i);
-			hz3_large_free(p[i]);
+			large_free(p[i]);
 			p[i] = NULL;
 		}
 	}
 	for (int i = 0; i < 8; i++)
 		if (p[i])
-			hz3_large_free(p[i]);
+			large_free(p[i]);
 	return NULL;
 }
 
