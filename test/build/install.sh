@@ -1,36 +1,14 @@
 #!/bin/bash
-# make install puts everything in its place, and programs can be built against what it installed.
+# make install puts everything in its place, programs can be built against it, and make uninstall takes it all away.
 
-set -eu
-
-if [ -n "$HZ3_SANITIZER" ]; then
-	echo "SKIP: programs outside the build do not link the sanitizer's library"
-	exit 77
-fi
-
-work=$(mktemp -d "${TMPDIR:-/tmp}/hz3-install.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-root=$work/root
-
-unset MAKEFLAGS MFLAGS
-"$MAKE" -C "$HZ3_BUILDDIR" -s install DESTDIR="$root" >"$work/install.log" 2>&1 || {
-	cat "$work/install.log"
-	exit 1
-}
-
-find_one() {
-	local found
-	found=$(find "$root" -path "*$1" -print -quit)
-	if [ -z "$found" ]; then
-		echo "FAIL: make install did not install $1" >&2
-		exit 1
-	fi
-	echo "$found"
-}
+# shellcheck source=test/build/installed.sh
+. "$(dirname "${BASH_SOURCE[0]}")/installed.sh"
 
 header=$(find_one /hz3/hz3.h)
 pc=$(find_one /pkgconfig/hz3.pc)
-find_one /man3/hz3.3 >/dev/null
+for page in man3/hz3.3 man1/hz3run.1 man1/hz3-config.1; do
+	find_one "/$page" >/dev/null
+done
 for file in README.md LICENSE NEWS architecture.md concurrency.md experiments.md; do
 	find_one "/$file" >/dev/null
 done
@@ -38,10 +16,7 @@ done
 version=$(sed -n 's/^Version: //p' "$pc")
 grep -q "^#define HZ3_VERSION \"$version\"\$" "$header"
 numbers=$(sed -n 's/^#define HZ3_VERSION_\(MAJOR\|MINOR\|PATCH\) //p' "$header" | paste -sd.)
-if [ "$numbers" != "$version" ]; then
-	echo "FAIL: HZ3_VERSION_MAJOR, MINOR and PATCH in hz3.h say $numbers, HZ3_VERSION says $version"
-	exit 1
-fi
+[ "$numbers" = "$version" ] || fail "HZ3_VERSION_MAJOR, MINOR and PATCH in hz3.h say $numbers, HZ3_VERSION says $version"
 
 cat >"$work/program.c" <<'PROGRAM'
 #include <hz3/hz3.h>
@@ -83,10 +58,7 @@ fi
 
 shared=$(find "$root" -name libhz3.so -print -quit)
 static=$(find "$root" -name libhz3.a -print -quit)
-if [ -z "$shared$static" ]; then
-	echo "FAIL: make install installed no library"
-	exit 1
-fi
+[ -n "$shared$static" ] || fail "make install installed no library"
 if [ -n "$shared" ]; then
 	$CC -o "$work/with-shared" "$work/program.c" "${flags[@]}" "${libs[@]:-$shared}"
 	LD_LIBRARY_PATH=$(dirname "$shared") "$work/with-shared"
@@ -100,3 +72,23 @@ if [ -n "$static" ]; then
 	$CC -shared -o "$work/with-static.so" -Wl,--whole-archive "$static" -Wl,--no-whole-archive -pthread -ldl
 	echo "a shared library with libhz3.a links"
 fi
+
+# The preloader finds the library beside itself, wherever the tree was put.
+if [ -n "$shared" ] && [ -z "$HZ3_MALLOC_PREFIX" ]; then
+	hz3run=$(find_one /bin/hz3run)
+	"$hz3run" cat /proc/self/maps | grep -qF -- "$root" || fail "the installed hz3run does not preload the installed library"
+	mkdir "$work/elsewhere"
+	cp -a "$root/." "$work/elsewhere/"
+	"$work/elsewhere/${hz3run#"$root"}" cat /proc/self/maps | grep -qF -- "$work/elsewhere" ||
+		fail "a copied hz3run does not preload the library of the copy"
+	mv "$shared" "$shared.away"
+	"$hz3run" --verify true 2>"$work/log" || fail "hz3run needs the link that only linkers need: $(cat "$work/log")"
+	mv "$shared.away" "$shared"
+	echo "hz3run preloads what was installed with it"
+fi
+
+# No file, and no directory that is nobody else's.  (Shared ones, such as bin, may not be ours to take away.)
+make_in_root uninstall
+left=$(find "$root" ! -type d -o -type d -iname '*hz3*')
+[ -z "$left" ] || fail "make uninstall leaves $left"
+echo "make uninstall leaves nothing"
