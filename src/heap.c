@@ -461,6 +461,8 @@ static void peel(struct hz3_heap *heap, struct hz3_page *page)
 
 	if (chain.count)
 		deliver(heap, page, chain);
+	else if (page->state == HZ3_PAGE_AWAKE && page->countdown == 0)
+		page_emptied(heap, page);	/* its word was held by statistics when it became empty */
 }
 
 static void peel_awake(struct hz3_heap *heap, unsigned class)

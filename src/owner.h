@@ -27,6 +27,7 @@
 #include "atomic.h"
 #include "base.h"
 #include "block.h"
+#include "page_remote.h"
 
 enum hz3_owner_state {
 	HZ3_OWNER_RUNNING,
@@ -94,12 +95,19 @@ static inline uint32_t hz3_stash_push(_Atomic(struct hz3_message *) *stash, stru
 	return tries;
 }
 
+/* After something was put into the inbox: is the owner's thread there to find it? */
+static inline bool hz3_owner_runs(struct hz3_owner *owner)
+{
+	/* seq_cst: after that; whoever parks stores the state, and then looks. */
+	return hz3_atomic_load(&owner->state, seq_cst) == HZ3_OWNER_RUNNING;
+}
+
 /* After a post.  False: the owner isn't running, and others have to look after what was posted. */
 static inline bool hz3_owner_note_post(struct hz3_owner *owner)
 {
 	if (!hz3_atomic_load(&owner->posted, seq_cst))
 		hz3_atomic_store(&owner->posted, 1, seq_cst);
-	return hz3_atomic_load(&owner->state, seq_cst) == HZ3_OWNER_RUNNING;
+	return hz3_owner_runs(owner);
 }
 
 /* Before a look at everything that was posted. */
@@ -113,7 +121,14 @@ static inline bool hz3_owner_was_posted(struct hz3_owner *owner)
 	return hz3_atomic_load(&owner->posted, seq_cst) != 0;
 }
 
-/* Take all messages.  The caller looks first: an exchange on an empty stash would steal the line for nothing. */
+/* The look before a take: an exchange on an empty stash would steal the line for nothing. */
+static inline bool hz3_stash_seems_full(_Atomic(struct hz3_message *) *stash)
+{
+	/* seq_cst: after hz3_owner_clear_posted(); the exchange acquires. */
+	return hz3_atomic_load(stash, seq_cst) != NULL;
+}
+
+/* Take all messages. */
 static inline struct hz3_message *hz3_stash_take(_Atomic(struct hz3_message *) *stash)
 {
 	/* acquire: pairs with the release of every push in the list (they form a release sequence). */
@@ -133,28 +148,29 @@ static inline bool hz3_inbox_pending(struct hz3_inbox *inbox)
 /* Which stash is to be taken next: what was left the last time, if any; NULL: there is nothing.  The same of the queues. */
 static inline _Atomic(struct hz3_message *) *hz3_inbox_next_stash(struct hz3_inbox *inbox)
 {
-	/* relaxed, both: hints; the exchange acquires. */
-	if (hz3_atomic_load(&inbox->stash_rest, relaxed) != NULL)
+	if (hz3_stash_seems_full(&inbox->stash_rest))
 		return &inbox->stash_rest;
-	return hz3_atomic_load(&inbox->stash, relaxed) != NULL ? &inbox->stash : NULL;
+	return hz3_stash_seems_full(&inbox->stash) ? &inbox->stash : NULL;
 }
 
 static inline _Atomic uint32_t *hz3_inbox_next_queue(struct hz3_inbox *inbox)
 {
-	/* relaxed, both: hints, as above. */
-	if (hz3_atomic_load(&inbox->queue_rest, relaxed) != 0)
+	if (hz3_queue_seems_full(&inbox->queue_rest))
 		return &inbox->queue_rest;
-	return hz3_atomic_load(&inbox->page_queue, relaxed) != 0 ? &inbox->page_queue : NULL;
+	return hz3_queue_seems_full(&inbox->page_queue) ? &inbox->page_queue : NULL;
 }
 
 /* Leave what was taken and not taken in yet, if anything; only whoever acts as the owner.  A note of a post must follow. */
 static inline void hz3_inbox_leave(struct hz3_inbox *inbox, struct hz3_message *messages, uint32_t page)
 {
-	/* release, both: whoever takes the rest sees the blocks and links as this thread does. */
+	/*
+	 * release, both: whoever takes the rest sees the blocks and links as this thread does.
+	 * seq_cst: before the look at "posted".
+	 */
 	if (messages)
-		hz3_atomic_store(&inbox->stash_rest, messages, release);
+		hz3_atomic_store(&inbox->stash_rest, messages, seq_cst);
 	if (page)
-		hz3_atomic_store(&inbox->queue_rest, page, release);
+		hz3_atomic_store(&inbox->queue_rest, page, seq_cst);
 }
 
 /*

@@ -38,7 +38,6 @@ void hz3_page_list_remove(struct hz3_page_list *list, struct hz3_page *page)
 void hz3_page_format(struct hz3_page *page, unsigned class, uint32_t owner)
 {
 	size_t slice = hz3_page_slice(page);
-	struct hz3_page_remote *remote = hz3_page_remote(page);
 
 	page->free = NULL;
 	page->countdown = page->local_base = HZ3_COUNTDOWN_NEVER;
@@ -48,9 +47,7 @@ void hz3_page_format(struct hz3_page *page, unsigned class, uint32_t owner)
 	page->class = (uint8_t)class;
 	page->state = HZ3_PAGE_CURRENT;
 	page->slices = (uint8_t)hz3_class_info[class].slices;
-	/* relaxed: no block exists yet, and the route below is stored with release. */
-	hz3_atomic_store(&remote->word, 0, relaxed);
-	hz3_atomic_store(&remote->asleep, 0, relaxed);
+	hz3_remote_reset(hz3_page_remote(page));
 	for (unsigned i = 0; i < page->slices; i++)
 		hz3_route_set(slice + i, hz3_route_page(owner, class, i));
 }

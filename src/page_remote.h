@@ -5,7 +5,7 @@
  *
  *   push  any thread   CAS a chain in.  Whoever turns QUEUED on must put the page on its owner's page queue.
  *   take  owner only   unlink the page from the queue, then exchange the word with 0.
- *   peel  owner only   take the list of a page that may be queued; QUEUED stays as it is.
+ *   peel  owner only   take the list of a page that may be queued; the flags stay as they are.
  *   claim any thread   a thread that would make the count equal to the page's capacity takes the list instead of
  *                      pushing: it then holds every block of the page.  Only while QUEUED is clear.
  *
@@ -153,11 +153,14 @@ static inline struct hz3_remote_list hz3_remote_unqueue(struct hz3_page_remote *
 	return hz3_remote_take(remote);
 }
 
-/* Take the list and leave QUEUED as it is: for a page that may be linked in a queue. */
+/* Take the list and leave the flags as they are: for a page that may be linked in a queue. */
 static inline struct hz3_remote_list hz3_remote_peel(struct hz3_page_remote *remote)
 {
-	/* acquire: as in take. */
-	return hz3_remote_unpack(hz3_atomic_fetch_and(&remote->word, HZ3_REMOTE_QUEUED, acquire));
+	/* Pages without remote frees cost no read-modify-write.  seq_cst: after hz3_owner_clear_posted(). */
+	if (hz3_remote_count(hz3_atomic_load(&remote->word, seq_cst)) == 0)
+		return (struct hz3_remote_list){ 0, 0, 0 };
+	/* acquire: as in take.  TAKEN: somebody may just have claimed what the look has seen. */
+	return hz3_remote_unpack(hz3_atomic_fetch_and(&remote->word, HZ3_REMOTE_QUEUED | HZ3_REMOTE_TAKEN, acquire));
 }
 
 /*
@@ -176,8 +179,8 @@ static inline bool hz3_remote_is_clear(struct hz3_page_remote *remote)
  */
 static inline bool hz3_remote_seems_whole(struct hz3_page_remote *remote, uint32_t whole)
 {
-	/* relaxed: a hint. */
-	return hz3_remote_count(hz3_atomic_load(&remote->word, relaxed)) == whole &&
+	/* seq_cst: after hz3_owner_clear_posted(): who completes the page later finds that cleared.  relaxed: a hint. */
+	return hz3_remote_count(hz3_atomic_load(&remote->word, seq_cst)) == whole &&
 	       hz3_atomic_load(&remote->asleep, relaxed);
 }
 
@@ -206,8 +209,9 @@ static inline void hz3_remote_set_asleep(struct hz3_page_remote *remote, bool as
  */
 static inline void hz3_remote_reset(struct hz3_page_remote *remote)
 {
-	/* relaxed, both: no block exists yet, and the routes that lead here are stored with release. */
-	hz3_atomic_fetch_and(&remote->word, HZ3_REMOTE_QUEUED, relaxed);
+	/* release: who holds the page from now on sees that it isn't the one he took it for. */
+	hz3_atomic_fetch_and(&remote->word, HZ3_REMOTE_QUEUED, release);
+	/* relaxed: no block exists yet, and the routes that lead here are stored with release. */
 	hz3_atomic_store(&remote->asleep, 0, relaxed);
 }
 
@@ -232,13 +236,14 @@ static inline bool hz3_remote_hold(struct hz3_page_remote *remote, bool *undo)
 /* After a hold that set QUEUED.  True: so much was pushed meanwhile that the caller must queue the page. */
 static inline bool hz3_remote_unhold(struct hz3_page_remote *remote, uint32_t wake)
 {
-	uint64_t old = hz3_atomic_load(&remote->word, relaxed);
+	/* acquire, both: of whatever page this is by now, the route is as those who pushed saw it. */
+	uint64_t old = hz3_atomic_load(&remote->word, acquire);
 
 	do {
 		if (hz3_remote_count(old) >= wake)
 			return true;
 		/* release: whoever takes the page over comes after our reading of it. */
-	} while (!hz3_atomic_cas_weak(&remote->word, &old, old & ~HZ3_REMOTE_QUEUED, release, relaxed));
+	} while (!hz3_atomic_cas_weak(&remote->word, &old, old & ~HZ3_REMOTE_QUEUED, release, acquire));
 	return false;
 }
 
@@ -261,7 +266,14 @@ static inline uint32_t hz3_queue_push(_Atomic uint32_t *queue, uint32_t first, s
 	return tries;
 }
 
-/* Take all pages.  The caller looks first, as with a stash. */
+/* The look before a take, as with a stash. */
+static inline bool hz3_queue_seems_full(_Atomic uint32_t *queue)
+{
+	/* seq_cst: after hz3_owner_clear_posted(); the exchange acquires. */
+	return hz3_atomic_load(queue, seq_cst) != 0;
+}
+
+/* Take all pages. */
 static inline uint32_t hz3_queue_take(_Atomic uint32_t *queue)
 {
 	/* acquire: pairs with the release of every push in the list, and with that in hz3_inbox_leave. */

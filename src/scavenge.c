@@ -12,8 +12,7 @@ static size_t move_stash(struct hz3_owner *owner, _Atomic(struct hz3_message *) 
 	struct hz3_posted posted = { 0 };
 	struct hz3_mail mail = { 0 };
 
-	/* relaxed: a hint. */
-	if (hz3_atomic_load(stash, relaxed) == NULL)
+	if (!hz3_stash_seems_full(stash))
 		return 0;
 	mail.first = hz3_stash_take(stash);
 	hz3_count(&heap->counters.sink[HZ3_SINK_CENTRAL].rmw_drain, 1);
@@ -50,8 +49,7 @@ static size_t try_queue(struct hz3_owner *owner, _Atomic uint32_t *queue, struct
 {
 	size_t pages = 0;
 
-	/* relaxed: a hint. */
-	if (hz3_atomic_load(queue, relaxed) == 0)
+	if (!hz3_queue_seems_full(queue))
 		return 0;
 	uint32_t slice = hz3_queue_take(queue);
 	hz3_count(&heap->counters.sink[HZ3_SINK_PAGE].rmw_drain, 1);
@@ -77,7 +75,7 @@ size_t hz3_scavenge_owner(struct hz3_owner *owner, struct hz3_heap *heap)
 	pages += try_queue(owner, &owner->inbox.page_queue, heap);
 	pages += try_queue(owner, &owner->inbox.queue_rest, heap);
 	/* What was put back may have missed the last look of an owner that parked meanwhile; see hz3_abandon_park_locked(). */
-	if (hz3_atomic_load(&owner->state, seq_cst) != HZ3_OWNER_RUNNING) {
+	if (!hz3_owner_runs(owner)) {
 		hz3_owner_note_post(owner);
 		hz3_abandon_request_drain();
 	}

@@ -160,13 +160,10 @@ void hz3_pages_next(struct hz3_inflow *inflow, struct hz3_page **page, struct hz
 
 struct hz3_chain hz3_pages_peel(struct hz3_page *page, struct hz3_sink_counters *counters)
 {
-	struct hz3_page_remote *remote = hz3_page_remote(page);
-	struct hz3_chain none = { NULL, NULL, 0 };
+	struct hz3_chain chain = chain_from_list(page, hz3_remote_peel(hz3_page_remote(page)));
 
-	/* A hint, so that pages without remote frees cost no read-modify-write.  seq_cst: after hz3_owner_clear_posted(). */
-	if (hz3_remote_count(hz3_atomic_load(&remote->word, seq_cst)) == 0)
-		return none;
-	struct hz3_chain chain = chain_from_list(page, hz3_remote_peel(remote));
+	if (chain.count == 0)
+		return chain;
 	hz3_count(&counters->page_drains, 1);
 	hz3_count(&counters->drained_blocks, chain.count);
 	hz3_count(&counters->rmw_drain, 1);
