@@ -9,6 +9,10 @@ pc=$(find_one /pkgconfig/hz3.pc)
 for page in man3/hz3.3 man1/hz3run.1 man1/hz3-config.1; do
 	find_one "/$page" >/dev/null
 done
+for tool in hz3run hz3-config; do
+	find_one "/bin/$tool" >/dev/null
+	find_one "/bash-completion/completions/$tool" >/dev/null
+done
 for file in README.md LICENSE NEWS architecture.md concurrency.md experiments.md; do
 	find_one "/$file" >/dev/null
 done
