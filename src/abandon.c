@@ -13,7 +13,9 @@
 
 #define TRIM_AT_ONCE 8
 
-static struct hz3_lock lock = HZ3_LOCK_INIT(HZ3_RANK_ABANDON, "abandon");
+static void mend(struct hz3_lock *lock);
+
+struct hz3_lock hz3_abandon_lock = HZ3_LOCK_INIT(HZ3_RANK_ABANDON, "abandon", mend);
 /*
  * Heaps that never had a page are kept apart: threads that only free get those, and leave the others, which others have
  * to look after, alone.  Under lock, as the next.
@@ -51,9 +53,9 @@ void hz3_abandon_park_locked(struct hz3_heap *heap)
 
 void hz3_abandon_park(struct hz3_heap *heap)
 {
-	hz3_lock(&lock);
+	hz3_lock(&hz3_abandon_lock);
 	hz3_abandon_park_locked(heap);
-	hz3_unlock(&lock);
+	hz3_unlock(&hz3_abandon_lock);
 }
 
 static struct hz3_owner *unpark_locked(struct hz3_owner **list)
@@ -87,7 +89,7 @@ struct hz3_heap *hz3_abandon_adopt(bool to_free)
 
 	if (!hz3_atomic_load(&any_parked, relaxed))
 		return NULL;
-	hz3_lock(&lock);
+	hz3_lock(&hz3_abandon_lock);
 	if (!to_free)
 		owner = unpark_locked(&parked[true]);
 	if (owner == NULL)
@@ -95,7 +97,7 @@ struct hz3_heap *hz3_abandon_adopt(bool to_free)
 	/* Threads that each begin with a free (a server's) must not leave a heap each. */
 	if (owner == NULL && parked_count > PARKED_MIN && 4 * parked_count > hz3_owner_count())
 		owner = unpark_locked(small_locked(&parked[true]));
-	hz3_unlock(&lock);
+	hz3_unlock(&hz3_abandon_lock);
 	return owner ? owner->heap : NULL;
 }
 
@@ -109,25 +111,42 @@ bool hz3_abandon_wants_drain(void)
 	return hz3_atomic_load(&drain_wanted, relaxed);
 }
 
+/*
+ * Before a parked heap is changed.  Entered, as by its thread: the child of a fork sees that it is not whole.  False: its thread has
+ * ended while it seemed to sleep, and its buffer is lent for a moment still.
+ */
+static bool enter_locked(struct hz3_heap *heap)
+{
+	if (hz3_heap_enter(heap))
+		return true;
+	hz3_heap_leave(heap);
+	return false;
+}
+
 static void drain_one_locked(struct hz3_owner *owner)
 {
 	if (!hz3_owner_was_posted(owner))
 		return;
+	if (!enter_locked(owner->heap)) {
+		hz3_abandon_request_drain();
+		return;
+	}
 	hz3_heap_drain_all(owner->heap, SIZE_MAX);
 	if (hz3_heap_flush(owner->heap, HZ3_FLUSH_IDLE))
 		hz3_abandon_request_drain();
 	hz3_heap_trim_stock(owner->heap);
+	hz3_heap_leave(owner->heap);
 	set_untrimmed_locked(owner, true);
 }
 
 void hz3_abandon_drain(void)
 {
-	hz3_lock(&lock);
+	hz3_lock(&hz3_abandon_lock);
 	hz3_atomic_store(&drain_wanted, false, seq_cst);
 	for (unsigned i = 0; i < 2; i++)
 		for (struct hz3_owner *owner = parked[i]; owner; owner = owner->next_parked)
 			drain_one_locked(owner);
-	hz3_unlock(&lock);
+	hz3_unlock(&hz3_abandon_lock);
 }
 
 bool hz3_abandon_wants_trim(void)
@@ -147,7 +166,10 @@ static bool trim_some_locked(uint64_t age_ms)
 				continue;
 			if (trimmed++ == TRIM_AT_ONCE)
 				return true;
+			if (!enter_locked(owner->heap))
+				continue;
 			hz3_heap_trim(owner->heap);
+			hz3_heap_leave(owner->heap);
 			set_untrimmed_locked(owner, false);
 		}
 	return false;
@@ -159,20 +181,29 @@ void hz3_abandon_trim(uint64_t age_ms)
 
 	/* In portions: threads that start, end and fork wait for the lock. */
 	do {
-		hz3_lock(&lock);
+		hz3_lock(&hz3_abandon_lock);
 		more = trim_some_locked(age_ms);
-		hz3_unlock(&lock);
+		hz3_unlock(&hz3_abandon_lock);
 	} while (more);
 }
 
-void hz3_abandon_lock(void)
+/* The lists may lead anywhere; but every parked heap says so itself, and whether it is whole. */
+static void mend(struct hz3_lock *lock)
 {
-	hz3_lock(&lock);
-}
-
-void hz3_abandon_unlock(void)
-{
-	hz3_unlock(&lock);
+	(void)lock;
+	parked[0] = parked[1] = NULL;
+	parked_count = 0;
+	hz3_atomic_store(&untrimmed, 0, relaxed);
+	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
+		struct hz3_owner *owner = hz3_owner_by_id(id);
+		if (hz3_atomic_load(&owner->state, relaxed) != HZ3_OWNER_PARKED)
+			continue;
+		owner->untrimmed = false;
+		if (hz3_heap_is_whole(owner->heap))
+			hz3_abandon_park_locked(owner->heap);
+		else
+			hz3_atomic_store(&owner->state, HZ3_OWNER_LOST, relaxed);
+	}
 }
 
 uint32_t hz3_abandon_parked_locked(void)

@@ -34,8 +34,7 @@ bool hz3_abandon_wants_trim(void);
 void hz3_abandon_trim(uint64_t age_ms);
 
 /* Those who walk parked heaps, and fork. */
-void hz3_abandon_lock(void);
-void hz3_abandon_unlock(void);
+extern struct hz3_lock hz3_abandon_lock;
 uint32_t hz3_abandon_parked_locked(void);
 
 #endif

@@ -153,7 +153,9 @@ HZ3_NOINLINE void hz3_alloc_page_event(struct hz3_page *page)
 	int saved_errno = errno;
 	struct hz3_heap *heap = hz3_thread_begin();
 
-	hz3_heap_page_event(heap, page);
+	/* In the child of a fork the thread may just have left the heap that the page belongs to. */
+	if (hz3_likely(hz3_route_owner(hz3_route_of(hz3_page_slice(page))) == heap->owner->id))
+		hz3_heap_page_event(heap, page);
 	hz3_thread_end(heap);
 	errno = saved_errno;
 }

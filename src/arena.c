@@ -2,6 +2,7 @@
 #include "arena.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "meta.h"
 #include "options.h"
@@ -28,10 +29,11 @@ struct bins {
 };
 
 struct hz3_arena {
-	struct hz3_lock lock;
+	struct hz3_lock lock;			/* first: mend() */
 	unsigned index;
 	struct bins bins[HZ3_RUN_KINDS];
 	struct hz3_run *oldest, *newest;	/* dirty runs by stamp */
+	struct hz3_run *purged;			/* that are with the system now: in use, for everybody else */
 	struct hz3_arena_counters counters HZ3_ALIGNED(HZ3_CACHE_LINE);
 } HZ3_ALIGNED(HZ3_CACHE_LINE);
 
@@ -428,6 +430,35 @@ bool hz3_arena_extend(size_t slice, size_t n, size_t want)
 	return done;
 }
 
+static void list_purged_locked(struct hz3_arena *arena, size_t slice, size_t n)
+{
+	struct hz3_run *run = run_at(slice);
+
+	run->slices = (uint32_t)n;
+	run->kind = HZ3_RUN_PURGED;
+	run->prev = NULL;
+	run->next = arena->purged;
+	if (run->next)
+		run->next->prev = run;
+	arena->purged = run;
+}
+
+/* False: in the child of a fork that this thread's signal handler has done, somebody else was faster. */
+static bool unlist_purged_locked(struct hz3_arena *arena, size_t slice)
+{
+	struct hz3_run *run = run_at(slice);
+
+	if (run->kind != HZ3_RUN_PURGED)
+		return false;
+	if (run->next)
+		run->next->prev = run->prev;
+	if (run->prev)
+		run->prev->next = run->next;
+	else
+		arena->purged = run->next;
+	return true;
+}
+
 /* The oldest dirty run, or the start of it, taken out as if it were in use; 0 if none is older than before_ms. */
 static size_t purge_begin_locked(struct hz3_arena *arena, uint64_t before_ms, size_t *n)
 {
@@ -440,6 +471,7 @@ static size_t purge_begin_locked(struct hz3_arena *arena, uint64_t before_ms, si
 	*n = hz3_min(total, PURGE_SLICES_MAX);
 	run_unlink_locked(arena, run);
 	keep_rest_locked(arena, slice + *n, total - *n, HZ3_RUN_DIRTY, stamp, NULL);
+	list_purged_locked(arena, slice, *n);
 	return slice;
 }
 
@@ -453,6 +485,8 @@ static unsigned purge_run(size_t slice, size_t n)
 
 static void purge_end_locked(struct hz3_arena *arena, size_t slice, size_t n, unsigned kind)
 {
+	if (!unlist_purged_locked(arena, slice))
+		return;
 	if (kind == HZ3_RUN_UNCOMMITTED)
 		count(&arena->counters.committed, -(ptrdiff_t)n);
 	if (kind != HZ3_RUN_DIRTY) {
@@ -602,6 +636,8 @@ size_t hz3_arenas_committed(void)
 	return sum(offsetof(struct hz3_arena_counters, committed));
 }
 
+static void mend(struct hz3_lock *lock);
+
 bool hz3_arenas_init(void)
 {
 	unsigned n = (unsigned)hz3_options.narenas;
@@ -613,7 +649,7 @@ bool hz3_arenas_init(void)
 	if (arenas == NULL)
 		return false;
 	for (unsigned i = 0; i < n; i++) {
-		hz3_lock_init(&arenas[i].lock, HZ3_RANK_ARENA, "arena");
+		hz3_lock_init(&arenas[i].lock, HZ3_RANK_ARENA, "arena", mend);
 		arenas[i].index = i;
 	}
 	arena_count = n;
@@ -637,16 +673,55 @@ const struct hz3_arena_counters *hz3_arena_counters(unsigned i)
 	return &arenas[i].counters;
 }
 
-void hz3_arenas_lock(void)
+struct hz3_lock *hz3_arena_lock(unsigned i)
 {
-	for (unsigned i = 0; i < arena_count; i++)
-		hz3_lock_same_rank(&arenas[i].lock);
+	return &arenas[i].lock;
 }
 
-void hz3_arenas_unlock(void)
+/* Whoever purged it may have unmapped it or not: so it is unmapped, or has its old contents. */
+static void end_purge_locked(struct hz3_arena *arena, size_t slice, size_t n)
 {
-	for (unsigned i = arena_count; i-- > 0;)
-		hz3_unlock(&arenas[i].lock);
+	bool unmapped = n >= DECOMMIT_SLICES_MIN;
+
+	if (unmapped && hz3_page_map_decommit(slice, n) != 0)
+		return;
+	if (unmapped)
+		count(&arena->counters.committed, -(ptrdiff_t)n);
+	insert_locked(arena, slice, n, unmapped ? HZ3_RUN_UNCOMMITTED : HZ3_RUN_DIRTY, hz3_os_now_ms());
+}
+
+void hz3_arenas_end_purges(void)
+{
+	for (unsigned i = 0; i < arena_count; i++) {
+		struct hz3_arena *arena = &arenas[i];
+		hz3_lock(&arena->lock);
+		for (struct hz3_run *run; (run = arena->purged) != NULL;) {
+			size_t slice = run_slice(run), n = run->slices;
+			unlist_purged_locked(arena, slice);
+			end_purge_locked(arena, slice, n);
+		}
+		hz3_unlock(&arena->lock);
+	}
+	hz3_atomic_store(&purging, 0, relaxed);
+}
+
+/*
+ * The lists may lead anywhere, and nothing else says which memory is free: so what was free is lost, as address space and, where
+ * it was dirty, as memory.  What is in use is not affected, and will be free in lists that are new.
+ */
+static void mend(struct hz3_lock *lock)
+{
+	struct hz3_arena *arena = (struct hz3_arena *)lock;
+	size_t slices = hz3_page_map_slices();
+
+	memset(arena->bins, 0, sizeof(arena->bins));
+	arena->oldest = arena->newest = arena->purged = NULL;
+	hz3_atomic_store(&arena->counters.dirty, 0, relaxed);
+	for (size_t slice = 1; slice < slices; slice++) {
+		uint64_t route = hz3_route_of(slice);
+		if (arena_of(slice) == arena && hz3_route_owner(route) == 0 && hz3_route_kind(route) == HZ3_ROUTE_FREE)
+			hz3_route_set(slice, 0);
+	}
 }
 
 static size_t validate_bin_locked(struct hz3_arena *arena, unsigned kind, unsigned bin)

@@ -21,12 +21,13 @@ enum hz3_run_kind {
 	HZ3_RUN_DIRTY,		/* has memory with old contents */
 	HZ3_RUN_CLEAN,		/* mapped, without memory */
 	HZ3_RUN_UNCOMMITTED,	/* address space only */
-	HZ3_RUN_KINDS
+	HZ3_RUN_KINDS,
+	HZ3_RUN_PURGED = HZ3_RUN_KINDS	/* not free: it is with the system now */
 };
 
 /* A free run, in the line of its first slice. */
 struct hz3_run {
-	struct hz3_run *next, *prev;		/* its bin */
+	struct hz3_run *next, *prev;		/* its bin; or what is purged at the same time */
 	struct hz3_run *later, *earlier;	/* dirty runs by time of their last free */
 	uint64_t stamp_ms;
 	uint32_t slices;
@@ -99,9 +100,9 @@ size_t hz3_arenas_active(void);
 size_t hz3_arenas_dirty(void);
 size_t hz3_arenas_committed(void);
 
-/* Around fork: every arena lock, in index order. */
-void hz3_arenas_lock(void);
-void hz3_arenas_unlock(void);
+/* Around fork: the locks of the arenas, in index order; and in the child, what vanished threads were purging is free again. */
+struct hz3_lock *hz3_arena_lock(unsigned i);
+void hz3_arenas_end_purges(void);
 
 /* Debug and tests: walks every free list of every arena, checks it against the routes, dies on a difference. */
 void hz3_arenas_validate(void);

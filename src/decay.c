@@ -22,7 +22,8 @@
 
 enum { THREAD_NONE, THREAD_STARTING, THREAD_RUNS };
 
-static struct hz3_lock lock = HZ3_LOCK_INIT(HZ3_RANK_DECAY, "decay");
+/* Nothing to mend: schedules only; what a round was doing to heaps shows in them. */
+struct hz3_lock hz3_decay_lock = HZ3_LOCK_INIT(HZ3_RANK_DECAY, "decay", NULL);
 static _Atomic int thread_state;	/* NONE to STARTING by CAS: one thread starts it */
 static _Atomic uint64_t next_start_ms;	/* relaxed, as the next three: schedules, not data */
 static _Atomic uint64_t next_trim_ms;
@@ -56,7 +57,7 @@ static unsigned round_ms(void)
 /* One round.  Under the lock, so that fork does not cut it in the middle. */
 static void do_round(void)
 {
-	hz3_lock(&lock);
+	hz3_lock(&hz3_decay_lock);
 	if (hz3_abandon_wants_drain())
 		hz3_abandon_drain();
 	if (hz3_abandon_wants_trim())
@@ -68,7 +69,7 @@ static void do_round(void)
 	hz3_thread_end(heap);
 	if (hz3_decay_ms() >= 0)
 		hz3_arenas_purge((uint64_t)hz3_decay_ms());
-	hz3_unlock(&lock);
+	hz3_unlock(&hz3_decay_lock);
 }
 
 static void *background(void *arg)
@@ -180,12 +181,12 @@ static void collect(void)
 	hz3_abandon_drain();
 	hz3_abandon_trim(0);
 	/* The lock: statistics rely on nobody else's scavenging.  If it is taken, somebody does what we were to do. */
-	if (hz3_trylock(&lock)) {
+	if (hz3_trylock(&hz3_decay_lock)) {
 		struct hz3_heap *heap = hz3_thread_begin();
 		hz3_scavenge_all_locked(heap);
 		hz3_heap_trim(heap);
 		hz3_thread_end(heap);
-		hz3_unlock(&lock);
+		hz3_unlock(&hz3_decay_lock);
 	}
 }
 
@@ -205,16 +206,6 @@ int hz3_decay_reclaim(void)
 	collect();
 	hz3_arenas_wait_for_purges();
 	return hz3_arenas_decommit() > 0;
-}
-
-void hz3_decay_lock(void)
-{
-	hz3_lock(&lock);
-}
-
-void hz3_decay_unlock(void)
-{
-	hz3_unlock(&lock);
 }
 
 void hz3_decay_forget_thread(void)

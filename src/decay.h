@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lock.h"
+
 /* A thread calls hz3_decay_tick() once in so many slow paths, with no lock held and its heap at rest. */
 #define HZ3_DECAY_TICKS 16
 
@@ -33,8 +35,7 @@ void hz3_decay_set_ms(int64_t ms);
 int hz3_decay_thread_runs(void);
 
 /* Around fork; the child has no background thread. */
-void hz3_decay_lock(void);
-void hz3_decay_unlock(void);
+extern struct hz3_lock hz3_decay_lock;
 void hz3_decay_forget_thread(void);
 
 #endif

@@ -118,6 +118,13 @@ static inline void hz3_heap_hand_back(struct hz3_heap *heap)
 	hz3_atomic_store(&heap->borrowed, 0, release);
 }
 
+/* In the child of a fork, of a heap whose thread is not there: was nobody about to change it? */
+static inline bool hz3_heap_is_whole(const struct hz3_heap *heap)
+{
+	/* relaxed, both: what they say is as old as everything else that the child sees. */
+	return !hz3_atomic_load(&heap->busy, relaxed) && !hz3_atomic_load(&heap->borrowed, relaxed);
+}
+
 /* A block of the class from what the heap has, drains included; NULL: it needs a fresh page. */
 void *hz3_heap_refill(struct hz3_heap *heap, unsigned class);
 

@@ -24,73 +24,137 @@ struct huge {
 	size_t bytes;
 };
 
-static struct hz3_lock huge_lock = HZ3_LOCK_INIT(HZ3_RANK_LARGE, "huge");
-static struct huge *table;		/* under huge_lock, as the next two */
-static size_t table_cells;		/* a power of 2 */
+struct huge_table {
+	size_t cells;			/* a power of 2 */
+	size_t bytes;			/* of the table itself */
+	struct huge cell[];
+};
+
+static void mend(struct hz3_lock *lock);
+
+struct hz3_lock hz3_large_lock = HZ3_LOCK_INIT(HZ3_RANK_LARGE, "huge", mend);
+static struct huge_table *table;	/* under hz3_large_lock, as the next */
 static size_t table_used;
 static _Atomic size_t huge_bytes;	/* relaxed: statistics, as the next */
 static _Atomic size_t huge_count;
 
 static const uint64_t large_route = (uint64_t)HZ3_ROUTE_LARGE << HZ3_ROUTE_KIND_SHIFT;
 
-static size_t cell_of(uintptr_t address)
+static size_t cell_of(const struct huge_table *in, uintptr_t address)
 {
-	return (address >> 12) * 0x9e3779b97f4a7c15u >> 20 & (table_cells - 1);
+	return (address >> 12) * 0x9e3779b97f4a7c15u >> 20 & (in->cells - 1);
 }
 
 /* The cell of the address, or the free one where it would go. */
-static size_t find_locked(uintptr_t address)
+static struct huge *find_in(struct huge_table *in, uintptr_t address)
 {
-	size_t i = cell_of(address);
+	size_t i = cell_of(in, address);
 
-	while (table[i].address != 0 && table[i].address != address)
-		i = (i + 1) & (table_cells - 1);
-	return i;
+	while (in->cell[i].address != 0 && in->cell[i].address != address)
+		i = (i + 1) & (in->cells - 1);
+	return &in->cell[i];
+}
+
+static struct huge *find_locked(uintptr_t address)
+{
+	return find_in(table, address);
+}
+
+/* The address last: a cell that has one is complete, also for the child of a fork that sees a part of our stores. */
+static void fill(struct huge *cell, struct huge with)
+{
+	cell->bytes = with.bytes;
+	atomic_signal_fence(memory_order_seq_cst);
+	cell->address = with.address;
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static void clear(struct huge *cell)
+{
+	cell->address = 0;
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static struct huge_table *table_new(size_t cells)
+{
+	size_t bytes = hz3_align_up(sizeof(struct huge_table) + cells * sizeof(struct huge), hz3_os_page_size);
+	struct huge_table *new = hz3_os_map(bytes, hz3_os_page_size);
+
+	if (new) {
+		new->cells = cells;
+		new->bytes = bytes;
+	}
+	return new;
+}
+
+/* Into a new table, all at once; returns how many there are. */
+static size_t move_to_locked(struct huge_table *new)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; table && i < table->cells; i++) {
+		if (table->cell[i].address == 0)
+			continue;
+		struct huge *cell = find_in(new, table->cell[i].address);
+		n += cell->address == 0;
+		fill(cell, table->cell[i]);
+	}
+	table = new;
+	atomic_signal_fence(memory_order_seq_cst);
+	return n;
 }
 
 static bool table_grow_locked(void)
 {
-	size_t old_cells = table_cells, cells = old_cells ? old_cells * 2 : 256;
-	struct huge *old = table;
-	size_t bytes = hz3_align_up(cells * sizeof(*table), hz3_os_page_size);
-	struct huge *new = hz3_os_map(bytes, hz3_os_page_size);
+	struct huge_table *old = table, *new = table_new(old ? old->cells * 2 : 256);
 
 	if (new == NULL)
 		return false;
-	table = new;
-	table_cells = cells;
-	for (size_t i = 0; i < old_cells; i++)
-		if (old[i].address)
-			table[find_locked(old[i].address)] = old[i];
+	move_to_locked(new);
 	if (old)
-		hz3_os_unmap(old, hz3_align_up(old_cells * sizeof(*old), hz3_os_page_size));
+		hz3_os_unmap(old, old->bytes);
 	return true;
+}
+
+/*
+ * Cells are complete, but some may be there twice, and others not be found where they are.  Without memory for another table
+ * it stays as it is: better than nothing.
+ */
+static void mend(struct hz3_lock *lock)
+{
+	struct huge_table *new = table ? table_new(table->cells) : NULL;
+
+	(void)lock;
+	if (new)
+		table_used = move_to_locked(new);
 }
 
 static bool insert_locked(uintptr_t address, size_t bytes)
 {
 	/* Short of memory it may fill up further; the last cell must stay free, or a search would not end. */
-	if ((table_used + 1) * 2 > table_cells && !table_grow_locked() && table_used + 1 >= table_cells)
+	if ((table == NULL || (table_used + 1) * 2 > table->cells) && !table_grow_locked() &&
+	    (table == NULL || table_used + 1 >= table->cells))
 		return false;
-	table[find_locked(address)] = (struct huge){ address, bytes };
+	fill(find_locked(address), (struct huge){ address, bytes });
 	table_used++;
 	return true;
 }
 
 /* Close the gap: move back whatever would no longer be found. */
-static void remove_locked(size_t gap)
+static void remove_locked(struct huge *cell)
 {
-	size_t mask = table_cells - 1;
+	size_t mask = table->cells - 1, gap = (size_t)(cell - table->cell);
 
 	table_used--;
-	for (size_t i = (gap + 1) & mask; table[i].address; i = (i + 1) & mask) {
-		size_t home = cell_of(table[i].address);
+	clear(cell);
+	for (size_t i = (gap + 1) & mask; table->cell[i].address; i = (i + 1) & mask) {
+		size_t home = cell_of(table, table->cell[i].address);
 		if (((i - home) & mask) < ((i - gap) & mask))
 			continue;
-		table[gap] = table[i];
+		fill(&table->cell[gap], table->cell[i]);
+		clear(&table->cell[i]);
 		gap = i;
 	}
-	table[gap].address = 0;
 }
 
 void *hz3_large_map(size_t size, size_t alignment)
@@ -103,9 +167,9 @@ void *hz3_large_map(size_t size, size_t alignment)
 		p = hz3_os_map(bytes, hz3_max(alignment, hz3_os_page_size));
 	if (p == NULL)
 		return NULL;
-	hz3_lock(&huge_lock);
+	hz3_lock(&hz3_large_lock);
 	bool known = insert_locked((uintptr_t)p, bytes);
-	hz3_unlock(&huge_lock);
+	hz3_unlock(&hz3_large_lock);
 	if (!known) {
 		hz3_os_unmap(p, bytes);
 		return NULL;
@@ -120,15 +184,15 @@ static size_t huge_forget(const void *p)
 {
 	size_t bytes = 0;
 
-	hz3_lock(&huge_lock);
+	hz3_lock(&hz3_large_lock);
 	if (table && p) {
-		size_t i = find_locked((uintptr_t)p);
-		if (table[i].address) {
-			bytes = table[i].bytes;
-			remove_locked(i);
+		struct huge *cell = find_locked((uintptr_t)p);
+		if (cell->address) {
+			bytes = cell->bytes;
+			remove_locked(cell);
 		}
 	}
-	hz3_unlock(&huge_lock);
+	hz3_unlock(&hz3_large_lock);
 	return bytes;
 }
 
@@ -136,12 +200,12 @@ static size_t huge_size(const void *p)
 {
 	size_t bytes = 0;
 
-	hz3_lock(&huge_lock);
+	hz3_lock(&hz3_large_lock);
 	if (table && p) {
-		size_t i = find_locked((uintptr_t)p);
-		bytes = table[i].address ? table[i].bytes : 0;
+		struct huge *cell = find_locked((uintptr_t)p);
+		bytes = cell->address ? cell->bytes : 0;
 	}
-	hz3_unlock(&huge_lock);
+	hz3_unlock(&hz3_large_lock);
 	return bytes;
 }
 
@@ -162,11 +226,11 @@ static size_t huge_free(void *p)
 /* Under the lock: as soon as the mapping has moved, another may appear where it was. */
 static void *remap_locked(void *p, size_t want, size_t *have)
 {
-	size_t cell = table ? find_locked((uintptr_t)p) : 0;
+	struct huge *cell = table ? find_locked((uintptr_t)p) : NULL;
 
-	if (table == NULL || table[cell].address == 0)
+	if (cell == NULL || cell->address == 0)
 		return NULL;
-	*have = table[cell].bytes;
+	*have = cell->bytes;
 	if (want == *have)
 		return p;
 	void *moved = hz3_os_remap(p, *have, want, true);
@@ -182,9 +246,9 @@ static void *huge_resize(void *p, size_t size)
 {
 	size_t want = hz3_align_up(size, hz3_os_page_size), have = 0;
 
-	hz3_lock(&huge_lock);
+	hz3_lock(&hz3_large_lock);
 	void *moved = remap_locked(p, want, &have);
-	hz3_unlock(&huge_lock);
+	hz3_unlock(&hz3_large_lock);
 	if (moved)
 		hz3_atomic_fetch_add(&huge_bytes, want - have, relaxed);
 	return moved;
@@ -322,14 +386,4 @@ size_t hz3_large_huge_count(void)
 size_t hz3_large_huge_bytes(void)
 {
 	return hz3_atomic_load(&huge_bytes, relaxed);
-}
-
-void hz3_large_lock(void)
-{
-	hz3_lock(&huge_lock);
-}
-
-void hz3_large_unlock(void)
-{
-	hz3_unlock(&huge_lock);
 }

@@ -40,7 +40,6 @@ size_t hz3_large_huge_count(void);
 size_t hz3_large_huge_bytes(void);
 
 /* Around fork. */
-void hz3_large_lock(void);
-void hz3_large_unlock(void);
+extern struct hz3_lock hz3_large_lock;
 
 #endif

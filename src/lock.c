@@ -1,151 +1,277 @@
 /*
- * Locks with ranks, their debug record, and the pass-through for a forking thread.
+ * Locks with ranks, that know their holders, and what becomes of them around fork.
  *
- * Any thread may call this.  The record of held ranks is thread-local; the fork thread is one global word, written
- * under the lock of rank FORK.
+ * Any thread may call this.  The word of a lock says all; debug builds count, per thread, the locks of each rank, to
+ * check the order.  The fork thread is one global word, written by a thread that holds every lock.
  */
 #include "lock.h"
 
 #include <errno.h>
-
-#include "atomic.h"
+#include <linux/futex.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define SPINS 100
 
+/* How often a fork yields for a lock for which it must not wait. */
+#define YIELDS 100
+
+/* Identities are addresses of integers, so this bit of theirs is 0. */
+#define WAITERS ((uintptr_t)1)
+
+void (*hz3_lock_before_sleep)(void);
+
 /*
- * The thread that holds every lock because it is forking, by thread_identity(); else NULL.  Relaxed is enough: a thread
- * acts only on finding its own identity, which only itself can have stored.
+ * The thread that holds every lock because it is forking, by my_identity(); else 0.  Relaxed is enough: a thread acts only
+ * on finding its own identity, which only itself can have stored.
  */
-static HZ3_ALIGNED(HZ3_CACHE_LINE) _Atomic(void *) fork_thread;
+static HZ3_ALIGNED(HZ3_CACHE_LINE) _Atomic uintptr_t fork_thread;
 
 /* Debug builds only: how many locks of each rank this thread holds. */
 static _Thread_local __attribute__((tls_model("initial-exec"))) uint16_t held[HZ3_RANKS];
 
-/* The address of errno is unique among living threads, and costs no thread-local storage of ours. */
-static void *
-thread_identity(void)
+/*
+ * The address of errno is unique among living threads, the same in the child of a fork, and costs no thread-local storage
+ * of ours.
+ */
+static uintptr_t
+my_identity(void)
 {
-	return &errno;
+	return (uintptr_t)&errno;
 }
 
+bool
+hz3_lock_is_forking(void)
+{
+	uintptr_t forking = hz3_atomic_load(&fork_thread, relaxed);
+
+	return hz3_unlikely(forking != 0) && forking == my_identity();
+}
+
+/* Relaxed: another thread that reads it only needs to see anything but its own identity. */
 static bool
-forking_here(void)
+is_mine(const struct hz3_lock *lock)
 {
-	void *forking = hz3_atomic_load(&fork_thread, relaxed);
-
-	return hz3_unlikely(forking != NULL) && forking == thread_identity();
+	return (hz3_atomic_load(&lock->word, relaxed) & ~WAITERS) == my_identity();
 }
 
-/* Ranks are taken in rising order; a second lock of the same rank only where the caller vouches for its order. */
 static void
-check_order(const struct hz3_lock *lock, unsigned first_forbidden)
+check_order(const struct hz3_lock *lock)
 {
-	for (unsigned r = first_forbidden; r < HZ3_RANKS; r++)
+	for (unsigned r = lock->rank; r < HZ3_RANKS; r++)
 		hz3_check(held[r] == 0, "lock order: %s (rank %u) taken while holding rank %u", lock->name, lock->rank, r);
 }
 
-/* Relaxed: another thread that reads holder only needs to see anything but its own identity. */
-static void *
-holder(const struct hz3_lock *lock)
+/* The half of the word that futexes compare; it has the bit, and tells holders apart well enough to sleep by. */
+static uint32_t *
+futex_of(struct hz3_lock *lock)
 {
-	return hz3_atomic_load(&lock->holder, relaxed);
+	return (uint32_t *)(void *)&lock->word + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
 }
 
-static void
-record_locked(struct hz3_lock *lock)
+/* Take it, marked as waited for by others, which may be so: its release wakes one who sleeps. */
+static HZ3_NOINLINE void
+sleep_and_take(struct hz3_lock *lock)
 {
-	held[lock->rank]++;
-	hz3_atomic_store(&lock->holder, thread_identity(), relaxed);
-}
+	int saved_errno = errno;
 
-static void
-record_unlocked(struct hz3_lock *lock)
-{
-	hz3_check(holder(lock) == thread_identity(), "lock %s released by a thread that does not hold it", lock->name);
-	hz3_atomic_store(&lock->holder, NULL, relaxed);
-	held[lock->rank]--;
-}
-
-static void
-take(struct hz3_lock *lock, unsigned first_forbidden)
-{
-	if (HZ3_DEBUG) {
-		hz3_check(holder(lock) != thread_identity(), "lock %s taken twice by one thread", lock->name);
-		check_order(lock, first_forbidden);
+	for (;;) {
+		uintptr_t word = hz3_atomic_load(&lock->word, relaxed);
+		if (word == 0) {
+			/* acquire: pairs with the release in release(). */
+			if (hz3_atomic_cas_strong(&lock->word, &word, my_identity() | WAITERS, acquire, relaxed))
+				break;
+			continue;
+		}
+		if (!(word & WAITERS) &&
+		    !hz3_atomic_cas_strong(&lock->word, &word, word | WAITERS, relaxed, relaxed))
+			continue;
+		(void)syscall(SYS_futex, futex_of(lock), FUTEX_WAIT_PRIVATE, (uint32_t)(word | WAITERS), NULL, NULL, 0);
 	}
-	/* Sections are short: to sleep and to be woken takes far longer than most waits. */
+	errno = saved_errno;
+}
+
+static void
+wake_one(struct hz3_lock *lock)
+{
+	int saved_errno = errno;
+
+	(void)syscall(SYS_futex, futex_of(lock), FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	errno = saved_errno;
+}
+
+static bool
+take_if_free(struct hz3_lock *lock)
+{
+	uintptr_t word = 0;
+
+	/* acquire: pairs with the release in release(). */
+	return hz3_atomic_load(&lock->word, relaxed) == 0 &&
+	       hz3_atomic_cas_strong(&lock->word, &word, my_identity(), acquire, relaxed);
+}
+
+/* In the child of a fork: its holder is no more, or is the code that a signal handler has interrupted. */
+static HZ3_NOINLINE bool
+take_if_torn(struct hz3_lock *lock)
+{
+	if (!hz3_atomic_load(&lock->torn, relaxed) ||
+	    !hz3_atomic_exchange(&lock->torn, false, acquire))
+		return false;
+	/* Others may sleep already. */
+	hz3_atomic_store(&lock->word, my_identity() | WAITERS, relaxed);
+	if (lock->mend)
+		lock->mend(lock);
+	return true;
+}
+
+static bool
+try_once(struct hz3_lock *lock)
+{
+	return hz3_likely(take_if_free(lock)) || take_if_torn(lock);
+}
+
+/* Sections are short: to sleep and to be woken takes far longer than most waits. */
+static bool
+try_some_time(struct hz3_lock *lock)
+{
 	for (unsigned i = 0; i < SPINS; i++) {
-		if (pthread_mutex_trylock(&lock->mutex) == 0)
-			goto locked;
+		if (try_once(lock))
+			return true;
 		hz3_cpu_relax();
 	}
-	pthread_mutex_lock(&lock->mutex);
-locked:
+	return false;
+}
+
+static void
+take(struct hz3_lock *lock)
+{
+	if (hz3_likely(try_once(lock)))
+		return;
+	hz3_check(!is_mine(lock), "malloc or free was called by a signal handler that had interrupted malloc or free (lock %s)",
+		  lock->name);
+	if (try_some_time(lock))
+		return;
+	if (hz3_lock_before_sleep)
+		hz3_lock_before_sleep();
+	if (!try_once(lock))
+		sleep_and_take(lock);
+}
+
+static void
+release(struct hz3_lock *lock)
+{
+	/* The one who took a torn lock over, and mended what this thread is about to leave behind, was faster. */
+	hz3_check(is_mine(lock), "lock %s released by a thread that does not hold it: the child of a fork in a signal handler "
+		  "used malloc, and then went back into the malloc that was interrupted", lock->name);
+	if (hz3_unlikely(hz3_atomic_load(&lock->torn, relaxed)))
+		hz3_atomic_store(&lock->torn, false, relaxed);
+	/* release: what the holder did, before the next one looks. */
+	if (hz3_unlikely(hz3_atomic_exchange(&lock->word, 0, release) & WAITERS))
+		wake_one(lock);
+}
+
+static void
+record(const struct hz3_lock *lock)
+{
 	if (HZ3_DEBUG)
-		record_locked(lock);
+		held[lock->rank]++;
 }
 
 void
-hz3_lock_init(struct hz3_lock *lock, enum hz3_lock_rank rank, const char *name)
+hz3_lock_init(struct hz3_lock *lock, enum hz3_lock_rank rank, const char *name, void (*mend)(struct hz3_lock *))
 {
-	pthread_mutex_init(&lock->mutex, NULL);
-	lock->rank = rank;
-	lock->name = name;
-	atomic_init(&lock->holder, NULL);
+	*lock = (struct hz3_lock)HZ3_LOCK_INIT(rank, name, mend);
 }
 
 void
 hz3_lock(struct hz3_lock *lock)
 {
-	if (!forking_here())
-		take(lock, lock->rank);
-}
-
-void
-hz3_lock_same_rank(struct hz3_lock *lock)
-{
-	if (!forking_here())
-		take(lock, lock->rank + 1u);
+	if (hz3_lock_is_forking())
+		return;
+	if (HZ3_DEBUG && !is_mine(lock))
+		check_order(lock);
+	take(lock);
+	record(lock);
 }
 
 bool
 hz3_trylock(struct hz3_lock *lock)
 {
-	if (forking_here())
+	if (hz3_lock_is_forking())
 		return true;
-	if (pthread_mutex_trylock(&lock->mutex) != 0)
+	if (!try_once(lock))
 		return false;
-	if (HZ3_DEBUG)
-		record_locked(lock);
+	record(lock);
 	return true;
 }
 
 void
 hz3_unlock(struct hz3_lock *lock)
 {
-	if (forking_here())
+	if (hz3_lock_is_forking())
 		return;
-	if (HZ3_DEBUG)
-		record_unlocked(lock);
-	pthread_mutex_unlock(&lock->mutex);
+	release(lock);
+	/* What a signal handler interrupted before it forked is not on the record any more. */
+	if (HZ3_DEBUG && held[lock->rank] > 0)
+		held[lock->rank]--;
 }
 
 bool
 hz3_lock_held(const struct hz3_lock *lock)
 {
-	return !HZ3_DEBUG || forking_here() || holder(lock) == thread_identity();
+	return hz3_lock_is_forking() || is_mine(lock);
+}
+
+void
+hz3_lock_fork_prepare(struct hz3_lock *lock, bool wait)
+{
+	if (is_mine(lock))
+		return;
+	if (wait)
+		take(lock);
+	else
+		for (unsigned i = 0; !try_some_time(lock); i++) {
+			if (i == YIELDS)
+				return;
+			(void)sched_yield();
+		}
+	lock->for_fork = true;
+	record(lock);
+}
+
+void
+hz3_lock_fork_parent(struct hz3_lock *lock)
+{
+	if (!is_mine(lock) || !lock->for_fork)
+		return;
+	lock->for_fork = false;
+	hz3_unlock(lock);
+}
+
+void
+hz3_lock_fork_child(struct hz3_lock *lock)
+{
+	bool whole = is_mine(lock) && lock->for_fork;
+
+	lock->for_fork = false;
+	/* Nobody can wait here. */
+	if (whole)
+		hz3_atomic_store(&lock->word, 0, relaxed);
+	else if (hz3_atomic_load(&lock->word, relaxed) != 0)
+		hz3_atomic_store(&lock->torn, true, relaxed);
+	held[lock->rank] = 0;
 }
 
 void
 hz3_lock_fork_begin(void)
 {
-	hz3_assert(hz3_atomic_load(&fork_thread, relaxed) == NULL);
-	hz3_atomic_store(&fork_thread, thread_identity(), relaxed);
+	hz3_atomic_store(&fork_thread, my_identity(), relaxed);
 }
 
 void
 hz3_lock_fork_end(void)
 {
-	hz3_assert(forking_here());
-	hz3_atomic_store(&fork_thread, NULL, relaxed);
+	hz3_atomic_store(&fork_thread, 0, relaxed);
 }

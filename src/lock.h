@@ -1,19 +1,25 @@
 /*
  * A mutex with a rank.  A thread takes locks in rising rank, so no two threads can wait for each other; debug builds
- * check that, and that a lock is released by the thread that took it.
+ * check that.
  *
  * Any thread may call everything here.  No function allocates or changes errno.
+ *
+ * Who holds a lock is in its word, and gets there with the lock itself, so that a signal handler that forks knows at every
+ * moment which locks it has interrupted.  A thread that takes a lock twice (a signal handler called malloc) dies with a
+ * message; else it would wait for ever.
  *
  * Around fork the forking thread holds every lock while other people's atfork handlers may run and call malloc in that
  * very thread.  Between hz3_lock_fork_begin() and hz3_lock_fork_end() its lock calls therefore return at once: what
  * they ask for is already held.  All other threads block as usual.
+ *
+ * In the child of a fork a lock may be torn: its holder is gone, or was interrupted by the handler that forked, and what it
+ * protects is half changed.  Whoever wants it next gets it, and has it mended first.
  */
 #ifndef HZ3_LOCK_H
 #define HZ3_LOCK_H
 
+#include "atomic.h"
 #include "base.h"
-
-#include <pthread.h>
 
 /* The order in which locks are taken: a thread that holds one may take only later ones. */
 enum hz3_lock_rank {
@@ -29,33 +35,46 @@ enum hz3_lock_rank {
 };
 
 struct hz3_lock {
-	pthread_mutex_t mutex;
+	/* 0, or who holds it (an identity: see lock.c), with a bit for those who sleep until it is free. */
+	_Atomic uintptr_t word;
 	enum hz3_lock_rank rank;
 	const char *name;
-	/* Debug builds only: who holds it.  Written by the holder; others may read it and see that it isn't them. */
-	_Atomic(void *) holder;
+	/*
+	 * Make usable what a holder has left half changed: it sees a prefix of the holder's stores, in the order of signal
+	 * fences.  Called with the lock held, and no other of the same rank or higher.  NULL: nothing can be half changed.
+	 */
+	void (*mend)(struct hz3_lock *lock);
+	_Atomic bool torn;	/* in the child of a fork; whoever turns it off mends */
+	bool for_fork;		/* the holder's: taken by a fork, so what it protects is whole */
 };
 
-#define HZ3_LOCK_INIT(r, n)                                                                                          \
+#define HZ3_LOCK_INIT(r, n, m)                                                                                       \
 	{                                                                                                            \
-		.mutex = PTHREAD_MUTEX_INITIALIZER, .rank = (r), .name = (n)                                         \
+		.rank = (r), .name = (n), .mend = (m)                                                                \
 	}
 
 /* Makes a lock in fresh memory; name must outlive it. */
-void hz3_lock_init(struct hz3_lock *lock, enum hz3_lock_rank rank, const char *name);
+void hz3_lock_init(struct hz3_lock *lock, enum hz3_lock_rank rank, const char *name, void (*mend)(struct hz3_lock *));
 
 void hz3_lock(struct hz3_lock *lock);
-
-/* Takes a lock while others of the same rank are held; the caller vouches for an order (arenas: by index). */
-void hz3_lock_same_rank(struct hz3_lock *lock);
 
 /* True if taken.  It cannot wait, so it may be tried in any order. */
 bool hz3_trylock(struct hz3_lock *lock);
 
 void hz3_unlock(struct hz3_lock *lock);
 
-/* For assertions: does the calling thread hold this lock?  Always true in builds that keep no record. */
+/* Does the calling thread hold this lock? */
 bool hz3_lock_held(const struct hz3_lock *lock);
+
+/*
+ * The steps of a fork, for each lock.  Prepare takes it, unless the thread has it already (a signal handler is forking);
+ * without "wait", only if it is free soon: for a thread that already has a lock of a higher rank, and could be waited for.
+ * Parent releases what prepare took.  Child does so as well, and calls torn what somebody else holds, or this thread did
+ * before.
+ */
+void hz3_lock_fork_prepare(struct hz3_lock *lock, bool wait);
+void hz3_lock_fork_parent(struct hz3_lock *lock);
+void hz3_lock_fork_child(struct hz3_lock *lock);
 
 /*
  * Around fork: begin after every lock has been taken, end (in the parent and in the child) before the first is
@@ -63,5 +82,12 @@ bool hz3_lock_held(const struct hz3_lock *lock);
  */
 void hz3_lock_fork_begin(void);
 void hz3_lock_fork_end(void);
+bool hz3_lock_is_forking(void);
+
+/*
+ * Called before a thread sleeps until a lock is free.  It may be in a child whose fork nobody has told us of, and the
+ * holder not there.
+ */
+extern void (*hz3_lock_before_sleep)(void);
 
 #endif

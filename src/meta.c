@@ -9,7 +9,9 @@
 
 #define META_CHUNK ((size_t)64 << 10)
 
-struct hz3_lock hz3_meta_lock = HZ3_LOCK_INIT(HZ3_RANK_META, "meta");
+static void mend(struct hz3_lock *lock);
+
+struct hz3_lock hz3_meta_lock = HZ3_LOCK_INIT(HZ3_RANK_META, "meta", mend);
 
 static char *chunk;			/* under hz3_meta_lock, as is chunk_left */
 static size_t chunk_left;
@@ -23,6 +25,14 @@ void hz3_meta_note(size_t bytes)
 size_t hz3_meta_bytes(void)
 {
 	return hz3_atomic_load(&mapped_bytes, relaxed);
+}
+
+/* What is left of the chunk may have been given out already. */
+static void mend(struct hz3_lock *lock)
+{
+	(void)lock;
+	chunk = NULL;
+	chunk_left = 0;
 }
 
 static void *alloc_locked(size_t bytes)

@@ -8,6 +8,7 @@
 #ifndef HZ3_OS_H
 #define HZ3_OS_H
 
+#include "atomic.h"
 #include "base.h"
 
 #include <sys/types.h>
@@ -66,6 +67,23 @@ void hz3_os_yield(void);
 
 /* The soft RLIMIT_AS in bytes; SIZE_MAX if there is none. */
 size_t hz3_os_address_space_limit(void);
+
+/*
+ * Is this another process than the one that last said "known"?  Also after a fork of which no handler tells (_Fork, a bare
+ * clone); not in the child of a vfork, which shares memory with its parent.  Kernels before 4.14 always say no.
+ */
+extern _Atomic uint32_t *hz3_os_process;	/* in memory that is 0 in a child */
+
+static inline bool hz3_os_is_new_process(void)
+{
+	return hz3_atomic_load(hz3_os_process, relaxed) == 0;
+}
+
+/* True for the first who says so. */
+static inline bool hz3_os_process_is_known(void)
+{
+	return hz3_atomic_exchange(hz3_os_process, 1, relaxed) == 0;
+}
 
 /* A full memory barrier on every processor that runs a thread of this process.  -1: the system has no such thing. */
 int hz3_os_barrier_everywhere(void);

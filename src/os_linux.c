@@ -29,6 +29,10 @@
 #define GRND_NONBLOCK 1
 #endif
 
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
 #define RW (PROT_READ | PROT_WRITE)
 #define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS)
 
@@ -61,6 +65,9 @@ struct hz3_os_calls hz3_os_calls = {
 size_t hz3_os_page_size = 4096;
 bool hz3_os_purge_zeroes;
 uint64_t (*hz3_os_clock)(void) = monotonic_ms;
+
+static _Atomic uint32_t one_process = 1;	/* where the system can't tell */
+_Atomic uint32_t *hz3_os_process = &one_process;
 
 static unsigned cpus = 1;
 static bool initialised;
@@ -212,6 +219,21 @@ probe_purge(void)
 	return zeroes;
 }
 
+static void
+watch_for_new_process(void)
+{
+	void *p = map(NULL, hz3_os_page_size, RW, ANONYMOUS);
+
+	if (p == NULL)
+		return;
+	if (madvise(p, hz3_os_page_size, MADV_WIPEONFORK) != 0) {
+		(void)hz3_os_calls.munmap(p, hz3_os_page_size);
+		return;
+	}
+	hz3_os_process = p;
+	(void)hz3_os_process_is_known();
+}
+
 static unsigned
 count_cpus(void)
 {
@@ -238,6 +260,7 @@ hz3_os_init(void)
 		hz3_os_page_size = (size_t)page_size;
 	cpus = count_cpus();
 	hz3_os_purge_zeroes = probe_purge();
+	watch_for_new_process();
 }
 
 uint64_t

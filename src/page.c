@@ -71,10 +71,13 @@ static void link_blocks(struct hz3_page *page, unsigned n, size_t size)
 
 	if (n == 0)
 		return;
-	page->free = (struct hz3_block *)(void *)block;
+	struct hz3_block *first = (struct hz3_block *)(void *)block;
 	for (; n > 1; n--, block += size)
 		((struct hz3_block *)(void *)block)->next = (struct hz3_block *)(void *)(block + size);
 	((struct hz3_block *)(void *)block)->next = NULL;
+	/* The links before the head: a fork between them must not leave a list that leads astray. */
+	atomic_signal_fence(memory_order_release);
+	page->free = first;
 }
 
 unsigned hz3_page_carve(struct hz3_page *page)

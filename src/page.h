@@ -118,6 +118,7 @@ static HZ3_INLINE void hz3_page_splice(struct hz3_page *page, struct hz3_chain c
 {
 	if (page->free)
 		chain.last->next = page->free;
+	atomic_signal_fence(memory_order_release);
 	page->free = chain.first;
 }
 

@@ -11,13 +11,17 @@
 #define PLACES_TRIED 16
 
 struct hz3_page_map hz3_page_map;
-struct hz3_lock hz3_window_lock = HZ3_LOCK_INIT(HZ3_RANK_WINDOW, "window");
+
+static void mend(struct hz3_lock *lock);
+
+struct hz3_lock hz3_window_lock = HZ3_LOCK_INIT(HZ3_RANK_WINDOW, "window", mend);
 
 /* One parallel array: where it starts, how much of it is mapped. */
 struct map_array {
 	char *start;
 	size_t element_bytes;
-	size_t mapped;		/* bytes; under hz3_window_lock */
+	size_t mapped;		/* bytes; under hz3_window_lock, as the next */
+	size_t wanted;		/* more than that while it grows */
 };
 
 enum { ARRAY_ROUTE, ARRAY_SLICE, ARRAY_REMOTE, ARRAY_LIVE, ARRAYS };
@@ -46,11 +50,21 @@ static bool array_cover(struct map_array *array, size_t n)
 
 	if (want <= array->mapped)
 		return true;
+	array->wanted = want;
 	if (window_map(array->start + array->mapped, want - array->mapped) != 0)
 		return false;
 	hz3_meta_note(want - array->mapped);
 	array->mapped = want;
 	return true;
+}
+
+/* An array may have grown and not know it, and then could never grow again: mappings do not replace each other. */
+static void mend(struct hz3_lock *lock)
+{
+	(void)lock;
+	for (unsigned i = 0; i < ARRAYS; i++)
+		if (!reserved && arrays[i].wanted > arrays[i].mapped)
+			hz3_os_unmap(arrays[i].start + arrays[i].mapped, arrays[i].wanted - arrays[i].mapped);
 }
 
 static bool cover(size_t n)

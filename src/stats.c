@@ -184,16 +184,16 @@ void hz3_stats_collect(struct hz3_stats *out)
 	hz3_abandon_request_drain();
 	hz3_abandon_drain();
 	/* The decay lock keeps scavengers away, which may take sleeping pages even while we hold them. */
-	hz3_decay_lock();
-	hz3_abandon_lock();
+	hz3_lock(&hz3_decay_lock);
+	hz3_lock(&hz3_abandon_lock);
 	hz3_thread_shared_lock();
 	add_heaps(out);
 	if (HZ3_STATS)
 		add_pages_at_rest(out, hz3_thread_heap);
 	out->heaps_parked = hz3_abandon_parked_locked();
 	hz3_thread_shared_unlock();
-	hz3_abandon_unlock();
-	hz3_decay_unlock();
+	hz3_unlock(&hz3_abandon_lock);
+	hz3_unlock(&hz3_decay_lock);
 	add_arenas(out);
 	sum_up(out);
 }

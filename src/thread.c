@@ -27,8 +27,9 @@ static pthread_key_t exit_key;
 static bool have_exit_key;
 static _Atomic uint32_t entered;	/* relaxed, a hint: threads that ever got a heap; in the child of a fork, since then */
 static struct hz3_heap *shared_heap;
-static struct hz3_lock shared_lock = HZ3_LOCK_INIT(HZ3_RANK_HEAP, "shared heap");
-static struct hz3_lock fork_lock = HZ3_LOCK_INIT(HZ3_RANK_FORK, "fork");
+static void mend_shared(struct hz3_lock *lock);
+static struct hz3_lock shared_lock = HZ3_LOCK_INIT(HZ3_RANK_HEAP, "shared heap", mend_shared);
+static struct hz3_lock fork_lock = HZ3_LOCK_INIT(HZ3_RANK_FORK, "fork", NULL);
 
 static void put_away(bool current_pages);
 
@@ -64,6 +65,8 @@ static void set_up_once(void)
 }
 
 static void register_fork_handlers(void);
+static void meet_new_process(void);
+static struct hz3_heap *come_back(void);
 
 void hz3_thread_setup(void)
 {
@@ -102,8 +105,10 @@ static struct hz3_heap *enter(struct hz3_heap *heap)
 /* A parked heap, whole, before a new one. */
 static struct hz3_heap *enter_any(bool to_free)
 {
-	struct hz3_heap *heap = hz3_abandon_adopt(to_free);
+	struct hz3_heap *heap = come_back();
 
+	if (heap == NULL)
+		heap = hz3_abandon_adopt(to_free);
 	return enter(heap ? heap : hz3_heap_new());
 }
 
@@ -138,6 +143,8 @@ static HZ3_NOINLINE void wait_for_buffer(struct hz3_heap *heap)
 
 static struct hz3_heap *begin(bool to_free)
 {
+	if (hz3_unlikely(hz3_os_is_new_process()))
+		meet_new_process();
 	struct hz3_heap *heap = hz3_thread_heap;
 
 	if (hz3_unlikely(heap->owner == NULL))
@@ -257,70 +264,100 @@ void hz3_thread_shared_unlock(void)
  * Fork.  The forking thread takes every lock, so that what they protect is whole in the child.  Other threads' heaps are
  * not stopped: the child sees, of each vanished thread, a prefix of its stores, and takes over the heaps that were
  * not busy.
+ *
+ * A signal handler that forks may have interrupted a holder of locks, or a change of the thread's heap.  The parent has to
+ * leave those alone; the child gives the thread another heap, and mends what the locks protect if it has use for it before the
+ * interrupted code has gone on.
  */
-static void take_all_locks(void)
+
+/* By rank. */
+static unsigned lock_count(void)
 {
-	hz3_decay_lock();
-	hz3_abandon_lock();
-	hz3_lock(&shared_lock);
-	hz3_large_lock();
-	hz3_arenas_lock();
-	hz3_lock(&hz3_window_lock);
-	hz3_lock(&hz3_meta_lock);
+	return 7 + hz3_arenas_count();
 }
 
-static void release_all_locks(void)
+static struct hz3_lock *lock_at(unsigned i)
 {
-	hz3_unlock(&hz3_meta_lock);
-	hz3_unlock(&hz3_window_lock);
-	hz3_arenas_unlock();
-	hz3_large_unlock();
-	hz3_unlock(&shared_lock);
-	hz3_abandon_unlock();
-	hz3_decay_unlock();
+	struct hz3_lock *const first[] = { &fork_lock, &hz3_decay_lock, &hz3_abandon_lock, &shared_lock, &hz3_large_lock };
+	struct hz3_lock *const last[] = { &hz3_window_lock, &hz3_meta_lock };
+
+	if (i < 5)
+		return first[i];
+	i -= 5;
+	return i < hz3_arenas_count() ? hz3_arena_lock(i) : last[i - hz3_arenas_count()];
 }
+
+/* One more than the last lock that this thread has; 0: it has none. */
+static unsigned locks_held(void)
+{
+	unsigned n = lock_count();
+
+	while (n > 0 && !hz3_lock_held(lock_at(n - 1)))
+		n--;
+	return n;
+}
+
+/* A fork of this thread inside of a fork of this thread, by a signal handler.  Touched by the thread that has the fork lock. */
+static unsigned forks_within;
 
 static void fork_prepare(void)
 {
 	struct hz3_heap *heap = hz3_thread_heap;
 
-	hz3_lock(&fork_lock);
+	if (hz3_lock_held(&fork_lock)) {
+		forks_within++;
+		return;
+	}
+	/* No more than that: the handler may have interrupted a malloc that is about to change the heap. */
 	if (heap->owner && !hz3_atomic_load(&heap->busy, relaxed)) {
-		heap = hz3_thread_begin();
-		flush(heap, HZ3_FLUSH_FORK);
-		hz3_thread_end(heap);
+		if (hz3_heap_enter(heap))
+			flush(heap, HZ3_FLUSH_FORK);
+		hz3_heap_leave(heap);
 	}
 	/* Always: another thread may be inside its very first malloc, and nothing tells of it. */
-	take_all_locks();
+	unsigned interrupted = locks_held();
+	for (unsigned i = 0; i < lock_count(); i++)
+		hz3_lock_fork_prepare(lock_at(i), i >= interrupted);
 	hz3_lock_fork_begin();
 }
 
 static void fork_parent(void)
 {
+	if (forks_within) {
+		forks_within--;
+		return;
+	}
 	hz3_lock_fork_end();
-	release_all_locks();
-	hz3_unlock(&fork_lock);
+	for (unsigned i = lock_count(); i-- > 0;)
+		hz3_lock_fork_parent(lock_at(i));
 }
 
-/* In the child: heaps of threads that vanished are parked if they are whole, and left alone if not.  True: some were parked. */
+/* In the child: nobody acts as the owner of this heap any more. */
+static void lose(struct hz3_heap *heap)
+{
+	hz3_atomic_store(&heap->owner->state, HZ3_OWNER_LOST, relaxed);
+	hz3_buffer_return_budget(&heap->buffer);
+}
+
+/* In the child: heaps of threads that vanished are parked if they are whole, and left alone if not.  True: there were some. */
 static bool park_vanished(struct hz3_heap *mine)
 {
 	bool any = false;
 
+	hz3_lock(&hz3_abandon_lock);
 	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
 		struct hz3_owner *owner = hz3_owner_by_id(id);
 		struct hz3_heap *heap = owner->heap;
 		if (heap == mine || heap == shared_heap ||
 		    hz3_atomic_load(&owner->state, relaxed) != HZ3_OWNER_RUNNING)
 			continue;
-		if (hz3_atomic_load(&heap->busy, relaxed)) {
-			hz3_atomic_store(&owner->state, HZ3_OWNER_LOST, relaxed);
-			hz3_buffer_return_budget(&heap->buffer);
-		} else {
+		any = true;
+		if (hz3_heap_is_whole(heap))
 			hz3_abandon_park_locked(heap);
-			any = true;
-		}
+		else
+			lose(heap);
 	}
+	hz3_unlock(&hz3_abandon_lock);
 	return any;
 }
 
@@ -382,7 +419,50 @@ static void flush_vanished(void)
 	}
 }
 
-static void fork_child(void)
+/* The heap that this thread has left, since its signal handler had forked in the midst of a change.  Written in the child. */
+static struct hz3_heap *left_heap;
+
+static void leave_torn_heap(void)
+{
+	struct hz3_heap *heap = hz3_thread_heap;
+
+	if (heap->owner == NULL || hz3_heap_is_whole(heap))
+		return;
+	hz3_thread_heap = &hz3_thread_absent;
+	/* Before the fork somebody borrowed it; he is not there. */
+	hz3_atomic_store(&heap->borrowed, 0, relaxed);
+	lose(heap);
+	left_heap = heap;
+}
+
+/* The interrupted code has gone on, and ended the change: the heap is whole. */
+static struct hz3_heap *come_back(void)
+{
+	struct hz3_heap *heap = left_heap;
+
+	if (heap == NULL || !hz3_heap_is_whole(heap))
+		return NULL;
+	left_heap = NULL;
+	hz3_atomic_store(&heap->owner->state, HZ3_OWNER_RUNNING, relaxed);
+	return heap;
+}
+
+static void mend_shared(struct hz3_lock *lock)
+{
+	struct hz3_heap *heap;
+
+	(void)lock;
+	if (hz3_heap_is_whole(shared_heap))
+		return;
+	heap = hz3_heap_new();
+	if (heap == NULL)
+		hz3_die("no memory to go on with after a fork in a signal handler");
+	lose(shared_heap);
+	shared_heap = heap;
+}
+
+/* The child of a fork, before it uses anything: what vanished threads have left behind. */
+static void take_stock(void)
 {
 	struct hz3_heap *mine = hz3_thread_heap->owner ? hz3_thread_heap : shared_heap;
 
@@ -392,13 +472,51 @@ static void fork_child(void)
 		rescan_pages(&mine->counters);
 		flush_vanished();
 	}
+	hz3_arenas_end_purges();
+}
+
+/* Release what the fork took, and call torn what it could not take. */
+static void sort_out_locks(void)
+{
+	for (unsigned i = lock_count(); i-- > 0;)
+		hz3_lock_fork_child(lock_at(i));
+}
+
+static void fork_child(void)
+{
+	forks_within = 0;
 	hz3_lock_fork_end();
-	release_all_locks();
-	hz3_unlock(&fork_lock);
+	sort_out_locks();
+	leave_torn_heap();
+	/* What was interrupted may go on; so not before the next slow path, here or there: meet_new_process(). */
+	if (locks_held() == 0 && hz3_os_process_is_known())
+		take_stock();
+}
+
+/*
+ * A slow path in a process that nobody has told us of, or that could not take stock yet.  If a signal handler has forked, this is the
+ * handler, or it has returned.
+ */
+static HZ3_NOINLINE void meet_new_process(void)
+{
+	/* The child of an ordinary fork, in the handler of somebody who registered it before we did ours. */
+	if (hz3_lock_is_forking() || !hz3_os_process_is_known())
+		return;
+	sort_out_locks();
+	leave_torn_heap();
+	take_stock();
+}
+
+/* In the middle of a slow path, and the one who has the lock may not be there. */
+static void before_sleep(void)
+{
+	if (hz3_os_is_new_process() && !hz3_lock_is_forking())
+		sort_out_locks();
 }
 
 static void register_fork_handlers(void)
 {
+	hz3_lock_before_sleep = before_sleep;
 	if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0)
 		hz3_warn("no fork handlers: a fork from several threads may hang");
 }

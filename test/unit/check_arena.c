@@ -514,8 +514,10 @@ START_TEST(threads)
 	for (uintptr_t i = 0; i < 3; i++)
 		thread[i] = core_start(hammer, (void *)(core_seed(17) + i));
 	for (int i = 0; i < 20; i++) {
-		hz3_arenas_lock();
-		hz3_arenas_unlock();
+		for (unsigned j = 0; j < hz3_arenas_count(); j++)
+			hz3_lock_fork_prepare(hz3_arena_lock(j), true);
+		for (unsigned j = hz3_arenas_count(); j-- > 0;)
+			hz3_lock_fork_parent(hz3_arena_lock(j));
 	}
 	for (int i = 0; i < 3; i++)
 		pthread_join(thread[i], NULL);

@@ -303,11 +303,11 @@ wake_sleeper(pthread_t thread)
 static size_t
 scavenge_round(void)
 {
-	hz3_decay_lock();
+	hz3_lock(&hz3_decay_lock);
 	struct hz3_heap *heap = hz3_thread_begin();
 	size_t pages = hz3_scavenge_sleepers_locked(heap);
 	hz3_thread_end(heap);
-	hz3_decay_unlock();
+	hz3_unlock(&hz3_decay_lock);
 	return pages;
 }
 
@@ -513,12 +513,12 @@ START_TEST(owner_wakes_at_any_time)
 	thread[1] = core_start(free_from_box, (void *)(uintptr_t)(seed + 1));
 	thread[2] = core_start(free_from_box, (void *)(uintptr_t)(seed + 2));
 	while (!stop) {
-		hz3_decay_lock();
+		hz3_lock(&hz3_decay_lock);
 		struct hz3_heap *heap = hz3_thread_begin();
 		hz3_scavenge_all_locked(heap);
 		hz3_heap_trim(heap);
 		hz3_thread_end(heap);
-		hz3_decay_unlock();
+		hz3_unlock(&hz3_decay_lock);
 		sched_yield();
 	}
 	for (int i = 0; i < 3; i++)

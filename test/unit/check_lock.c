@@ -6,16 +6,27 @@
 #include "lock.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
 
 static char text[1024];
 
-static struct hz3_lock fork_lock = HZ3_LOCK_INIT(HZ3_RANK_FORK, "fork");
-static struct hz3_lock heap = HZ3_LOCK_INIT(HZ3_RANK_HEAP, "heap");
-static struct hz3_lock arena = HZ3_LOCK_INIT(HZ3_RANK_ARENA, "arena");
-static struct hz3_lock arena2 = HZ3_LOCK_INIT(HZ3_RANK_ARENA, "arena2");
-static struct hz3_lock meta = HZ3_LOCK_INIT(HZ3_RANK_META, "meta");
+static unsigned mended;
+
+static void
+mend(struct hz3_lock *lock)
+{
+	ck_assert_ptr_eq(lock->mend, mend);
+	ck_assert(hz3_lock_held(lock));
+	mended++;
+}
+
+static struct hz3_lock fork_lock = HZ3_LOCK_INIT(HZ3_RANK_FORK, "fork", NULL);
+static struct hz3_lock heap = HZ3_LOCK_INIT(HZ3_RANK_HEAP, "heap", mend);
+static struct hz3_lock arena = HZ3_LOCK_INIT(HZ3_RANK_ARENA, "arena", NULL);
+static struct hz3_lock arena2 = HZ3_LOCK_INIT(HZ3_RANK_ARENA, "arena2", NULL);
+static struct hz3_lock meta = HZ3_LOCK_INIT(HZ3_RANK_META, "meta", NULL);
 
 static void
 run_thread(void *(*f)(void *), void *arg)
@@ -58,8 +69,7 @@ START_TEST(excludes_others)
 	ck_assert(hz3_trylock(&heap));
 	ck_assert(!others_can_take());
 	hz3_unlock(&heap);
-	if (HZ3_DEBUG)
-		ck_assert(!hz3_lock_held(&heap));
+	ck_assert(!hz3_lock_held(&heap));
 }
 END_TEST
 
@@ -68,7 +78,7 @@ START_TEST(initialised_at_run_time)
 	struct hz3_lock lock;
 
 	memset(&lock, 0xff, sizeof(lock));
-	hz3_lock_init(&lock, HZ3_RANK_LARGE, "large");
+	hz3_lock_init(&lock, HZ3_RANK_LARGE, "large", NULL);
 	ck_assert_int_eq(lock.rank, HZ3_RANK_LARGE);
 	ck_assert_str_eq(lock.name, "large");
 	ck_assert(hz3_trylock(&lock));
@@ -126,18 +136,13 @@ START_TEST(rising_ranks)
 		hz3_lock(&fork_lock);
 		hz3_lock(&heap);
 		hz3_lock(&arena);
-		hz3_lock_same_rank(&arena2);
 		hz3_lock(&meta);
 		/* Released in any order. */
 		hz3_unlock(&heap);
 		hz3_unlock(&meta);
 		hz3_unlock(&arena);
 		hz3_unlock(&fork_lock);
-		hz3_unlock(&arena2);
 	}
-	/* With nothing of its rank held, it is just a lock. */
-	hz3_lock_same_rank(&arena2);
-	hz3_unlock(&arena2);
 }
 END_TEST
 
@@ -171,14 +176,6 @@ equal_rank(void *arg)
 	(void)arg;
 	hz3_lock(&arena);
 	hz3_lock(&arena2);
-}
-
-static void
-same_rank_below(void *arg)
-{
-	(void)arg;
-	hz3_lock(&meta);
-	hz3_lock_same_rank(&arena);
 }
 
 static void
@@ -223,17 +220,34 @@ taken_twice(void *arg)
 	hz3_lock(&heap);
 }
 
+#define RELEASED(name)                                                                                               \
+	"hz3: lock " name " released by a thread that does not hold it: the child of a fork in a signal handler used malloc, " \
+	"and then went back into the malloc that was interrupted\n"
+
+/* In every build. */
+static const struct {
+	void (*f)(void *);
+	const char *message;
+} misuses[] = {
+	{unlock_unlocked, RELEASED("heap")},
+	{unlock_by_other, RELEASED("heap")},
+	{taken_twice, "hz3: malloc or free was called by a signal handler that had interrupted malloc or free (lock heap)\n"},
+};
+
+START_TEST(misuses_die)
+{
+	ck_assert(unit_dies(misuses[_i].f, NULL, text, sizeof(text)));
+	ck_assert_str_eq(text, misuses[_i].message);
+}
+END_TEST
+
 static const struct {
 	void (*f)(void *);
 	const char *message;
 } violations[] = {
 	{falling_rank, "hz3: lock order: heap (rank 3) taken while holding rank 7\n"},
 	{equal_rank, "hz3: lock order: arena2 (rank 5) taken while holding rank 5\n"},
-	{same_rank_below, "hz3: lock order: arena (rank 5) taken while holding rank 7\n"},
 	{after_trylock, "hz3: lock order: heap (rank 3) taken while holding rank 5\n"},
-	{unlock_unlocked, "hz3: lock heap released by a thread that does not hold it\n"},
-	{unlock_by_other, "hz3: lock heap released by a thread that does not hold it\n"},
-	{taken_twice, "hz3: lock heap taken twice by one thread\n"},
 };
 
 START_TEST(violations_die)
@@ -249,24 +263,20 @@ START_TEST(violation_by_signal)
 }
 END_TEST
 
+static struct hz3_lock *const all[] = {&fork_lock, &heap, &arena, &arena2, &meta};
+
 static void
 lock_all(void)
 {
-	hz3_lock(&fork_lock);
-	hz3_lock(&heap);
-	hz3_lock(&arena);
-	hz3_lock_same_rank(&arena2);
-	hz3_lock(&meta);
+	for (int i = 0; i < 5; i++)
+		hz3_lock_fork_prepare(all[i], true);
 }
 
 static void
 unlock_all(void)
 {
-	hz3_unlock(&meta);
-	hz3_unlock(&arena2);
-	hz3_unlock(&arena);
-	hz3_unlock(&heap);
-	hz3_unlock(&fork_lock);
+	for (int i = 4; i >= 0; i--)
+		hz3_lock_fork_parent(all[i]);
 }
 
 START_TEST(passes_the_forking_thread)
@@ -277,7 +287,7 @@ START_TEST(passes_the_forking_thread)
 		/* In no order at all, and held already. */
 		hz3_lock(&meta);
 		hz3_lock(&heap);
-		hz3_lock_same_rank(&heap);
+		hz3_lock(&heap);
 		ck_assert(hz3_trylock(&heap));
 		ck_assert(hz3_lock_held(&heap));
 		hz3_unlock(&heap);
@@ -360,7 +370,11 @@ fork_and_use(int generations)
 	hz3_lock(&heap);
 	hz3_unlock(&heap);
 	hz3_lock_fork_end();
-	unlock_all();
+	if (pid != 0)
+		unlock_all();
+	else
+		for (int i = 4; i >= 0; i--)
+			hz3_lock_fork_child(all[i]);
 	for (int i = 0; i < 10; i++) {
 		lock_all();
 		unlock_all();
@@ -386,6 +400,119 @@ START_TEST(survives_fork)
 }
 END_TEST
 
+static atomic_bool holding;
+
+static void *
+hold_heap(void *arg)
+{
+	(void)arg;
+	hz3_lock(&heap);
+	atomic_store(&holding, true);
+	while (!atomic_load(&stop))
+		hz3_cpu_relax();
+	hz3_unlock(&heap);
+	return NULL;
+}
+
+/* As a handler's fork would do it: no more than a try of what others may hold while they wait for this thread. */
+static pid_t
+fork_in_handler(void)
+{
+	pid_t pid;
+
+	for (int i = 0; i < 5; i++)
+		hz3_lock_fork_prepare(all[i], false);
+	hz3_lock_fork_begin();
+	pid = fork();
+	hz3_lock_fork_end();
+	for (int i = 4; i >= 0; i--) {
+		if (pid != 0)
+			hz3_lock_fork_parent(all[i]);
+		else
+			hz3_lock_fork_child(all[i]);
+	}
+	return pid;
+}
+
+static void
+expect_success(pid_t pid)
+{
+	int status = -1;
+
+	ck_assert_int_gt(pid, 0);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+
+/* This thread was interrupted with the lock: the parent keeps it, the child gets it mended, once. */
+START_TEST(torn_by_this_thread)
+{
+	hz3_lock(&heap);
+	pid_t pid = fork_in_handler();
+	if (pid == 0) {
+		if (mended != 0)
+			_exit(1);
+		hz3_lock(&heap);
+		hz3_unlock(&heap);
+		_exit(mended == 1 && others_can_take() && mended == 1 ? 0 : 2);
+	}
+	expect_success(pid);
+	ck_assert(hz3_lock_held(&heap));
+	ck_assert(!others_can_take());
+	hz3_unlock(&heap);
+	ck_assert(others_can_take());
+	ck_assert_uint_eq(mended, 0);
+}
+END_TEST
+
+/* The child goes on where it was interrupted: nothing to mend. */
+START_TEST(not_torn_after_all)
+{
+	hz3_lock(&heap);
+	pid_t pid = fork_in_handler();
+	if (pid == 0) {
+		hz3_unlock(&heap);
+		hz3_lock(&heap);
+		hz3_unlock(&heap);
+		_exit(mended == 0 && others_can_take() ? 0 : 1);
+	}
+	expect_success(pid);
+	hz3_unlock(&heap);
+}
+END_TEST
+
+/* Another thread of the child takes it over. */
+START_TEST(torn_for_others)
+{
+	hz3_lock(&heap);
+	pid_t pid = fork_in_handler();
+	if (pid == 0)
+		_exit(others_can_take() && mended == 1 ? 0 : 1);
+	expect_success(pid);
+	hz3_unlock(&heap);
+}
+END_TEST
+
+START_TEST(torn_by_a_vanished_thread)
+{
+	pthread_t thread;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, hold_heap, NULL), 0);
+	while (!atomic_load(&holding))
+		hz3_cpu_relax();
+	pid_t pid = fork_in_handler();
+	if (pid == 0) {
+		hz3_lock(&heap);
+		_exit(mended == 1 ? 0 : 1);
+	}
+	expect_success(pid);
+	atomic_store(&stop, true);
+	pthread_join(thread, NULL);
+	hz3_lock(&heap);
+	ck_assert_uint_eq(mended, 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -402,6 +529,7 @@ main(void)
 	tc = tcase_create("ranks");
 	tcase_add_test(tc, rising_ranks);
 	tcase_add_test(tc, trying_in_any_order);
+	tcase_add_loop_test(tc, misuses_die, 0, sizeof(misuses) / sizeof(misuses[0]));
 	if (HZ3_DEBUG) {
 		tcase_add_loop_test(tc, violations_die, 0, sizeof(violations) / sizeof(violations[0]));
 		tcase_add_test_raise_signal(tc, violation_by_signal, SIGABRT);
@@ -412,6 +540,10 @@ main(void)
 	tcase_add_test(tc, passes_the_forking_thread);
 	tcase_add_test(tc, blocks_other_threads);
 	tcase_add_test(tc, survives_fork);
+	tcase_add_test(tc, torn_by_this_thread);
+	tcase_add_test(tc, not_torn_after_all);
+	tcase_add_test(tc, torn_for_others);
+	tcase_add_test(tc, torn_by_a_vanished_thread);
 	tcase_set_timeout(tc, 60);
 	suite_add_tcase(suite, tc);
 	return unit_run(suite);

@@ -27,9 +27,9 @@ owner_of(const void *p)
 static uint32_t
 parked(void)
 {
-	hz3_abandon_lock();
+	hz3_lock(&hz3_abandon_lock);
 	uint32_t n = hz3_abandon_parked_locked();
-	hz3_abandon_unlock();
+	hz3_unlock(&hz3_abandon_lock);
 	return n;
 }
 
