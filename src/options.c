@@ -86,7 +86,8 @@ get_number(const struct hz3_option_row *row)
 	case HZ3_OPTION_INT:
 		return *(const hz3_option_INT *)p;
 	case HZ3_OPTION_SIZE:
-		return (int64_t)*(const hz3_option_SIZE *)p;
+		/* relaxed: the control call changes some of these while the statistics read them; each stands alone. */
+		return (int64_t)__atomic_load_n((const hz3_option_SIZE *)p, __ATOMIC_RELAXED);
 	case HZ3_OPTION_SINK:
 		return (int64_t)*(const hz3_option_SINK *)p;
 	case HZ3_OPTION_PATH:
