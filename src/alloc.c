@@ -58,6 +58,8 @@ static void *try_alloc(int class, size_t size, size_t alignment, bool *zero)
 	struct hz3_heap *heap = hz3_thread_begin();
 	void *p;
 
+	if (heap == NULL)
+		return NULL;
 	if (class >= 0) {
 		*zero = false;
 		p = alloc_class(heap, (unsigned)class);
@@ -164,6 +166,7 @@ static HZ3_NOINLINE void free_large(void *p)
 {
 	int saved_errno = errno;
 	struct hz3_heap *heap = hz3_thread_begin_free();
+	/* Where there was no memory to start with there is no heap, and nothing to be freed: this says so, and does not return. */
 	size_t slice, n, bytes = hz3_large_end(p, &slice, &n);
 
 	if (slice)

@@ -642,6 +642,8 @@ bool hz3_arenas_init(void)
 {
 	unsigned n = (unsigned)hz3_options.narenas;
 
+	if (arenas)
+		return true;
 	/* A lock per page of 64 KiB is rarely contended, and what one arena has free another can't use: few are better. */
 	if (n == 0)
 		n = (unsigned)hz3_min((hz3_os_cpus() + 3) / 4, 16);

@@ -177,6 +177,7 @@ void hz3_decay_tick(void)
 static void collect(void)
 {
 	hz3_thread_go_idle();
+	hz3_thread_trim_shared();
 	hz3_abandon_request_drain();
 	hz3_abandon_drain();
 	hz3_abandon_trim(0);
@@ -192,8 +193,10 @@ static void collect(void)
 
 size_t hz3_decay_purge_all(void)
 {
-	hz3_thread_setup();
+	if (!hz3_thread_setup())
+		return 0;
 	collect();
+	hz3_os_retry_kept();
 	size_t bytes = hz3_arenas_purge(0);
 	if (hz3_arenas_scarce())
 		hz3_arenas_decommit();
@@ -202,9 +205,12 @@ size_t hz3_decay_purge_all(void)
 
 int hz3_decay_reclaim(void)
 {
+	if (!hz3_thread_setup())
+		return 0;
 	hz3_arenas_set_scarce();
 	collect();
 	hz3_arenas_wait_for_purges();
+	hz3_os_retry_kept();
 	return hz3_arenas_decommit() > 0;
 }
 

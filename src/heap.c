@@ -33,12 +33,12 @@ static void set_current(struct hz3_heap *heap, unsigned class, struct hz3_page *
 
 struct hz3_heap *hz3_heap_new(void)
 {
-	struct hz3_heap *heap = hz3_meta_alloc(sizeof(*heap));
-	struct hz3_owner *owner = hz3_meta_alloc(sizeof(*owner));
+	struct { struct hz3_heap heap; struct hz3_owner owner; } *both = hz3_meta_alloc(sizeof(*both));
 
-	/* What was got stays lost if the rest fails: structs are few, and there is no memory anyway. */
-	if (heap == NULL || owner == NULL)
+	if (both == NULL)
 		return NULL;
+	struct hz3_heap *heap = &both->heap;
+	struct hz3_owner *owner = &both->owner;
 	for (unsigned class = 0; class < HZ3_CLASSES; class++)
 		set_current(heap, class, &hz3_page_none);
 	hz3_map_view_renew(&heap->map);
@@ -47,8 +47,10 @@ struct hz3_heap *hz3_heap_new(void)
 	hz3_atomic_store(&owner->state, HZ3_OWNER_RUNNING, relaxed);
 	/* Busy until it is complete: it can be found as soon as it is registered. */
 	hz3_atomic_store(&heap->busy, 1, relaxed);
-	if (!hz3_owner_register(owner))
+	if (!hz3_owner_register(owner)) {
+		hz3_meta_undo(both, sizeof(*both));
 		return NULL;
+	}
 	heap->tag = owner->id;
 	heap->arena = hz3_arena_for(owner->id);
 	atomic_signal_fence(memory_order_seq_cst);

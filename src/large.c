@@ -2,9 +2,12 @@
 #include "large.h"
 
 #include "atomic.h"
+#include "meta.h"
 #include "options.h"
 #include "os.h"
 #include "size_class.h"
+
+#include <string.h>
 
 /* A large run in use, in the line of its first slice; owned by whoever holds the block. */
 struct large_run {
@@ -83,6 +86,7 @@ static struct huge_table *table_new(size_t cells)
 	if (new) {
 		new->cells = cells;
 		new->bytes = bytes;
+		hz3_meta_note(bytes);
 	}
 	return new;
 }
@@ -111,8 +115,10 @@ static bool table_grow_locked(void)
 	if (new == NULL)
 		return false;
 	move_to_locked(new);
-	if (old)
-		hz3_os_unmap(old, old->bytes);
+	if (old) {
+		hz3_meta_note(-old->bytes);
+		hz3_os_discard(old, old->bytes);
+	}
 	return true;
 }
 
@@ -157,21 +163,34 @@ static void remove_locked(struct huge *cell)
 	}
 }
 
+/* What was kept of old may be of use where the system gives nothing new. */
+static void *map_kept(size_t bytes, size_t alignment)
+{
+	void *p = hz3_os_map_kept(bytes, alignment);
+
+	if (p && (hz3_os_purge(p, bytes) != 0 || !hz3_os_purge_zeroes))
+		memset(p, 0, bytes);
+	return p;
+}
+
 void *hz3_large_map(size_t size, size_t alignment)
 {
 	size_t bytes = hz3_align_up(size, hz3_os_page_size);
-	void *p = hz3_os_map(bytes, hz3_max(alignment, hz3_os_page_size));
 
+	alignment = hz3_max(alignment, hz3_os_page_size);
+	void *p = hz3_os_map(bytes, alignment);
 	/* Address space may be used up by free runs. */
 	if (p == NULL && hz3_arenas_decommit() > 0)
-		p = hz3_os_map(bytes, hz3_max(alignment, hz3_os_page_size));
+		p = hz3_os_map(bytes, alignment);
+	if (p == NULL)
+		p = map_kept(bytes, alignment);
 	if (p == NULL)
 		return NULL;
 	hz3_lock(&hz3_large_lock);
 	bool known = insert_locked((uintptr_t)p, bytes);
 	hz3_unlock(&hz3_large_lock);
 	if (!known) {
-		hz3_os_unmap(p, bytes);
+		hz3_os_discard(p, bytes);
 		return NULL;
 	}
 	hz3_atomic_fetch_add(&huge_bytes, bytes, relaxed);
@@ -216,9 +235,7 @@ static size_t huge_free(void *p)
 	if (bytes) {
 		hz3_atomic_fetch_sub(&huge_bytes, bytes, relaxed);
 		hz3_atomic_fetch_sub(&huge_count, 1, relaxed);
-		/* A failure (too many mappings to split one) leaks; give at least the memory back. */
-		if (hz3_os_unmap(p, bytes) != 0)
-			hz3_os_purge(p, bytes);
+		hz3_os_discard(p, bytes);
 	}
 	return bytes;
 }

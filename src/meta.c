@@ -2,6 +2,7 @@
 #include "meta.h"
 
 #include <stdint.h>
+#include <string.h>
 
 #include "atomic.h"
 #include "base.h"
@@ -59,4 +60,17 @@ void *hz3_meta_alloc(size_t bytes)
 	void *p = alloc_locked(bytes);
 	hz3_unlock(&hz3_meta_lock);
 	return p;
+}
+
+void hz3_meta_undo(void *p, size_t bytes)
+{
+	bytes = hz3_align_up(bytes, HZ3_CACHE_LINE);
+	/* What is handed out next has to be zero. */
+	memset(p, 0, bytes);
+	hz3_lock(&hz3_meta_lock);
+	if ((char *)p + bytes == chunk) {
+		chunk = p;
+		chunk_left += bytes;
+	}
+	hz3_unlock(&hz3_meta_lock);
 }

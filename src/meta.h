@@ -15,6 +15,9 @@ extern struct hz3_lock hz3_meta_lock;
 /* bytes of zeroed memory on a cache line of its own, or NULL.  They stay for the life of the process. */
 void *hz3_meta_alloc(size_t bytes);
 
+/* Of what turned out to be of no use.  Only the latest can be taken back; else it stays lost. */
+void hz3_meta_undo(void *p, size_t bytes);
+
 /* Bytes taken from the system for metadata so far, page map included. */
 size_t hz3_meta_bytes(void);
 void hz3_meta_note(size_t bytes);

@@ -55,6 +55,17 @@ void *hz3_os_remap(void *p, size_t old_bytes, size_t new_bytes, bool may_move);
 
 int hz3_os_unmap(void *p, size_t bytes);
 
+/*
+ * Unmap for good: what the system won't unmap now is kept, without its memory as far as possible, until it will, or until it is
+ * of use.  For readable and writable mappings.
+ */
+void hz3_os_discard(void *p, size_t bytes);
+
+/* Try again with all that is kept; a part of it, with any contents, or NULL; how many bytes there are. */
+void hz3_os_retry_kept(void);
+void *hz3_os_map_kept(size_t bytes, size_t alignment);
+size_t hz3_os_kept(void);
+
 /* Gives the memory back and keeps the mapping.  See hz3_os_purge_zeroes for what it reads as afterwards. */
 int hz3_os_purge(void *p, size_t bytes);
 

@@ -86,6 +86,16 @@ is_aligned(const void *p, size_t alignment)
 	return ((uintptr_t)p & (alignment - 1)) == 0;
 }
 
+/* What of a reservation can't be unmapped is address space lost, not memory. */
+static void
+give_up(void *p, size_t bytes, int prot)
+{
+	if (prot == RW)
+		hz3_os_discard(p, bytes);
+	else
+		(void)hz3_os_calls.munmap(p, bytes);
+}
+
 /* Maps more than asked and cuts off both ends. */
 static void *
 map_and_trim(size_t bytes, size_t alignment, int prot, int flags)
@@ -101,11 +111,10 @@ map_and_trim(size_t bytes, size_t alignment, int prot, int flags)
 	if (p == NULL)
 		return NULL;
 	head = -(uintptr_t)p & (alignment - 1);
-	/* An end that can't be cut off is address space lost, not memory: the mapping is good all the same. */
 	if (head > 0)
-		(void)hz3_os_calls.munmap(p, head);
+		give_up(p, head, prot);
 	if (spare > head)
-		(void)hz3_os_calls.munmap(p + head + bytes, spare - head);
+		give_up(p + head + bytes, spare - head, prot);
 	return p + head;
 }
 
@@ -120,7 +129,7 @@ map_aligned(void *hint, size_t bytes, size_t alignment, int prot, int flags)
 	p = map(hint, bytes, prot, flags);
 	if (p == NULL || is_aligned(p, alignment))
 		return p;
-	(void)hz3_os_calls.munmap(p, bytes);
+	give_up(p, bytes, prot);
 	return map_and_trim(bytes, alignment, prot, flags);
 }
 
@@ -160,7 +169,7 @@ hz3_os_map_at(void *p, size_t bytes)
 	if (q == p)
 		return 0;
 	if (q != NULL) {
-		(void)hz3_os_calls.munmap(q, bytes);
+		hz3_os_discard(q, bytes);
 		errno = EEXIST;
 	}
 	return -1;
@@ -215,7 +224,7 @@ probe_purge(void)
 	*p = 1;
 	if (hz3_os_purge((void *)p, hz3_os_page_size) == 0)
 		zeroes = *p == 0;
-	(void)hz3_os_calls.munmap((void *)p, hz3_os_page_size);
+	hz3_os_discard((void *)p, hz3_os_page_size);
 	return zeroes;
 }
 

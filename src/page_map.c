@@ -124,14 +124,20 @@ static bool place_is_free(uintptr_t start, size_t slices)
 	void *first = hz3_slice_address(0);
 	if (hz3_os_map_at(first, GROWTH_SLICES << HZ3_SLICE_SHIFT) != 0)
 		return false;
-	return hz3_os_unmap(first, GROWTH_SLICES << HZ3_SLICE_SHIFT) == 0;
+	if (hz3_os_unmap(first, GROWTH_SLICES << HZ3_SLICE_SHIFT) == 0)
+		return true;
+	hz3_os_discard(first, GROWTH_SLICES << HZ3_SLICE_SHIFT);
+	return false;
 }
 
 static void release_place(void)
 {
-	for (unsigned i = 0; i < ARRAYS; i++)
-		if (arrays[i].mapped)
-			hz3_os_unmap(arrays[i].start, arrays[i].mapped);
+	for (unsigned i = 0; i < ARRAYS; i++) {
+		hz3_meta_note(-arrays[i].mapped);
+		if (arrays[i].mapped && !reserved)
+			hz3_os_discard(arrays[i].start, arrays[i].mapped);
+		arrays[i].mapped = 0;
+	}
 }
 
 static bool reserve_window(void)
@@ -141,7 +147,10 @@ static bool reserve_window(void)
 		void *p = hz3_os_reserve(NULL, window_bytes(slices), HZ3_SLICE, 0);
 		if (p) {
 			lay_out((uintptr_t)p, slices);
-			return cover(GROWTH_SLICES);
+			if (cover(GROWTH_SLICES))
+				return true;
+			release_place();
+			hz3_os_unmap(p, window_bytes(slices));
 		}
 	}
 	return false;
@@ -149,6 +158,9 @@ static bool reserve_window(void)
 
 bool hz3_page_map_init(void)
 {
+	if (used_slices)
+		return true;
+	reserved = false;
 	for (unsigned i = 0; i < PLACES_TRIED && !HZ3_THREAD_SANITIZER; i++) {
 		if (place_is_free(random_place(), WINDOW_SLICES_MAX)) {
 			used_slices = 1;	/* slice 0 stays unused, so that 0 can mean "none" */
@@ -156,8 +168,10 @@ bool hz3_page_map_init(void)
 		}
 		release_place();
 	}
+	if (!reserve_window())
+		return false;
 	used_slices = 1;
-	return reserve_window();
+	return true;
 }
 
 size_t hz3_page_map_grow(size_t n, size_t *got)

@@ -139,7 +139,7 @@ static void add_arenas(struct hz3_stats *out)
 	out->huge_mappings = hz3_large_huge_count();
 	out->active = hz3_arenas_active() + hz3_large_huge_bytes();
 	out->dirty = hz3_arenas_dirty();
-	out->mapped = hz3_arenas_committed() + hz3_large_huge_bytes();
+	out->mapped = hz3_arenas_committed() + hz3_large_huge_bytes() + hz3_os_kept();
 	out->metadata = hz3_meta_bytes();
 	out->resident = hz3_os_resident();
 }
@@ -178,7 +178,8 @@ static void sum_up(struct hz3_stats *out)
 void hz3_stats_collect(struct hz3_stats *out)
 {
 	*out = (struct hz3_stats){ 0 };
-	hz3_thread_setup();
+	if (!hz3_thread_setup())
+		return;
 	/* What is on its way home to heaps at rest counts as freed. */
 	hz3_thread_settle();
 	hz3_abandon_request_drain();

@@ -21,10 +21,12 @@ struct hz3_heap hz3_thread_ended = HZ3_HEAP_NONE;
 __thread struct hz3_heap *hz3_thread_heap = &hz3_thread_absent;
 
 enum { SETUP_NOT_BEGUN, SETUP_RUNNING, SETUP_DONE };
+enum { HANDLERS_NONE, HANDLERS_TRYING, HANDLERS_THERE };
 
 static _Atomic int setup_state;
-static pthread_key_t exit_key;
-static bool have_exit_key;
+static pthread_key_t exit_key;		/* written once, under shared_lock */
+static _Atomic bool have_exit_key;	/* release and acquire: the key is there */
+static _Atomic int fork_handlers;	/* NONE to TRYING by CAS: one thread registers them */
 static _Atomic uint32_t entered;	/* relaxed, a hint: threads that ever got a heap; in the child of a fork, since then */
 static struct hz3_heap *shared_heap;
 static void mend_shared(struct hz3_lock *lock);
@@ -50,56 +52,82 @@ static void thread_exit(void *arg)
 	errno = saved_errno;
 }
 
-static void set_up_once(void)
+static bool have_key(void)
+{
+	if (hz3_likely(hz3_atomic_load(&have_exit_key, acquire)))
+		return true;
+	hz3_lock(&shared_lock);
+	bool have = hz3_atomic_load(&have_exit_key, relaxed) ||
+		    pthread_key_create(&exit_key, thread_exit) == 0;
+	hz3_atomic_store(&have_exit_key, have, release);
+	hz3_unlock(&shared_lock);
+	return have;
+}
+
+/* Each part may be called again after a later one has failed. */
+static bool set_up(void)
 {
 	hz3_os_init();
 	hz3_options_init();
 	hz3_sink_init();
 	if (!hz3_page_map_init() || !hz3_arenas_init())
-		hz3_die("no memory to start with");
-	shared_heap = hz3_heap_new();
+		return false;
 	if (shared_heap == NULL)
-		hz3_die("no memory to start with");
-	/* Without a key, heaps of ended threads are lost; everything else works. */
-	have_exit_key = pthread_key_create(&exit_key, thread_exit) == 0;
+		shared_heap = hz3_heap_new();
+	if (shared_heap == NULL)
+		return false;
+	/* Now, so that our handler comes before those of the program, which may free; if it can't be had, later. */
+	(void)have_key();
+	return true;
 }
 
 static void register_fork_handlers(void);
 static void meet_new_process(void);
 static struct hz3_heap *come_back(void);
 
-void hz3_thread_setup(void)
+bool hz3_thread_setup(void)
 {
-	/* acquire: pairs with the release below. */
-	if (hz3_likely(hz3_atomic_load(&setup_state, acquire) == SETUP_DONE))
-		return;
-	int expected = SETUP_NOT_BEGUN;
-	if (hz3_atomic_cas_strong(&setup_state, &expected, SETUP_RUNNING, seq_cst, seq_cst)) {
-		set_up_once();
-		hz3_atomic_store(&setup_state, SETUP_DONE, release);
-		/*
-		 * With the first malloc, and not in a constructor: those of preloaded libraries run last.  Handlers run
-		 * before fork in the reverse order of registration, and ours, which takes all locks, has to be the
-		 * last.  It may call malloc, which works by now.
-		 */
-		register_fork_handlers();
-		return;
-	}
-	while (hz3_atomic_load(&setup_state, acquire) != SETUP_DONE)
+	for (;;) {
+		/* acquire: pairs with the release below. */
+		int state = hz3_atomic_load(&setup_state, acquire);
+		if (hz3_likely(state == SETUP_DONE))
+			return true;
+		if (state == SETUP_NOT_BEGUN &&
+		    hz3_atomic_cas_strong(&setup_state, &state, SETUP_RUNNING, seq_cst, seq_cst))
+			break;
 		hz3_cpu_relax();
+	}
+	bool done = set_up();
+	hz3_atomic_store(&setup_state, done ? SETUP_DONE : SETUP_NOT_BEGUN, release);
+	/*
+	 * With the first malloc, and not in a constructor: those of preloaded libraries run last.  Handlers run before
+	 * fork in the reverse order of registration, and ours, which takes all locks, has to be the last.  It may call
+	 * malloc, which works by now.
+	 */
+	if (done)
+		register_fork_handlers();
+	return done;
 }
 
-/* Give the calling thread a heap; NULL if that is NULL. */
+/*
+ * Give the calling thread a heap.  NULL if that is NULL, or if nobody would tell us of the thread's end: what it had then would
+ * stay its own for ever.  Such a thread shares.
+ */
 static struct hz3_heap *enter(struct hz3_heap *heap)
 {
+	struct hz3_heap *none = hz3_thread_heap;
+
 	if (heap == NULL)
 		return NULL;
 	hz3_thread_heap = heap;
-	hz3_atomic_fetch_add(&entered, 1, relaxed);
 	/* May call malloc, which finds the heap in place. */
-	if (have_exit_key)
-		pthread_setspecific(exit_key, heap);
-	return heap;
+	if (have_key() && pthread_setspecific(exit_key, heap) == 0) {
+		hz3_atomic_fetch_add(&entered, 1, relaxed);
+		return heap;
+	}
+	hz3_thread_heap = none;
+	hz3_abandon_park(heap);
+	return NULL;
 }
 
 /* A parked heap, whole, before a new one. */
@@ -109,6 +137,8 @@ static struct hz3_heap *enter_any(bool to_free)
 
 	if (heap == NULL)
 		heap = hz3_abandon_adopt(to_free);
+	/* If they could not be registered at first; with one thread they are hardly needed. */
+	register_fork_handlers();
 	return enter(heap ? heap : hz3_heap_new());
 }
 
@@ -123,7 +153,8 @@ static HZ3_NOINLINE struct hz3_heap *begin_without_heap(bool to_free)
 {
 	struct hz3_heap *heap = NULL;
 
-	hz3_thread_setup();
+	if (!hz3_thread_setup())
+		return NULL;
 	if (hz3_thread_heap == &hz3_thread_absent)
 		heap = enter_any(to_free);
 	if (heap)
@@ -147,8 +178,11 @@ static struct hz3_heap *begin(bool to_free)
 		meet_new_process();
 	struct hz3_heap *heap = hz3_thread_heap;
 
-	if (hz3_unlikely(heap->owner == NULL))
+	if (hz3_unlikely(heap->owner == NULL)) {
 		heap = begin_without_heap(to_free);
+		if (heap == NULL)
+			return NULL;
+	}
 	if (!hz3_heap_enter(heap))
 		wait_for_buffer(heap);
 	heap->ticks++;
@@ -217,6 +251,14 @@ void hz3_thread_settle(void)
 	/* Last: some of what was flushed is for the shared heap, whose own buffer is never left full. */
 	hz3_lock(&shared_lock);
 	settle(shared_heap, HZ3_FLUSH_IDLE);
+	hz3_unlock(&shared_lock);
+}
+
+void hz3_thread_trim_shared(void)
+{
+	hz3_lock(&shared_lock);
+	settle(shared_heap, HZ3_FLUSH_IDLE);
+	hz3_heap_trim(shared_heap);
 	hz3_unlock(&shared_lock);
 }
 
@@ -516,15 +558,24 @@ static void before_sleep(void)
 
 static void register_fork_handlers(void)
 {
+	static _Atomic bool warned;
+	int none = HANDLERS_NONE;
+
 	hz3_lock_before_sleep = before_sleep;
-	if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0)
-		hz3_warn("no fork handlers: a fork from several threads may hang");
+	/* relaxed: only who registers them has to know. */
+	if (hz3_likely(hz3_atomic_load(&fork_handlers, relaxed) != HANDLERS_NONE) ||
+	    !hz3_atomic_cas_strong(&fork_handlers, &none, HANDLERS_TRYING, seq_cst, seq_cst))
+		return;
+	int error = pthread_atfork(fork_prepare, fork_parent, fork_child);
+	hz3_atomic_store(&fork_handlers, error ? HANDLERS_NONE : HANDLERS_THERE, relaxed);
+	if (error && !hz3_atomic_exchange(&warned, true, relaxed))
+		hz3_warn("no fork handlers yet: a fork from several threads may hang");
 }
 
 /* The first malloc is usually earlier; what it may have missed is made good. */
 static __attribute__((constructor)) void set_up_process(void)
 {
-	hz3_thread_setup();
+	(void)hz3_thread_setup();
 	/* Libc may have had no environment then. */
 	hz3_options_init();
 	hz3_sink_init();

@@ -16,8 +16,8 @@ extern __thread struct hz3_heap *hz3_thread_heap;
 extern struct hz3_heap hz3_thread_absent;
 extern struct hz3_heap hz3_thread_ended;
 
-/* Set the process up.  Idempotent; any time, any thread. */
-void hz3_thread_setup(void);
+/* Set the process up.  Idempotent; any time, any thread.  False: there is no memory for it yet, and nothing was allocated ever. */
+bool hz3_thread_setup(void);
 
 /*
  * The heap that the calling thread may change from here to hz3_thread_end(): its own, or the shared one, locked.  NULL: no
@@ -42,6 +42,9 @@ void hz3_thread_flush_buffer(void);
 
 /* Flush, and take in what others freed, for the calling thread and the shared heap. */
 void hz3_thread_settle(void);
+
+/* Give back what the shared heap has to spare: its current pages and its stock. */
+void hz3_thread_trim_shared(void);
 
 /* The calling thread is going to be idle: flush, take in what others freed, give empty pages and the budget back. */
 void hz3_thread_go_idle(void);
