@@ -66,6 +66,9 @@ void hz3_os_retry_kept(void);
 void *hz3_os_map_kept(size_t bytes, size_t alignment);
 size_t hz3_os_kept(void);
 
+/* Bytes mapped for what this layer itself remembers. */
+size_t hz3_os_own_bytes(void);
+
 /* Gives the memory back and keeps the mapping.  See hz3_os_purge_zeroes for what it reads as afterwards. */
 int hz3_os_purge(void *p, size_t bytes);
 

@@ -236,11 +236,17 @@ watch_for_new_process(void)
 	if (p == NULL)
 		return;
 	if (madvise(p, hz3_os_page_size, MADV_WIPEONFORK) != 0) {
-		(void)hz3_os_calls.munmap(p, hz3_os_page_size);
+		hz3_os_discard(p, hz3_os_page_size);
 		return;
 	}
 	hz3_os_process = p;
 	(void)hz3_os_process_is_known();
+}
+
+size_t
+hz3_os_own_bytes(void)
+{
+	return hz3_os_process == &one_process ? 0 : hz3_os_page_size;
 }
 
 static unsigned

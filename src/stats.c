@@ -140,7 +140,7 @@ static void add_arenas(struct hz3_stats *out)
 	out->active = hz3_arenas_active() + hz3_large_huge_bytes();
 	out->dirty = hz3_arenas_dirty();
 	out->mapped = hz3_arenas_committed() + hz3_large_huge_bytes() + hz3_os_kept();
-	out->metadata = hz3_meta_bytes();
+	out->metadata = hz3_meta_bytes() + hz3_os_own_bytes();
 	out->resident = hz3_os_resident();
 }
 

@@ -219,8 +219,7 @@ madvise(void *p, size_t bytes, int advice)
 		errno = faults.error;
 		return -1;
 	}
-	if (ours && (system_is(FAULT_SYSTEM_LAZY_MADVISE) ||
-		     (system_is(FAULT_SYSTEM_LAZY_LATER) && faults.calls[FAULT_MADVISE] > 1)))
+	if (ours && advice == MADV_DONTNEED && system_is(FAULT_SYSTEM_LAZY_MADVISE))
 		return 0;
 	return (int)syscall(SYS_madvise, p, bytes, advice);
 }

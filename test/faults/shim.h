@@ -28,8 +28,7 @@ enum fault_call {
 
 /* Systems that are odd without failing. */
 #define FAULT_SYSTEM_NO_HINTS 1		/* mmap takes no address from the caller */
-#define FAULT_SYSTEM_LAZY_MADVISE 2	/* madvise says yes, and does nothing */
-#define FAULT_SYSTEM_LAZY_LATER 4	/* the same, but not the first time */
+#define FAULT_SYSTEM_LAZY_MADVISE 2	/* memory that is not needed any more keeps its contents */
 
 struct faults {
 	/* Written by the test, while hz3 is at rest. */
