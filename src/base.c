@@ -139,8 +139,8 @@ replace_control_characters(char *s)
 	}
 }
 
-static HZ3_PRINTF(1, 0) void
-write_line(const char *fmt, va_list args)
+static HZ3_PRINTF(2, 0) void
+write_line(int fd, const char *fmt, va_list args)
 {
 	char line[LINE_BYTES];
 	size_t length = hz3_format(line, sizeof(line), "hz3: ");
@@ -149,7 +149,7 @@ write_line(const char *fmt, va_list args)
 	replace_control_characters(line);
 	line[length++] = '\n';
 	/* The bare system call: write() is a cancellation point, and free() must not be one.  Nowhere to report failure. */
-	(void)syscall(SYS_write, STDERR_FILENO, line, length);
+	(void)syscall(SYS_write, fd, line, length);
 }
 
 void
@@ -159,7 +159,19 @@ hz3_warn(const char *fmt, ...)
 	va_list args;
 
 	va_start(args, fmt);
-	write_line(fmt, args);
+	write_line(STDERR_FILENO, fmt, args);
+	va_end(args);
+	errno = saved;
+}
+
+void
+hz3_warn_to(int fd, const char *fmt, ...)
+{
+	int saved = errno;
+	va_list args;
+
+	va_start(args, fmt);
+	write_line(fd, fmt, args);
 	va_end(args);
 	errno = saved;
 }
@@ -170,7 +182,7 @@ hz3_die(const char *fmt, ...)
 	va_list args;
 
 	va_start(args, fmt);
-	write_line(fmt, args);
+	write_line(STDERR_FILENO, fmt, args);
 	va_end(args);
 	abort();
 }

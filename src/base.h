@@ -58,7 +58,10 @@ size_t hz3_format_list(char *buf, size_t cap, const char *fmt, va_list args) HZ3
 /* One line on standard error, "hz3: " and the text, in one write; control characters become '?'.  Keeps errno. */
 HZ3_COLD void hz3_warn(const char *fmt, ...) HZ3_PRINTF(1, 2);
 
-/* The same, then abort(). */
+/* The same on another descriptor, for a program that has closed its standard error. */
+HZ3_COLD void hz3_warn_to(int fd, const char *fmt, ...) HZ3_PRINTF(2, 3);
+
+/* A line as of hz3_warn, then abort(). */
 HZ3_COLD HZ3_NOINLINE _Noreturn void hz3_die(const char *fmt, ...) HZ3_PRINTF(1, 2);
 
 /* A mistake of the program (or of the system) that must be caught in every build. */

@@ -786,7 +786,8 @@ hz3_report_setup(void)
 
 	if (hz3_options.banner)
 		hz3_warn("version %s, %s", HZ3_VERSION, hz3_report_library_path());
-	if (hz3_options.stats_print && kept_stderr.fd < 0)
+	/* (Of stats_file there may be something to say.) */
+	if ((hz3_options.stats_print || hz3_options.stats_file[0] != '\0') && kept_stderr.fd < 0)
 		keep_stderr();
 	errno = saved_errno;
 }
@@ -820,7 +821,7 @@ write_file(const char *pattern)
 	int fd = expand_path(path, sizeof(path), pattern) ? hz3_os_open_output(path) : -1;
 
 	if (fd < 0) {
-		hz3_warn("cannot write stats_file %s", pattern);
+		hz3_warn_to(exit_fd(), "cannot write stats_file %s", pattern);
 		return;
 	}
 	print_to(fd, true);

@@ -64,6 +64,10 @@ done
 with_hz3 "stats_file:/no/such/directory/file" bash -c : 2>"$dir/text" || fail "an unwritable file ended bash"
 [ "$(wc -l <"$dir/text")" = 1 ] || fail "an unwritable file gives one line, not: $(cat "$dir/text")"
 
+with_hz3 "stats_file:/no/such/directory/file" ls / >/dev/null 2>"$dir/text" || fail "an unwritable file ended ls"
+[ "$(cat "$dir/text")" = "hz3: cannot write stats_file /no/such/directory/file" ] ||
+	fail "of an unwritable file nothing is said when the program has closed standard error: $(cat "$dir/text")"
+
 with_hz3 banner:true /bin/true 2>"$dir/text"
 grep -q '^hz3: version .*libhz3' "$dir/text" || fail "no banner: $(cat "$dir/text")"
 
