@@ -91,10 +91,18 @@ NAME(realloc)(void *p, size_t size)
 	return hz3_api_realloc(p, size);
 }
 
+/*
+ * By way of the realloc that the program sees, as glibc's: a malloc that goes before ours, in the program itself or
+ * preloaded, often has no reallocarray, and must not be given blocks of ours to free.
+ */
 OVERRIDE void *
 NAME(reallocarray)(void *p, size_t count, size_t size)
 {
-	return hz3_api_reallocarray(p, count, size);
+	size_t bytes;
+
+	if (hz3_unlikely(__builtin_mul_overflow(count, size, &bytes)))
+		return hz3_api_no_memory();
+	return NAME(realloc)(p, bytes);
 }
 
 OVERRIDE int

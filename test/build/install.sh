@@ -80,10 +80,10 @@ fi
 # The preloader finds the library beside itself, wherever the tree was put.
 if [ -n "$shared" ] && [ -z "$HZ3_MALLOC_PREFIX" ]; then
 	hz3run=$(find_one /bin/hz3run)
-	"$hz3run" cat /proc/self/maps | grep -qF -- "$root" || fail "the installed hz3run does not preload the installed library"
+	"$hz3run" cat /proc/self/maps | grep -F -- "$root" >/dev/null || fail "the installed hz3run does not preload the installed library"
 	mkdir "$work/elsewhere"
 	cp -a "$root/." "$work/elsewhere/"
-	"$work/elsewhere/${hz3run#"$root"}" cat /proc/self/maps | grep -qF -- "$work/elsewhere" ||
+	"$work/elsewhere/${hz3run#"$root"}" cat /proc/self/maps | grep -F -- "$work/elsewhere" >/dev/null ||
 		fail "a copied hz3run does not preload the library of the copy"
 	mv "$shared" "$shared.away"
 	"$hz3run" --verify true 2>"$work/log" || fail "hz3run needs the link that only linkers need: $(cat "$work/log")"

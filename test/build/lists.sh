@@ -12,7 +12,7 @@ tools() {
 missing=0
 # By kind of file: the tree may be built in place.
 for file in src/*.{c,h,def,map} tools/*.{c,h,in,bash} bench/*.{c,h} $(tools) bench/lab/*.py test/*/*.{c,cc,h,sh} script/* doc/*.{md,1,3} doc/*/*.pml \
-	examples/*/* examples/*/src/*; do
+	examples/*/* examples/*/src/* debian/*.{install,symbols} debian/source/*; do
 	[ -f "$file" ] || continue
 	case $file in
 	*.in) name=${file%.in} ;;

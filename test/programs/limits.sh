@@ -1,6 +1,6 @@
 #!/bin/bash
-# Programs with little address space (ulimit -v 204800, that is 200 MiB) or little data (ulimit -d), few descriptors and a
-# small stack: what they manage with glibc's malloc they manage with hz3.
+# Programs with little address space (ulimit -v: 200 MiB, 64 MiB), little data (ulimit -d), little memory (a control group of
+# 64 MiB), few descriptors and a small stack: what they manage with glibc's malloc they manage with hz3.
 
 # shellcheck source=test/programs/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -15,6 +15,10 @@ awk 'BEGIN { for (i = 0; i < 300000; i++) print i * 7919 % 300007, "line", i }' 
 sinks=default
 compare sort-v "${with_limits[@]}" "-v 204800" sort --parallel=4 -S 60M "$work/lines"
 expect_success sort-v
+compare sort-64 "${with_limits[@]}" "-v 65536" sort --parallel=2 -S 8M "$work/lines"
+expect_success sort-64
+compare awk-64 "${with_limits[@]}" "-v 65536" awk '{ seen[$1 % 1000] += $3 } END { for (i = 0; i < 1000; i++) print seen[i] }' "$work/lines"
+expect_success awk-64
 compare sort-d "${with_limits[@]}" "-d 102400" sort --parallel=2 -S 20M "$work/lines"
 expect_success sort-d
 compare sort-n "${with_limits[@]}" "-n 12 -s 256" sort --parallel=2 -S 2M "$work/lines"
@@ -100,3 +104,41 @@ promised=$(awk '$1 == "VmData:" { print $2 }' "/proc/$server/status")
 [ "$promised" -lt 16384 ] || fail "an idle program has $promised KiB of writable memory"
 echo "an idle program has $promised KiB of writable memory"
 kill "$server"
+
+# A control group of 64 MiB, as a container has: what is over that would be killed.  For a moment we are a group in our own;
+# only where a group can be made, as root, and in the long form.
+make_group() {
+	local own parent
+	own=$(awk -F: '$2 == "memory" { print $3 }' /proc/self/cgroup)
+	for parent in "/sys/fs/cgroup/memory$own" /sys/fs/cgroup/memory; do
+		[ -w "$parent/memory.limit_in_bytes" ] || continue
+		group=$parent/hz3-test-$$
+		mkdir "$group" 2>/dev/null && echo 64M >"$group/memory.limit_in_bytes" && return
+	done
+	return 1
+}
+if [ "${HZ3_STRESS:-}" = long ] && [ "$(id -u)" = 0 ] && make_group; then
+	trap 'clean_up; rmdir "$group"' EXIT
+	# shellcheck disable=SC2016
+	in_group=(bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group")
+	sinks="page central"
+	compare sort-group "${in_group[@]}" sort --parallel=4 -S 24M "$work/lines"
+	expect_success sort-group
+	if command -v python3 >/dev/null; then
+		# 30 MiB live in turns, and threads that free for each other: what is free must be used before more is taken.
+		compare python-group "${in_group[@]}" "$python" -S -c '
+import queue, threading
+q = queue.Queue(maxsize=50)
+def make():
+    for i in range(600):
+        q.put([bytes(1000 + (i * 7 + k) % 3000) for k in range(100)])
+    q.put(None)
+t = threading.Thread(target=make); t.start()
+held, total = [], 0
+while (batch := q.get()) is not None:
+    held.append(batch); total += sum(map(len, batch))
+    if len(held) > 60: held.pop(0)
+t.join(); print(total)'
+		expect_success python-group
+	fi
+fi
