@@ -48,6 +48,7 @@ static void *alloc_large(struct hz3_heap *heap, size_t size, size_t alignment, b
 	if (p) {
 		hz3_count(&heap->counters.large_allocs, 1);
 		hz3_count(&heap->counters.large_alloc_bytes, hz3_large_usable_size(p));
+		hz3_count(&heap->counters.large_asked_bytes, size);
 	}
 	return p;
 }
@@ -64,6 +65,8 @@ static void *try_alloc(int class, size_t size, size_t alignment, bool *zero)
 		*zero = false;
 		p = alloc_class(heap, (unsigned)class);
 		hz3_count(&heap->counters.slow_allocs, 1);
+		hz3_count(&heap->counters.class[class].sampled, 1);
+		hz3_count(&heap->counters.class[class].sampled_bytes, size);
 	} else {
 		p = alloc_large(heap, size, alignment, zero);
 	}
@@ -310,6 +313,7 @@ void *hz3_alloc_resize_large(void *p, size_t size)
 	void *q = hz3_large_resize(p, size);
 	if (q) {
 		hz3_count(&heap->counters.large_alloc_bytes, hz3_large_usable_size(q));
+		hz3_count(&heap->counters.large_asked_bytes, size);
 		hz3_count(&heap->counters.large_free_bytes, before);
 	}
 	hz3_thread_end(heap);

@@ -2,6 +2,7 @@
 #include "heap.h"
 
 #include "meta.h"
+#include "probe.h"
 
 #define SWEEP_BUDGET ((size_t)1 << 20)
 
@@ -44,6 +45,7 @@ struct hz3_heap *hz3_heap_new(void)
 	hz3_map_view_renew(&heap->map);
 	heap->owner = owner;
 	owner->heap = heap;
+	owner->frees = &heap->buffer.outbox.flows;
 	hz3_atomic_store(&owner->state, HZ3_OWNER_RUNNING, relaxed);
 	/* Busy until it is complete: it can be found as soon as it is registered. */
 	hz3_atomic_store(&heap->busy, 1, relaxed);
@@ -203,6 +205,7 @@ static void deliver(struct hz3_heap *heap, struct hz3_page *page, struct hz3_cha
 	if (chain.count) {
 		hz3_page_splice(page, chain);
 		hz3_count(&class_counters(heap, page)->freed_remote, chain.count);
+		hz3_probe_deliver(heap->owner, hz3_page_slice(page), &heap->counters);
 	}
 	if (page->state == HZ3_PAGE_ASLEEP && chain.count >= left) {
 		uint32_t free = hz3_class_info[page->class].wake - left + chain.count;
@@ -409,6 +412,11 @@ void hz3_heap_take_page(struct hz3_heap *heap, struct hz3_page *page, bool sent)
 {
 	struct hz3_class_counters *counters = class_counters(heap, page);
 
+	size_t slice = hz3_page_slice(page);
+	uint32_t owner = hz3_route_owner(hz3_route_of(slice));
+
+	hz3_flow_count_page(&heap->buffer.outbox.flows, owner, page->class, sent);
+	hz3_probe_deliver(hz3_owner_by_id(owner), slice, &heap->counters);
 	hz3_heap_count_page(page, counters);
 	hz3_count(&counters->freed_remote, page->capacity);
 	count_handover(heap, page->capacity, sent);

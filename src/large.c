@@ -404,3 +404,30 @@ size_t hz3_large_huge_bytes(void)
 {
 	return hz3_atomic_load(&huge_bytes, relaxed);
 }
+
+/* The next huge mapping from a cell on. */
+static struct huge next_huge(size_t *cell)
+{
+	struct huge found = { 0, 0 };
+
+	hz3_lock(&hz3_large_lock);
+	while (found.address == 0 && table && *cell < table->cells)
+		found = table->cell[(*cell)++];
+	hz3_unlock(&hz3_large_lock);
+	return found;
+}
+
+size_t hz3_large_huge_resident(void)
+{
+	size_t cell = 0, bytes = 0;
+
+	for (struct huge huge; (huge = next_huge(&cell)).address != 0;)
+		bytes += hz3_os_resident_of((const void *)huge.address, huge.bytes);
+	return bytes;
+}
+
+size_t hz3_large_run_slices(size_t slice)
+{
+	/* relaxed: the run may end while we look. */
+	return __atomic_load_n(&large_at(slice)->slices, __ATOMIC_RELAXED);
+}

@@ -35,9 +35,13 @@ size_t hz3_large_usable_size(const void *p);
  */
 void *hz3_large_resize(void *p, size_t size);
 
-/* Huge mappings now: how many, and bytes. */
+/* Huge mappings now: how many, bytes, and bytes that have memory. */
 size_t hz3_large_huge_count(void);
 size_t hz3_large_huge_bytes(void);
+size_t hz3_large_huge_resident(void);
+
+/* The length of the large run that begins with the slice, for those who walk the page map. */
+size_t hz3_large_run_slices(size_t slice);
 
 /* Around fork. */
 extern struct hz3_lock hz3_large_lock;

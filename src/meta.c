@@ -14,8 +14,15 @@ static void mend(struct hz3_lock *lock);
 
 struct hz3_lock hz3_meta_lock = HZ3_LOCK_INIT(HZ3_RANK_META, "meta", mend);
 
-static char *chunk;			/* under hz3_meta_lock, as is chunk_left */
+/* At the start of every chunk. */
+struct chunk {
+	struct chunk *next;		/* an older one */
+	size_t bytes;
+};
+
+static char *chunk;			/* under hz3_meta_lock, as the next two */
 static size_t chunk_left;
+static struct chunk *chunks;
 static _Atomic size_t mapped_bytes;	/* relaxed: a statistic */
 
 void hz3_meta_note(size_t bytes)
@@ -39,13 +46,16 @@ static void mend(struct hz3_lock *lock)
 static void *alloc_locked(size_t bytes)
 {
 	if (bytes > chunk_left) {
-		size_t want = hz3_align_up(hz3_max(bytes, META_CHUNK), hz3_os_page_size);
+		size_t want = hz3_align_up(hz3_max(bytes + HZ3_CACHE_LINE, META_CHUNK), hz3_os_page_size);
 		char *fresh = hz3_os_map(want, hz3_os_page_size);
 		if (fresh == NULL)
 			return NULL;
 		hz3_meta_note(want);
-		chunk = fresh;
-		chunk_left = want;
+		*(struct chunk *)(void *)fresh = (struct chunk){ chunks, want };
+		atomic_signal_fence(memory_order_release);
+		chunks = (struct chunk *)(void *)fresh;
+		chunk = fresh + HZ3_CACHE_LINE;
+		chunk_left = want - HZ3_CACHE_LINE;
 	}
 	void *p = chunk;
 	chunk += bytes;
@@ -73,4 +83,17 @@ void hz3_meta_undo(void *p, size_t bytes)
 		chunk_left += bytes;
 	}
 	hz3_unlock(&hz3_meta_lock);
+}
+
+size_t hz3_meta_resident(void)
+{
+	size_t bytes = 0;
+
+	hz3_lock(&hz3_meta_lock);
+	struct chunk *first = chunks;
+	hz3_unlock(&hz3_meta_lock);
+	/* They stay, and older ones don't change. */
+	for (struct chunk *c = first; c; c = c->next)
+		bytes += hz3_os_resident_of(c, c->bytes);
+	return bytes;
 }

@@ -20,6 +20,10 @@ void hz3_meta_undo(void *p, size_t bytes);
 
 /* Bytes taken from the system for metadata so far, page map included. */
 size_t hz3_meta_bytes(void);
+
+/* Bytes that have memory, of what is not the page map. */
+size_t hz3_meta_resident(void);
+
 void hz3_meta_note(size_t bytes);
 
 #endif

@@ -76,6 +76,10 @@ int hz3_os_purge(void *p, size_t bytes);
 int hz3_os_protect_none(void *p, size_t bytes);
 
 uint64_t hz3_os_now_ms(void);
+
+/* Microseconds of the same clock, read exactly: for measuring. */
+uint64_t hz3_os_now_us(void);
+
 void hz3_os_sleep_ms(unsigned ms);
 void hz3_os_yield(void);
 
@@ -105,6 +109,11 @@ int hz3_os_barrier_everywhere(void);
 /* Gives the calling thread a name that ps and top show; at most 15 characters. */
 void hz3_os_name_thread(const char *name);
 
+/* The calling thread's name and number; another's name, false if there is no such thread of this process.  16 bytes. */
+void hz3_os_get_thread_name(char *name);
+uint32_t hz3_os_thread_id(void);
+bool hz3_os_name_of_thread(uint32_t id, char *name);
+
 /* Whether no thread of the process but the calling one lives: all others have ended, the first one too.  False if it can't be known. */
 bool hz3_os_is_alone(void);
 
@@ -113,6 +122,15 @@ unsigned hz3_os_cpus(void);
 
 /* Resident bytes of the process; 0 if the system does not say. */
 size_t hz3_os_resident(void);
+
+/* Of this range, bytes that have memory now.  Parts that are not mapped have none. */
+size_t hz3_os_resident_of(const void *p, size_t bytes);
+
+/*
+ * Resident bytes of the process's mappings that lie inside and outside of a range, exactly; false if the system does not say.
+ * Takes a walk over all of them.
+ */
+bool hz3_os_resident_split(uintptr_t from, uintptr_t to, uint64_t *inside, uint64_t *outside);
 
 /* For placing mappings, not for secrets. */
 uint64_t hz3_os_random(void);

@@ -284,6 +284,16 @@ hz3_os_now_ms(void)
 	return hz3_os_clock();
 }
 
+uint64_t
+hz3_os_now_us(void)
+{
+	struct timespec now;
+
+	if (clock_gettime(CLOCK_MONOTONIC, &now) != 0)
+		return 0;
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 void
 hz3_os_sleep_ms(unsigned ms)
 {
@@ -360,6 +370,93 @@ hz3_os_resident(void)
 	return second_number(text) * hz3_os_page_size;
 }
 
+#define LOOK_PAGES ((size_t)4096)
+
+/* Some pages, all of them mapped or none. */
+static size_t
+count_resident(const char *p, size_t pages)
+{
+	unsigned char there[LOOK_PAGES];
+	size_t count = 0;
+
+	if (mincore((void *)(uintptr_t)p, pages * hz3_os_page_size, there) != 0) {
+		if (pages == 1)
+			return 0;
+		/* A hole somewhere: halves, down to a page. */
+		return count_resident(p, pages / 2) + count_resident(p + pages / 2 * hz3_os_page_size, pages - pages / 2);
+	}
+	for (size_t i = 0; i < pages; i++)
+		count += there[i] & 1;
+	return count;
+}
+
+size_t
+hz3_os_resident_of(const void *p, size_t bytes)
+{
+	size_t pages = bytes / hz3_os_page_size, count = 0;
+
+	for (size_t i = 0; i < pages; i += LOOK_PAGES)
+		count += count_resident((const char *)p + i * hz3_os_page_size, hz3_min(pages - i, LOOK_PAGES));
+	return count * hz3_os_page_size;
+}
+
+/* /proc/self/smaps, a line at a time. */
+struct smaps {
+	uintptr_t from, to;	/* the range that is asked for */
+	bool is_inside;		/* the mapping that is being read */
+	uint64_t inside, outside;
+};
+
+/* "7f0000000000-7f0000021000 rw-p ..." begins a mapping, "Rss:   132 kB" is what we look for in it. */
+static void
+read_smaps_line(struct smaps *smaps, const char *line)
+{
+	uintptr_t start = 0;
+	uint64_t kilobytes = 0;
+	const char *s = line;
+
+	if (strncmp(line, "Rss:", 4) == 0) {
+		for (s += 4 + strspn(line + 4, " "); *s >= '0' && *s <= '9'; s++)
+			kilobytes = kilobytes * 10 + (uint64_t)(*s - '0');
+		*(smaps->is_inside ? &smaps->inside : &smaps->outside) += kilobytes * 1024;
+		return;
+	}
+	for (; (*s >= '0' && *s <= '9') || (*s >= 'a' && *s <= 'f'); s++)
+		start = start * 16 + (uintptr_t)(*s <= '9' ? *s - '0' : *s - 'a' + 10);
+	if (*s == '-' && s > line)
+		smaps->is_inside = start >= smaps->from && start < smaps->to;
+}
+
+bool
+hz3_os_resident_split(uintptr_t from, uintptr_t to, uint64_t *inside, uint64_t *outside)
+{
+	struct smaps smaps = {.from = from, .to = to};
+	char text[1024], line[64];
+	size_t length = 0;
+	int fd = open_file("/proc/self/smaps", O_RDONLY);
+	long n;
+
+	if (fd < 0)
+		return false;
+	while ((n = syscall(SYS_read, fd, text, sizeof(text))) > 0) {
+		for (long i = 0; i < n; i++) {
+			/* Of a long line, the beginning. */
+			if (text[i] != '\n') {
+				line[hz3_min(length, sizeof(line) - 1)] = text[i];
+				length++;
+				continue;
+			}
+			line[hz3_min(length, sizeof(line) - 1)] = '\0';
+			read_smaps_line(&smaps, line);
+			length = 0;
+		}
+	}
+	hz3_os_close(fd);
+	*inside = smaps.inside;
+	*outside = smaps.outside;
+	return n == 0 && smaps.inside + smaps.outside > 0;
+}
+
 /* A first thread that has ended stays, as a zombie, as long as others live: it shows as the state of the process. */
 static bool
 first_thread_has_ended(void)
@@ -423,6 +520,37 @@ void
 hz3_os_name_thread(const char *name)
 {
 	(void)prctl(PR_SET_NAME, (unsigned long)name);
+}
+
+#define THREAD_NAME_BYTES 16
+
+void
+hz3_os_get_thread_name(char *name)
+{
+	memset(name, 0, THREAD_NAME_BYTES);
+	(void)prctl(PR_GET_NAME, (unsigned long)name);
+}
+
+uint32_t
+hz3_os_thread_id(void)
+{
+	return (uint32_t)syscall(SYS_gettid);
+}
+
+bool
+hz3_os_name_of_thread(uint32_t id, char *name)
+{
+	char path[64], text[THREAD_NAME_BYTES + 1];
+	size_t length;
+
+	hz3_format(path, sizeof(path), "/proc/self/task/%u/comm", id);
+	read_text(path, text, sizeof(text));
+	length = strcspn(text, "\n");
+	if (text[0] == '\0')
+		return false;
+	memset(name, 0, THREAD_NAME_BYTES);
+	memcpy(name, text, hz3_min(length, THREAD_NAME_BYTES - 1));
+	return true;
 }
 
 void

@@ -36,6 +36,8 @@ enum hz3_owner_state {
 };
 
 struct hz3_heap;
+struct hz3_flow;
+struct hz3_flows;
 
 struct hz3_inbox {
 	_Atomic(struct hz3_message *) stash;
@@ -53,11 +55,15 @@ struct hz3_owner {
 	uint32_t arena;			/* constant */
 	struct hz3_heap *heap;		/* constant; whose it is, see state */
 	_Atomic uint32_t progress HZ3_ALIGNED(HZ3_CACHE_LINE);	/* relaxed: a hint */
+	_Atomic uint32_t waiting_since_ms;	/* relaxed, a statistic: when something last came into an empty inbox, low bits */
 	struct hz3_owner *next_parked;	/* under the abandon lock, as the next two: see abandon.c */
 	uint64_t parked_ms;
 	bool untrimmed;
 	uint32_t seen_progress;		/* the background thread's: what progress was at its last look */
 	uint32_t seen_passes;		/* and for how many looks it has not changed */
+	struct hz3_flows *frees;	/* constant: what the heap's thread frees of others' (flow.h) */
+	struct hz3_flow *freed_by;	/* who frees its blocks; under the flow lock */
+	_Atomic uint64_t probe;		/* 0: none; see probe.h */
 } HZ3_ALIGNED(HZ3_CACHE_LINE);
 
 _Static_assert(sizeof(struct hz3_owner) == 2 * HZ3_CACHE_LINE, "two lines");

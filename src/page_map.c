@@ -248,3 +248,21 @@ bool hz3_live_test(const void *p)
 
 	return hz3_atomic_load(word, relaxed) & bit;
 }
+
+size_t hz3_page_map_arrays_resident(void)
+{
+	size_t mapped[ARRAYS], bytes = 0;
+
+	hz3_lock(&hz3_window_lock);
+	for (unsigned i = 0; i < ARRAYS; i++)
+		mapped[i] = arrays[i].mapped;
+	hz3_unlock(&hz3_window_lock);
+	for (unsigned i = 0; i < ARRAYS; i++)
+		bytes += hz3_os_resident_of(arrays[i].start, mapped[i]);
+	return bytes;
+}
+
+bool hz3_page_map_resident(uint64_t *inside, uint64_t *outside)
+{
+	return hz3_os_resident_split((uintptr_t)arrays[0].start, (uintptr_t)hz3_slice_address(window_slices), inside, outside);
+}

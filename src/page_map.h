@@ -176,6 +176,10 @@ static HZ3_INLINE uint32_t hz3_map_view_upper(const struct hz3_map_view *view, s
 /* Slices mapped so far: the bound for those who walk the map. */
 size_t hz3_page_map_slices(void);
 
+/* Bytes of the arrays that have memory; the process's resident bytes inside and outside of the window, as the system counts them. */
+size_t hz3_page_map_arrays_resident(void);
+bool hz3_page_map_resident(uint64_t *inside, uint64_t *outside);
+
 /* Choose the window.  Once, before any other call.  False: no address space at all. */
 bool hz3_page_map_init(void);
 

@@ -2,6 +2,7 @@
 #include "remote_buffer.h"
 
 #include "arena.h"
+#include "probe.h"
 
 #define BUDGET_STEP_MIN ((size_t)16 << 10)
 
@@ -49,6 +50,24 @@ static struct hz3_buffer_entry *victim(struct hz3_buffer_entry *set)
 	return entry_chain(&set[0]).count >= entry_chain(&set[1]).count ? &set[0] : &set[1];
 }
 
+/* The first block since the last flush.  The page has a live block, so its owner is known. */
+static HZ3_NOINLINE void begin_filling(struct hz3_remote_buffer *buffer, size_t slice)
+{
+	if (buffer->fillings++ % HZ3_PROBE_EVERY != 0)
+		return;
+	buffer->probe = hz3_probe_make(slice, hz3_os_now_us());
+	buffer->probe_owner = hz3_route_owner(hz3_route_of(slice));
+}
+
+/* Before the flush: from there on, whoever delivers finds the probe. */
+static void send_probe(struct hz3_remote_buffer *buffer)
+{
+	if (!HZ3_STATS || buffer->probe == 0)
+		return;
+	hz3_probe_send(hz3_owner_by_id(buffer->probe_owner), buffer->probe);
+	buffer->probe = 0;
+}
+
 /* Begin an entry, which is empty, with a block. */
 static enum hz3_buffer_need begin(struct hz3_remote_buffer *buffer, struct hz3_buffer_entry *entry, size_t slice,
 				  struct hz3_block *block)
@@ -64,6 +83,8 @@ static enum hz3_buffer_need begin(struct hz3_remote_buffer *buffer, struct hz3_b
 	entry->slice = (uint32_t)slice;
 	buffer->used[set / 64] |= (uint64_t)1 << set % 64;
 	size_t held = hz3_buffer_hold(buffer, info->size);
+	if (HZ3_STATS && hz3_unlikely(held == info->size))
+		begin_filling(buffer, slice);
 	if (entry->missing == 0)
 		return HZ3_BUFFER_WHOLE;
 	return held > buffer->budget ? HZ3_BUFFER_FULL : HZ3_BUFFER_OK;
@@ -106,6 +127,10 @@ struct hz3_page *hz3_buffer_close_whole(struct hz3_remote_buffer *buffer, size_t
 	}
 	hz3_buffer_hold(buffer, -((size_t)page->capacity * hz3_class_size(page->class)));
 	entry->slice = 0;
+	if (HZ3_STATS && hz3_probe_slice(buffer->probe) == slice) {
+		hz3_probe_record(buffer->probe, counters);
+		buffer->probe = 0;
+	}
 	return page;
 }
 
@@ -116,6 +141,7 @@ void hz3_buffer_flush(struct hz3_remote_buffer *buffer, struct hz3_counters *cou
 
 	if (held == 0)
 		return;
+	send_probe(buffer);
 	for (unsigned word = 0; word < HZ3_BUFFER_SET_WORDS; word++) {
 		for (uint64_t used = buffer->used[word]; used; used &= used - 1) {
 			unsigned set = word * 64 + (unsigned)__builtin_ctzll(used);
@@ -195,12 +221,16 @@ bool hz3_buffer_raise_budget(struct hz3_remote_buffer *buffer)
 	}
 	size_t share = hz3_min(option(&hz3_options.remote_budget), cap / hz3_atomic_load(&sharers, relaxed));
 	if (buffer->budget >= share) {
+		if (share < option(&hz3_options.remote_budget))
+			hz3_count(&buffer->refused, 1);
 		give_back(buffer, share);
 		return false;
 	}
 	size_t step = hz3_min(hz3_max(buffer->budget, BUDGET_STEP_MIN), share - buffer->budget);
-	if (!grant(step, cap))
+	if (!grant(step, cap)) {
+		hz3_count(&buffer->refused, 1);
 		return false;
+	}
 	buffer->budget += step;
 	return true;
 }

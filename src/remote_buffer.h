@@ -30,6 +30,10 @@ struct hz3_remote_buffer {
 	_Atomic size_t held_bytes;	/* relaxed: written by this thread, read by statistics */
 	size_t budget;			/* granted from the process-wide cap */
 	bool shares;			/* counted among those who share the cap */
+	uint64_t refused;		/* a counter: times that the cap denied it a larger budget */
+	uint32_t fillings;		/* times that it was begun to be filled */
+	uint32_t probe_owner;		/* of the probe */
+	uint64_t probe;			/* 0: this filling has none; see probe.h */
 	uint64_t used[HZ3_BUFFER_SET_WORDS];	/* a bit per set: an entry of it may be in use */
 	struct hz3_buffer_entry entry[HZ3_BUFFER_SETS][HZ3_BUFFER_WAYS] HZ3_ALIGNED(HZ3_CACHE_LINE);
 	struct hz3_outbox outbox;

@@ -1,25 +1,26 @@
 /*
  * Prints the statistics: text for people, JSON and XML for programs.
  *
- * Any thread may call these, with no lock held.  They allocate nothing and use no libc stream: text goes out through a
- * function in pieces of less than 1 KiB, each ending in a NUL.
+ * Any thread may call these, with no lock held.  They allocate nothing and use no libc stream: see out.h.
  */
 #ifndef HZ3_REPORT_H
 #define HZ3_REPORT_H
 
-#include "base.h"
+#include "out.h"
 
 struct hz3_stats;
+struct hz3_view;
 
-typedef void hz3_report_write(void *arg, const char *text);
+typedef hz3_out_write hz3_report_write;
 
 /* Number in the key "hz3_stats_version": raised when a key changes its meaning or goes, not when one is added. */
 #define HZ3_REPORT_VERSION 1
 
-void hz3_report_text(hz3_report_write *write, void *arg, const struct hz3_stats *stats);
+/* These merge the view's flow map. */
+void hz3_report_text(hz3_report_write *write, void *arg, struct hz3_view *view);
 
 /* One "key": value per line, in nested objects; the elements of the array "classes" have a line each. */
-void hz3_report_json(hz3_report_write *write, void *arg, const struct hz3_stats *stats);
+void hz3_report_json(hz3_report_write *write, void *arg, struct hz3_view *view);
 
 /* As glibc's malloc_info: root <malloc version="1">, one heap for the whole process. */
 void hz3_report_xml(hz3_report_write *write, void *arg, const struct hz3_stats *stats);

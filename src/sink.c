@@ -1,6 +1,8 @@
 /* How a batch of remote frees reaches its owner: the choice. */
 #include "sink.h"
 
+#include "os.h"
+
 /* relaxed, both: a choice, not data; see sink.h. */
 static _Atomic int mode = HZ3_SINK_CENTRAL;
 static _Atomic bool batch = true;
@@ -59,6 +61,8 @@ static void slot_post(struct hz3_outbox *outbox, unsigned i, struct hz3_counters
 	/* relaxed, both: a hint that never goes back.  First: the child of a fork goes by it. */
 	if (!hz3_atomic_load(&used, relaxed))
 		hz3_atomic_store(&used, true, relaxed);
+	if (HZ3_STATS && !hz3_inbox_pending(&owner->inbox))
+		hz3_atomic_store(&owner->waiting_since_ms, (uint32_t)hz3_os_now_ms(), relaxed);
 	for (unsigned sink = 0; sink < HZ3_SINKS; sink++) {
 		struct hz3_mail *mail = &slot->mail[sink];
 		if (mail->first == NULL)
@@ -84,10 +88,14 @@ bool hz3_sink_add(struct hz3_outbox *outbox, size_t slice, struct hz3_chain chai
 	struct hz3_outbox_slot *slot = &outbox->slot[i];
 	struct hz3_mail *mail = &slot->mail[choose(hz3_route_class(route), chain.count)];
 
-	if (hz3_unlikely(slot->owner != 0 && slot->owner != owner))
-		return false;
+	if (hz3_unlikely(slot->owner != owner)) {
+		if (slot->owner != 0)
+			return false;
+		slot->owner = owner;
+		slot->flow = hz3_flow_to(&outbox->flows, owner);
+	}
 	struct hz3_message *message = hz3_message_from_chain(hz3_slice_address(slice), chain);
-	slot->owner = owner;
+	hz3_flow_count(slot->flow, hz3_route_class(route), chain.count);
 	mail->chains++;
 	mail->blocks += chain.count;
 	message->next = mail->first;

@@ -15,6 +15,7 @@
 #define HZ3_SINK_H
 
 #include "block.h"
+#include "flow.h"
 #include "owner.h"
 #include "page.h"
 #include "stats.h"
@@ -42,6 +43,7 @@ struct hz3_mail {
 /* What waits for one owner in an outbox.  Thread-private. */
 struct hz3_outbox_slot {
 	uint32_t owner;				/* 0: the slot is free */
+	struct hz3_flow *flow;			/* where chains for this owner are counted */
 	struct hz3_mail mail[HZ3_SINKS];
 };
 
@@ -50,6 +52,7 @@ struct hz3_outbox_slot {
 struct hz3_outbox {
 	uint64_t used;				/* a bit per slot */
 	struct hz3_outbox_slot slot[HZ3_OUTBOX_SLOTS];
+	struct hz3_flows flows;
 };
 
 /* What came of posting. */

@@ -28,6 +28,8 @@ static void add_classes(struct hz3_stats *out, const struct hz3_counters *counte
 		add(&sum->allocated, &from->allocated);
 		add(&retired, &from->pages_retired);
 		add(&made, &from->pages_made);
+		add(&sum->sampled, &from->sampled);
+		add(&sum->sampled_bytes, &from->sampled_bytes);
 		sum->pages += made - retired;
 	}
 }
@@ -124,6 +126,7 @@ static void add_heaps(struct hz3_stats *out)
 	for (uint32_t id = 1; id <= out->heaps; id++) {
 		struct hz3_heap *heap = hz3_owner_by_id(id)->heap;
 		add_counters(out, &heap->counters);
+		add(&out->held_refused, &heap->buffer.refused);
 		out->held_bytes += hz3_atomic_load(&heap->buffer.held_bytes, relaxed);
 	}
 }

@@ -29,6 +29,9 @@ enum hz3_flush_cause {
 /* The sinks that blocks really go through; indexed by enum hz3_sink_choice without its "auto". */
 #define HZ3_SINKS 2
 
+/* Buckets of the histogram of delays; see probe.h. */
+#define HZ3_DELAYS 14
+
 /* What happened in one sink. */
 struct hz3_sink_counters {
 	uint64_t blocks;		/* remote blocks sent */
@@ -49,6 +52,8 @@ struct hz3_class_counters {
 	uint64_t allocated;		/* blocks given to the class's current page to be handed out */
 	uint64_t freed_local;		/* blocks freed by their owner (counted at page events) */
 	uint64_t freed_remote;		/* blocks delivered by a drain or handed over with a whole page */
+	uint64_t sampled;		/* requests that came the slow way, and the bytes they asked for */
+	uint64_t sampled_bytes;
 	uint64_t pages_made;
 	uint64_t pages_retired;
 };
@@ -66,6 +71,9 @@ struct hz3_counters {
 	uint64_t large_frees;
 	uint64_t large_alloc_bytes;
 	uint64_t large_free_bytes;
+	uint64_t large_asked_bytes;	/* of large_alloc_bytes, what was asked for */
+	uint64_t delays[HZ3_DELAYS];	/* samples by the time from free to reusable */
+	uint64_t delay_us;		/* of all of them */
 };
 
 /* Raise a counter.  Its thread is the only writer, so two relaxed steps lose nothing and readers see whole values. */
@@ -113,10 +121,12 @@ struct hz3_stats {
 	uint64_t held_bytes;		/* remote frees waiting in buffers, all threads */
 	uint64_t held_bytes_peak;	/* the most that budgets ever allowed at once */
 	uint64_t held_bytes_cap;
+	uint64_t held_refused;		/* times that a buffer was denied more for the cap's sake */
 	struct hz3_class_stats {
 		uint64_t size;
 		uint64_t allocated, freed_local, freed_remote, live;	/* blocks */
 		uint64_t pages;
+		uint64_t sampled, sampled_bytes;
 	} class[HZ3_CLASSES];
 	struct {
 		uint64_t allocated, freed, live, live_bytes;

@@ -45,6 +45,8 @@ static void thread_exit(void *arg)
 	int saved_errno = errno;
 	/* Current pages are left for the next thread, and the background thread gives them back, if it can. */
 	put_away(!hz3_options.background_thread || hz3_arenas_scarce());
+	hz3_flow_refresh(heap->owner->frees);
+	hz3_flow_end(heap->owner->frees);
 	hz3_thread_heap = &hz3_thread_ended;
 	hz3_abandon_park(heap);
 	/* This may have been the last thread to do anything. */
@@ -76,6 +78,7 @@ static bool set_up(void)
 		shared_heap = hz3_heap_new();
 	if (shared_heap == NULL)
 		return false;
+	hz3_flow_name_set(&shared_heap->owner->frees->name, "(ending)");
 	/* Now, so that our handler comes before those of the program, which may free; if it can't be had, later. */
 	(void)have_key();
 	return true;
@@ -123,6 +126,7 @@ static struct hz3_heap *enter(struct hz3_heap *heap)
 	/* May call malloc, which finds the heap in place. */
 	if (have_key() && pthread_setspecific(exit_key, heap) == 0) {
 		hz3_atomic_fetch_add(&entered, 1, relaxed);
+		hz3_flow_begin(heap->owner, &heap->counters);
 		return heap;
 	}
 	hz3_thread_heap = none;
@@ -216,8 +220,10 @@ void hz3_thread_end(struct hz3_heap *heap)
 		flush(heap, HZ3_FLUSH_IDLE);
 		hz3_heap_trim_stock(heap);
 	}
-	if (hz3_unlikely(ticks % SWEEP_TICKS == 0))
+	if (hz3_unlikely(ticks % SWEEP_TICKS == 0)) {
 		hz3_heap_sweep(heap);
+		hz3_flow_refresh(heap->owner->frees);
+	}
 	hz3_heap_leave(heap);
 	if (hz3_unlikely(shared))
 		hz3_unlock(&shared_lock);
@@ -315,13 +321,13 @@ void hz3_thread_shared_unlock(void)
 /* By rank. */
 static unsigned lock_count(void)
 {
-	return 7 + hz3_arenas_count();
+	return 8 + hz3_arenas_count();
 }
 
 static struct hz3_lock *lock_at(unsigned i)
 {
 	struct hz3_lock *const first[] = { &fork_lock, &hz3_decay_lock, &hz3_abandon_lock, &shared_lock, &hz3_large_lock };
-	struct hz3_lock *const last[] = { &hz3_window_lock, &hz3_meta_lock };
+	struct hz3_lock *const last[] = { &hz3_window_lock, &hz3_flow_lock, &hz3_meta_lock };
 
 	if (i < 5)
 		return first[i];
@@ -378,6 +384,7 @@ static void fork_parent(void)
 static void lose(struct hz3_heap *heap)
 {
 	hz3_atomic_store(&heap->owner->state, HZ3_OWNER_LOST, relaxed);
+	hz3_flow_end(heap->owner->frees);
 	hz3_buffer_return_budget(&heap->buffer);
 }
 
@@ -394,6 +401,7 @@ static bool park_vanished(struct hz3_heap *mine)
 		    hz3_atomic_load(&owner->state, relaxed) != HZ3_OWNER_RUNNING)
 			continue;
 		any = true;
+		hz3_flow_end(owner->frees);
 		if (hz3_heap_is_whole(heap))
 			hz3_abandon_park_locked(heap);
 		else
@@ -509,6 +517,8 @@ static void take_stock(void)
 	struct hz3_heap *mine = hz3_thread_heap->owner ? hz3_thread_heap : shared_heap;
 
 	hz3_decay_forget_thread();
+	if (hz3_thread_heap->owner)
+		hz3_flow_claim(hz3_thread_heap->owner->frees);
 	hz3_atomic_store(&entered, hz3_thread_heap->owner ? 1 : 0, relaxed);
 	if (park_vanished(mine) || hz3_sink_used()) {
 		rescan_pages(&mine->counters);

@@ -48,7 +48,12 @@ done < <(options)
 expect option < <(options | cut -d'|' -f1)
 expect function < <(grep -v '^ \*' "$HZ3_SRCDIR/include/hz3/hz3.h" | grep -o '\bhz3_[a-z0-9_]*(' | tr -d '(' | sort -u)
 expect "control name" < <(controls)
-expect statistic < <(grep -o 'json_[a-z]*(o, "[a-z_]*"' "$source/report.c" | sed 's/.*"\(.*\)"/\1/' | sort -u)
+# Keys stand in calls of their own, or in formats of lines with several.
+expect statistic < <({
+	cat "$source/report.c" "$source/report_flows.c" | grep -oE '(json_[a-z]*|put_string)\(o, "[a-z_]*"' | sed 's/.*"\(.*\)"/\1/'
+	grep -oE '\\"[a-z_]+\\": ' "$source/report_flows.c" | tr -cd 'a-z_\n'
+} | sort -u)
+expect "rule of advice" < <(grep -oE '(say\(out|^\t*say\(out), "[a-z_]*"' "$source/advice.c" | sed 's/.*"\(.*\)"/\1/' | sort -u)
 
 # An option that is no more, or was misspelt.
 while read -r name; do

@@ -384,7 +384,7 @@ stress_json_number(const char *json, const char *section, const char *key)
 static const char *UNUSED
 stress_json(void)
 {
-	static char text[64 * 1024];
+	static char text[256 * 1024];
 	struct stress_text out = {text, 0, sizeof(text)};
 
 	text[0] = '\0';

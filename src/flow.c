@@ -1,0 +1,311 @@
+/* Who frees whose memory: counting. */
+#include "flow.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "meta.h"
+#include "os.h"
+
+#define SUM_CELLS (2 * HZ3_FLOW_SUMS)
+#define SUMS_EXACT (HZ3_FLOW_SUMS / 4 * 3)	/* from here on, names that end in digits are taken together */
+
+/*
+ * Nothing to mend in the child of a fork: rows and sums are complete before they are published, and what a cut can do is to count
+ * something twice.
+ */
+struct hz3_lock hz3_flow_lock = HZ3_LOCK_INIT(HZ3_RANK_FLOW, "flow", NULL);
+
+/* All under hz3_flow_lock. */
+static struct hz3_flow_sum *sum_cell[SUM_CELLS];	/* open addressing by names */
+static unsigned sums;
+static bool sums_full;
+
+/* ---- names ---- */
+
+void hz3_flow_name_get(const struct hz3_flow_name *name, char text[HZ3_FLOW_NAME_BYTES])
+{
+	for (unsigned i = 0; i < HZ3_FLOW_NAME_BYTES / 8; i++) {
+		/* relaxed: see flow.h. */
+		uint64_t word = __atomic_load_n(&name->word[i], __ATOMIC_RELAXED);
+		memcpy(text + 8 * i, &word, 8);
+	}
+	text[HZ3_FLOW_NAME_BYTES - 1] = '\0';
+}
+
+void hz3_flow_name_set(struct hz3_flow_name *name, const char *text)
+{
+	char padded[HZ3_FLOW_NAME_BYTES] = { 0 };
+
+	memcpy(padded, text, strnlen(text, HZ3_FLOW_NAME_BYTES - 1));
+	for (unsigned i = 0; i < HZ3_FLOW_NAME_BYTES / 8; i++) {
+		uint64_t word;
+		memcpy(&word, padded + 8 * i, 8);
+		/* relaxed: as above. */
+		if (__atomic_load_n(&name->word[i], __ATOMIC_RELAXED) != word)
+			__atomic_store_n(&name->word[i], word, __ATOMIC_RELAXED);
+	}
+}
+
+void hz3_flow_pattern(char pattern[HZ3_FLOW_NAME_BYTES], const char *name)
+{
+	size_t length = strlen(name), stem = length;
+
+	while (stem > 0 && name[stem - 1] >= '0' && name[stem - 1] <= '9')
+		stem--;
+	memset(pattern, 0, HZ3_FLOW_NAME_BYTES);
+	memcpy(pattern, name, stem);
+	if (stem < length)
+		pattern[stem] = '*';
+}
+
+static struct hz3_flow_name pattern_of(struct hz3_flow_name name)
+{
+	char text[HZ3_FLOW_NAME_BYTES], pattern[HZ3_FLOW_NAME_BYTES];
+	struct hz3_flow_name out = { { 0 } };
+
+	hz3_flow_name_get(&name, text);
+	hz3_flow_pattern(pattern, text);
+	hz3_flow_name_set(&out, pattern);
+	return out;
+}
+
+static struct hz3_flow_name name_of(const struct hz3_flows *flows)
+{
+	struct hz3_flow_name name;
+
+	for (unsigned i = 0; i < HZ3_FLOW_NAME_BYTES / 8; i++)
+		name.word[i] = __atomic_load_n(&flows->name.word[i], __ATOMIC_RELAXED);
+	return name;
+}
+
+static bool same_name(struct hz3_flow_name a, struct hz3_flow_name b)
+{
+	return a.word[0] == b.word[0] && a.word[1] == b.word[1];
+}
+
+/* ---- sums by name ---- */
+
+static unsigned sum_place_locked(struct hz3_flow_name owner, struct hz3_flow_name freer, bool local)
+{
+	uint64_t hash = ((owner.word[0] * 31 + owner.word[1]) * 31 + freer.word[0]) * 31 + freer.word[1];
+	unsigned i = (unsigned)(hash * 0x9e3779b97f4a7c15u >> 40) % SUM_CELLS;
+
+	while (sum_cell[i] && !(same_name(sum_cell[i]->owner, owner) && same_name(sum_cell[i]->freer, freer) &&
+				sum_cell[i]->local == local))
+		i = (i + 1) % SUM_CELLS;
+	return i;
+}
+
+/* The sum of these names if it is there or may be made; limit is how many there may be with it. */
+static struct hz3_flow_sum *sum_locked(struct hz3_flow_name owner, struct hz3_flow_name freer, bool local, unsigned limit)
+{
+	unsigned i = sum_place_locked(owner, freer, local);
+
+	if (sum_cell[i] || sums >= limit)
+		return sum_cell[i];
+	struct hz3_flow_sum *sum = hz3_meta_alloc(sizeof(*sum));
+	if (sum == NULL)
+		return NULL;
+	sum->owner = owner;
+	sum->freer = freer;
+	sum->local = local;
+	sums++;
+	atomic_signal_fence(memory_order_release);
+	sum_cell[i] = sum;
+	return sum;
+}
+
+/* What does not find room otherwise; static, since it must not fail. */
+static struct hz3_flow_sum *last_sum_locked(bool local)
+{
+	static struct hz3_flow_sum last[2];
+
+	hz3_flow_name_set(&last[local].owner, "(others)");
+	hz3_flow_name_set(&last[local].freer, "(others)");
+	last[local].local = local;
+	return &last[local];
+}
+
+static struct hz3_flow_sum *sum_for_locked(struct hz3_flow_name owner, struct hz3_flow_name freer, bool local)
+{
+	struct hz3_flow_sum *sum = sum_locked(owner, freer, local, SUMS_EXACT);
+
+	if (sum)
+		return sum;
+	sums_full = true;
+	sum = sum_locked(pattern_of(owner), pattern_of(freer), local, HZ3_FLOW_SUMS);
+	return sum ? sum : last_sum_locked(local);
+}
+
+const struct hz3_flow_sum *hz3_flow_sum_locked(unsigned i)
+{
+	for (unsigned cell = 0; cell < SUM_CELLS; cell++)
+		if (sum_cell[cell] && i-- == 0)
+			return sum_cell[cell];
+	return i < 2 ? last_sum_locked(i) : NULL;
+}
+
+bool hz3_flow_sums_full_locked(void)
+{
+	return sums_full;
+}
+
+static uint64_t get(const uint64_t *counter)
+{
+	/* relaxed: each counter has one writer. */
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+void hz3_flow_add_locked(struct hz3_flow_sum *sum, const struct hz3_flow_counts *counts, const struct hz3_flow_counts *folded)
+{
+	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
+		uint64_t blocks = get(&counts->blocks[class]) - folded->blocks[class];
+		sum->blocks[hz3_flow_group(class)] += blocks;
+		sum->bytes[hz3_flow_group(class)] += blocks * hz3_class_size(class);
+	}
+	for (unsigned group = 0; group < HZ3_FLOW_GROUPS; group++)
+		sum->chains[group] += get(&counts->chains[group]) - folded->chains[group];
+}
+
+static bool is_new_locked(const struct hz3_flow *flow)
+{
+	for (unsigned group = 0; group < HZ3_FLOW_GROUPS; group++)
+		if (get(&flow->counts.chains[group]) != flow->folded.chains[group])
+			return true;
+	return false;
+}
+
+/* The thread goes on counting: what is added and what is remembered as added must be the same numbers. */
+static void fold_row_locked(struct hz3_flow *flow, struct hz3_flow_name owner, struct hz3_flow_name freer)
+{
+	struct hz3_flow_counts now;
+
+	if (!is_new_locked(flow))
+		return;
+	for (unsigned class = 0; class < HZ3_CLASSES; class++)
+		now.blocks[class] = get(&flow->counts.blocks[class]);
+	for (unsigned group = 0; group < HZ3_FLOW_GROUPS; group++)
+		now.chains[group] = get(&flow->counts.chains[group]);
+	hz3_flow_add_locked(sum_for_locked(owner, freer, false), &now, &flow->folded);
+	flow->folded = now;
+}
+
+static void fold_local_locked(struct hz3_flows *flows, const struct hz3_counters *counters)
+{
+	struct hz3_flow_sum *sum = NULL;
+
+	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
+		uint64_t now = get(&counters->class[class].freed_local), blocks = now - flows->local_folded[class];
+		if (blocks == 0)
+			continue;
+		if (sum == NULL)
+			sum = sum_for_locked(name_of(flows), (struct hz3_flow_name){ { 0 } }, true);
+		sum->blocks[hz3_flow_group(class)] += blocks;
+		sum->bytes[hz3_flow_group(class)] += blocks * hz3_class_size(class);
+		flows->local_folded[class] = now;
+	}
+}
+
+/* ---- rows ---- */
+
+static unsigned first_cell(uint32_t owner)
+{
+	return owner % HZ3_FLOW_CELLS;
+}
+
+static HZ3_NOINLINE struct hz3_flow *make_row(struct hz3_flows *flows, unsigned i, uint32_t owner)
+{
+	int saved_errno = errno;
+	struct hz3_flow *flow = &flows->others;
+
+	if (flows->tid && flows->tid == hz3_os_thread_id())
+		hz3_flow_refresh(flows);
+	hz3_lock(&hz3_flow_lock);
+	if (flows->used < HZ3_FLOW_ROWS)
+		flow = hz3_meta_alloc(sizeof(*flow));
+	if (flow == NULL)
+		flow = &flows->others;
+	if (flow != &flows->others) {
+		flow->owner = owner;
+		flow->freer = flows;
+		flow->next = hz3_owner_by_id(owner)->freed_by;
+		atomic_signal_fence(memory_order_release);
+		hz3_owner_by_id(owner)->freed_by = flow;
+		hz3_atomic_store(&flows->cell[i], flow, relaxed);
+		flows->used++;
+	}
+	hz3_unlock(&hz3_flow_lock);
+	errno = saved_errno;
+	return flow;
+}
+
+struct hz3_flow *hz3_flow_find(struct hz3_flows *flows, uint32_t owner)
+{
+	unsigned i = first_cell(owner);
+	struct hz3_flow *flow;
+
+	/* relaxed: this thread wrote it.  At most half of the cells are in use. */
+	for (; (flow = hz3_atomic_load(&flows->cell[i], relaxed)) != NULL; i = (i + 1) % HZ3_FLOW_CELLS)
+		if (flow->owner == owner)
+			return flow;
+	return flows->used < HZ3_FLOW_ROWS ? make_row(flows, i, owner) : &flows->others;
+}
+
+/* ---- threads come and go ---- */
+
+static void fold_rows_locked(struct hz3_flows *flows, const struct hz3_owner *owner)
+{
+	struct hz3_flow_name name = name_of(flows), others = { { 0 } };
+
+	for (struct hz3_flow *flow = owner->freed_by; flow; flow = flow->next)
+		fold_row_locked(flow, name, name_of(flow->freer));
+	for (unsigned i = 0; i < HZ3_FLOW_CELLS; i++) {
+		struct hz3_flow *flow = hz3_atomic_load(&flows->cell[i], relaxed);
+		if (flow && is_new_locked(flow))
+			fold_row_locked(flow, name_of(hz3_owner_by_id(flow->owner)->frees), name);
+	}
+	hz3_flow_name_set(&others, "(others)");
+	fold_row_locked(&flows->others, others, name);
+}
+
+void hz3_flow_begin(struct hz3_owner *owner, const struct hz3_counters *counters)
+{
+	struct hz3_flows *flows = owner->frees;
+
+	if (!HZ3_STATS)
+		return;
+	hz3_lock(&hz3_flow_lock);
+	if (flows->had_thread) {
+		fold_rows_locked(flows, owner);
+		fold_local_locked(flows, counters);
+	}
+	hz3_unlock(&hz3_flow_lock);
+	hz3_flow_claim(flows);
+}
+
+void hz3_flow_claim(struct hz3_flows *flows)
+{
+	if (!HZ3_STATS)
+		return;
+	flows->had_thread = true;
+	/* relaxed, as in the next two: whom to ask for a name. */
+	__atomic_store_n(&flows->tid, hz3_os_thread_id(), __ATOMIC_RELAXED);
+	hz3_flow_refresh(flows);
+}
+
+void hz3_flow_refresh(struct hz3_flows *flows)
+{
+	char name[HZ3_FLOW_NAME_BYTES];
+
+	/* Not of the heap that ending threads share. */
+	if (!HZ3_STATS || __atomic_load_n(&flows->tid, __ATOMIC_RELAXED) == 0)
+		return;
+	hz3_os_get_thread_name(name);
+	hz3_flow_name_set(&flows->name, name);
+}
+
+void hz3_flow_end(struct hz3_flows *flows)
+{
+	__atomic_store_n(&flows->tid, 0, __ATOMIC_RELAXED);
+}

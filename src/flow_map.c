@@ -1,0 +1,326 @@
+/* The flow map: who frees whose memory, of all threads, at one moment. */
+#include "flow_map.h"
+
+#include <string.h>
+
+#include "heap.h"
+#include "os.h"
+
+size_t hz3_flow_group_from(unsigned group)
+{
+	return group ? hz3_class_size(4 * group - 1) + 1 : 1;
+}
+
+size_t hz3_flow_group_to(unsigned group)
+{
+	return hz3_class_size(4 * group + 3);
+}
+
+uint64_t hz3_flow_row_blocks(const struct hz3_flow_row *row)
+{
+	uint64_t blocks = 0;
+
+	for (unsigned group = 0; group < HZ3_FLOW_GROUPS; group++)
+		blocks += row->blocks[group];
+	return blocks;
+}
+
+uint64_t hz3_flow_map_freed(const struct hz3_flow_map *map, const char *owner, unsigned group)
+{
+	uint64_t blocks = 0;
+
+	for (unsigned i = 0; i < map->rows; i++)
+		if (strcmp(map->row[i].owner, owner) == 0)
+			blocks += map->row[i].blocks[group];
+	return blocks;
+}
+
+/* What is freed by others first, and of that most blocks. */
+static bool before(const struct hz3_flow_row *a, const struct hz3_flow_row *b)
+{
+	if (a->local != b->local)
+		return b->local;
+	return hz3_flow_row_blocks(a) > hz3_flow_row_blocks(b);
+}
+
+static void rank(struct hz3_flow_map *map)
+{
+	for (unsigned i = 1; i < map->rows; i++) {
+		struct hz3_flow_row row = map->row[i];
+		unsigned j = i;
+		for (; j > 0 && before(&row, &map->row[j - 1]); j--)
+			map->row[j] = map->row[j - 1];
+		map->row[j] = row;
+	}
+}
+
+/* ---- taking one ---- */
+
+/* Ask the system for the names of threads that live; they may have been renamed since they told. */
+static void refresh_names(void)
+{
+	char name[HZ3_FLOW_NAME_BYTES];
+
+	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
+		struct hz3_flows *flows = hz3_owner_by_id(id)->frees;
+		/* relaxed: if it ends meanwhile, it was called so. */
+		uint32_t tid = __atomic_load_n(&flows->tid, __ATOMIC_RELAXED);
+		if (tid && hz3_os_name_of_thread(tid, name) && __atomic_load_n(&flows->tid, __ATOMIC_RELAXED) == tid)
+			hz3_flow_name_set(&flows->name, name);
+	}
+}
+
+static void add_row(struct hz3_flow_row *row, const struct hz3_flow_sum *sum)
+{
+	for (unsigned group = 0; group < HZ3_FLOW_GROUPS; group++) {
+		row->blocks[group] += sum->blocks[group];
+		row->bytes[group] += sum->bytes[group];
+		row->chains[group] += sum->chains[group];
+	}
+}
+
+static struct hz3_flow_row *new_row(struct hz3_flow_map *map, const struct hz3_flow_sum *sum)
+{
+	if (map->rows < HZ3_FLOW_MAP_ROWS) {
+		struct hz3_flow_row *row = &map->row[map->rows++];
+		hz3_flow_name_get(&sum->owner, row->owner);
+		hz3_flow_name_get(&sum->freer, row->freer);
+		row->local = sum->local;
+		return row;
+	}
+	/* The last one takes what is too much. */
+	struct hz3_flow_row *last = &map->row[HZ3_FLOW_MAP_ROWS - 1];
+	map->rows_full = true;
+	last->owner_heap = last->freer_heap = 0;
+	strcpy(last->owner, "(others)");
+	strcpy(last->freer, "(others)");
+	last->local = false;
+	return last;
+}
+
+static void put_row(struct hz3_flow_map *map, const struct hz3_flow_sum *sum, uint32_t owner_heap, uint32_t freer_heap)
+{
+	uint64_t blocks = 0, bytes = 0;
+
+	for (unsigned group = 0; group < HZ3_FLOW_GROUPS; group++) {
+		blocks += sum->blocks[group];
+		bytes += sum->bytes[group];
+	}
+	if (blocks == 0 || (map->rows >= HZ3_FLOW_MAP_ROWS && sum->local))
+		return;
+	struct hz3_flow_row *row = new_row(map, sum);
+	if (!map->rows_full) {
+		row->owner_heap = owner_heap;
+		row->freer_heap = freer_heap;
+	}
+	row->same_thread_name = !row->local && strcmp(row->owner, row->freer) == 0;
+	add_row(row, sum);
+	if (row->local)
+		return;
+	map->sent_blocks += blocks;
+	map->sent_bytes += bytes;
+}
+
+/* What a thread frees of one owner's; others: of many. */
+static void take_flow_locked(struct hz3_flow_map *map, uint32_t freer, const struct hz3_flow *flow)
+{
+	struct hz3_flow_sum sum = { .freer = hz3_owner_by_id(freer)->frees->name };
+
+	if (flow->owner)
+		sum.owner = hz3_owner_by_id(flow->owner)->frees->name;
+	else
+		hz3_flow_name_set(&sum.owner, "(others)");
+	hz3_flow_add_locked(&sum, &flow->counts, &flow->folded);
+	put_row(map, &sum, flow->owner, freer);
+}
+
+static void take_local_locked(struct hz3_flow_map *map, uint32_t id)
+{
+	const struct hz3_counters *counters = &hz3_owner_by_id(id)->heap->counters;
+	const struct hz3_flows *flows = hz3_owner_by_id(id)->frees;
+	struct hz3_flow_sum sum = { .owner = flows->name, .local = true };
+
+	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
+		uint64_t blocks = __atomic_load_n(&counters->class[class].freed_local, __ATOMIC_RELAXED) -
+				  flows->local_folded[class];
+		sum.blocks[hz3_flow_group(class)] += blocks;
+		sum.bytes[hz3_flow_group(class)] += blocks * hz3_class_size(class);
+	}
+	put_row(map, &sum, id, id);
+}
+
+static void take_heap_locked(struct hz3_flow_map *map, uint32_t id)
+{
+	struct hz3_flows *flows = hz3_owner_by_id(id)->frees;
+
+	for (unsigned i = 0; i < HZ3_FLOW_CELLS; i++) {
+		const struct hz3_flow *flow = hz3_atomic_load(&flows->cell[i], relaxed);
+		if (flow)
+			take_flow_locked(map, id, flow);
+	}
+	take_flow_locked(map, id, &flows->others);
+	for (unsigned group = 0; group < HZ3_FLOW_GROUPS; group++)
+		map->rows_full |= flows->others.counts.chains[group] != 0;
+	take_local_locked(map, id);
+}
+
+/* ---- what waits ---- */
+
+static uint64_t bytes_of(const struct hz3_flow_counts *counts)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned class = 0; class < HZ3_CLASSES; class++)
+		bytes += __atomic_load_n(&counts->blocks[class], __ATOMIC_RELAXED) * hz3_class_size(class);
+	return bytes;
+}
+
+/* Bytes that came to the heap through its inbox: what was delivered, without the pages that its thread took from others. */
+static uint64_t arrived_locked(const struct hz3_owner *owner)
+{
+	const struct hz3_counters *counters = &owner->heap->counters;
+	uint64_t bytes = 0;
+
+	for (unsigned class = 0; class < HZ3_CLASSES; class++)
+		bytes += __atomic_load_n(&counters->class[class].freed_remote, __ATOMIC_RELAXED) * hz3_class_size(class);
+	for (unsigned i = 0; i < HZ3_FLOW_CELLS; i++) {
+		const struct hz3_flow *flow = hz3_atomic_load(&owner->frees->cell[i], relaxed);
+		if (flow)
+			bytes -= __atomic_load_n(&flow->handed_bytes, __ATOMIC_RELAXED);
+	}
+	return bytes - __atomic_load_n(&owner->frees->others.handed_bytes, __ATOMIC_RELAXED);
+}
+
+/* Deliveries first: of what happens while we read, rather too much than too little waits. */
+static uint64_t waiting_locked(struct hz3_owner *owner)
+{
+	uint64_t arrived = arrived_locked(owner), sent = 0;
+
+	for (const struct hz3_flow *flow = owner->freed_by; flow; flow = flow->next)
+		sent += bytes_of(&flow->counts) - __atomic_load_n(&flow->handed_bytes, __ATOMIC_RELAXED);
+	return sent > arrived ? sent - arrived : 0;
+}
+
+static void put_waiting(struct hz3_flow_map *map, struct hz3_flow_waiting waiting)
+{
+	unsigned i = map->waiting_rows;
+
+	map->waiting_bytes += waiting.bytes;
+	if (i < HZ3_FLOW_MAP_WAITING)
+		map->waiting_rows++;
+	else if (map->waiting[--i].bytes >= waiting.bytes)
+		return;
+	for (; i > 0 && map->waiting[i - 1].bytes < waiting.bytes; i--)
+		map->waiting[i] = map->waiting[i - 1];
+	map->waiting[i] = waiting;
+}
+
+static void take_waiting_locked(struct hz3_flow_map *map, uint32_t id)
+{
+	struct hz3_owner *owner = hz3_owner_by_id(id);
+	struct hz3_flow_waiting waiting = { .heap = id, .bytes = waiting_locked(owner) };
+
+	if (waiting.bytes == 0)
+		return;
+	hz3_flow_name_get(&owner->frees->name, waiting.owner);
+	if (hz3_inbox_pending(&owner->inbox))
+		waiting.age_ms = (uint32_t)hz3_os_now_ms() - hz3_atomic_load(&owner->waiting_since_ms, relaxed);
+	put_waiting(map, waiting);
+}
+
+struct hz3_flow_map *hz3_flow_map_take(void)
+{
+	size_t bytes = hz3_align_up(sizeof(struct hz3_flow_map), hz3_os_page_size);
+	struct hz3_flow_map *map = HZ3_STATS ? hz3_os_map(bytes, hz3_os_page_size) : NULL;
+	const struct hz3_flow_sum *sum;
+
+	if (map == NULL)
+		return NULL;
+	map->mapped = bytes;
+	refresh_names();
+	hz3_lock(&hz3_flow_lock);
+	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
+		take_heap_locked(map, id);
+		take_waiting_locked(map, id);
+	}
+	for (unsigned i = 0; (sum = hz3_flow_sum_locked(i)) != NULL; i++)
+		put_row(map, sum, 0, 0);
+	map->names_full = hz3_flow_sums_full_locked();
+	hz3_unlock(&hz3_flow_lock);
+	rank(map);
+	return map;
+}
+
+void hz3_flow_map_release(struct hz3_flow_map *map)
+{
+	if (map)
+		hz3_os_unmap(map, map->mapped);
+}
+
+/* ---- merging ---- */
+
+/* Is there another name of the same pattern? */
+static bool has_siblings(const struct hz3_flow_map *map, const char *name, const char *pattern)
+{
+	char other[HZ3_FLOW_NAME_BYTES];
+
+	for (unsigned i = 0; i < map->rows; i++) {
+		hz3_flow_pattern(other, map->row[i].owner);
+		if (strcmp(other, pattern) == 0 && strcmp(map->row[i].owner, name) != 0)
+			return true;
+		hz3_flow_pattern(other, map->row[i].freer);
+		if (strcmp(other, pattern) == 0 && strcmp(map->row[i].freer, name) != 0)
+			return true;
+	}
+	return false;
+}
+
+/* Names that have become patterns still are siblings of the ones that haven't yet. */
+static void to_pattern(const struct hz3_flow_map *map, char *name)
+{
+	char pattern[HZ3_FLOW_NAME_BYTES];
+
+	hz3_flow_pattern(pattern, name);
+	if (strcmp(pattern, name) != 0 && has_siblings(map, name, pattern))
+		memcpy(name, pattern, sizeof(pattern));
+}
+
+static struct hz3_flow_row *same_row(struct hz3_flow_map *map, unsigned rows, const struct hz3_flow_row *as)
+{
+	for (unsigned i = 0; i < rows; i++)
+		if (strcmp(map->row[i].owner, as->owner) == 0 && strcmp(map->row[i].freer, as->freer) == 0 &&
+		    map->row[i].local == as->local)
+			return &map->row[i];
+	return NULL;
+}
+
+static void merge_into(struct hz3_flow_row *row, const struct hz3_flow_row *other)
+{
+	for (unsigned group = 0; group < HZ3_FLOW_GROUPS; group++) {
+		row->blocks[group] += other->blocks[group];
+		row->bytes[group] += other->bytes[group];
+		row->chains[group] += other->chains[group];
+	}
+	row->same_thread_name |= other->same_thread_name;
+	row->owner_heap = row->freer_heap = 0;
+}
+
+void hz3_flow_map_merge(struct hz3_flow_map *map)
+{
+	unsigned rows = 0;
+
+	for (unsigned i = 0; i < map->rows; i++) {
+		to_pattern(map, map->row[i].owner);
+		if (!map->row[i].local)
+			to_pattern(map, map->row[i].freer);
+	}
+	for (unsigned i = 0; i < map->rows; i++) {
+		struct hz3_flow_row *row = same_row(map, rows, &map->row[i]);
+		if (row)
+			merge_into(row, &map->row[i]);
+		else if (rows++ != i)
+			map->row[rows - 1] = map->row[i];
+	}
+	map->rows = rows;
+	rank(map);
+}

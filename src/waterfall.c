@@ -1,0 +1,146 @@
+/* Where the memory is: rows that add up to the resident memory of the process. */
+#include "waterfall.h"
+
+#include "arena.h"
+#include "heap.h"
+#include "large.h"
+#include "meta.h"
+#include "os.h"
+
+/* What a slice is for. */
+enum use { PAGES, LARGE, KEPT, DIRTY, CLEAN, NO_MEMORY, USES };
+
+struct walk {
+	uint64_t bytes[USES];
+	uint64_t resident[USES];
+	enum use use;		/* of the range that is being gathered */
+	size_t slice, n;
+};
+
+/* The range is complete. */
+static void end_range(struct walk *walk)
+{
+	size_t bytes = walk->n << HZ3_SLICE_SHIFT;
+
+	walk->bytes[walk->use] += bytes;
+	if (bytes && walk->use != NO_MEMORY)
+		walk->resident[walk->use] += hz3_os_resident_of(hz3_slice_address(walk->slice), bytes);
+	walk->n = 0;
+}
+
+static void add_range(struct walk *walk, enum use use, size_t slice, size_t n)
+{
+	if (walk->use != use) {
+		end_range(walk);
+		walk->use = use;
+	}
+	if (walk->n == 0)
+		walk->slice = slice;
+	walk->n += n;
+}
+
+/* Arenas are not locked: a free run may just be used, or grow; what is read of it is believed for statistics only. */
+static enum use use_of_free_run(size_t slice)
+{
+	const struct hz3_run *run = (const struct hz3_run *)&hz3_page_map.slice[slice];
+	uint8_t kind = __atomic_load_n(&run->kind, __ATOMIC_RELAXED);
+
+	return kind == HZ3_RUN_DIRTY ? DIRTY : kind == HZ3_RUN_CLEAN ? CLEAN : NO_MEMORY;
+}
+
+/* What begins with the slice, and of how many. */
+static enum use look(size_t slice, size_t *n)
+{
+	uint64_t route = hz3_route_of(slice);
+
+	*n = 1;
+	if (hz3_route_owner(route)) {
+		*n = hz3_class_info[hz3_route_class(route)].slices;
+		return PAGES;
+	}
+	switch (hz3_route_kind(route)) {
+	case HZ3_ROUTE_LARGE:
+		*n = hz3_large_run_slices(slice);
+		return LARGE;
+	case HZ3_ROUTE_FREE:
+		*n = route & 0xffffff;
+		return use_of_free_run(slice);
+	}
+	/* In use, with no route: in a thread's stock, or on its way from one use to another. */
+	return KEPT;
+}
+
+static void walk_slices(struct walk *walk)
+{
+	size_t slices = hz3_page_map_slices(), n;
+
+	for (size_t slice = 1; slice < slices; slice += n) {
+		enum use use = look(slice, &n);
+		n = hz3_min(hz3_max(n, 1), slices - slice);
+		add_range(walk, use, slice, n);
+	}
+	end_range(walk);
+}
+
+static uint64_t untouched(uint64_t bytes, uint64_t resident)
+{
+	return bytes > resident ? bytes - resident : 0;
+}
+
+/* live * (asked for) / (got), from the samples. */
+static uint64_t requested(uint64_t live_bytes, uint64_t asked, uint64_t got)
+{
+	return got ? (uint64_t)((unsigned __int128)live_bytes * asked / got) : live_bytes;
+}
+
+static uint64_t small_requested(const struct hz3_stats *stats)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
+		const struct hz3_class_stats *c = &stats->class[class];
+		bytes += requested(c->live * c->size, c->sampled_bytes, c->sampled * c->size);
+	}
+	return bytes;
+}
+
+static uint64_t minus(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+void hz3_waterfall_collect(struct hz3_waterfall *out, const struct hz3_stats *stats, uint64_t waiting)
+{
+	struct walk walk = { .use = NO_MEMORY };
+	uint64_t huge = hz3_large_huge_bytes(), huge_resident = hz3_large_huge_resident();
+	uint64_t small_live = stats->allocated - stats->large.live_bytes, large = stats->large.live_bytes;
+	uint64_t meta_resident = hz3_meta_resident(), map_resident = hz3_page_map_arrays_resident();
+	uint64_t window, elsewhere;
+
+	*out = (struct hz3_waterfall){ .held = stats->held_bytes, .waiting = waiting };
+	walk_slices(&walk);
+	if (!hz3_page_map_resident(&window, &elsewhere)) {
+		/* Without a list of mappings, the rest is what is left. */
+		window = map_resident;
+		for (unsigned use = 0; use < USES; use++)
+			window += walk.resident[use];
+		elsewhere = minus(stats->resident, window);
+	}
+	/* Blocks on their way count as live in the statistics. */
+	uint64_t live = minus(small_live, out->held + out->waiting);
+	out->requested = requested(live, small_requested(stats), small_live) +
+			 requested(large, stats->sum.large_asked_bytes, stats->sum.large_alloc_bytes);
+	out->rounding = minus(live + walk.bytes[LARGE] + huge, out->requested);
+	out->free_in_pages = minus(walk.bytes[PAGES], live + out->held + out->waiting);
+	out->kept = walk.bytes[KEPT];
+	out->dirty = walk.bytes[DIRTY] + walk.resident[CLEAN];
+	out->metadata = stats->metadata;
+	out->untouched_in_pages = untouched(walk.bytes[PAGES], walk.resident[PAGES]);
+	out->untouched = out->untouched_in_pages + untouched(walk.bytes[LARGE], walk.resident[LARGE]) +
+			 untouched(huge, huge_resident) + untouched(walk.bytes[KEPT], walk.resident[KEPT]) +
+			 untouched(walk.bytes[DIRTY], walk.resident[DIRTY]) + untouched(stats->metadata, meta_resident + map_resident);
+	out->resident = window + elsewhere;
+	out->other = minus(elsewhere, huge_resident + meta_resident);
+	out->unaccounted = out->resident - (out->requested + out->rounding + out->held + out->waiting + out->free_in_pages +
+					    out->kept + out->dirty + out->metadata + out->other - out->untouched);
+}
