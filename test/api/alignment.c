@@ -1,8 +1,8 @@
 /* posix_memalign, aligned_alloc, memalign, valloc, pvalloc: every alignment from 1 to 2^63, good and bad ones. */
 #define _GNU_SOURCE
 #include "api_test.h"
+#include "../glibc_family.h"
 
-#include <malloc.h>
 #include <unistd.h>
 
 static const size_t sizes[] = {0, 1, 8, 15, 16, 17, 100, 1000, 4095, 4096, 4097, 30000, 32768, 40000, 65536, 70000,

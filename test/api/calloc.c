@@ -1,8 +1,7 @@
 /* calloc gives zeroes, also from memory that was used, freed and maybe purged before. */
 #define _GNU_SOURCE
 #include "api_test.h"
-
-#include <malloc.h>
+#include "../glibc_family.h"
 
 static bool
 all_zero(const void *p, size_t n)

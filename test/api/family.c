@@ -1,10 +1,10 @@
 /* glibc's less known functions: mallopt, mallinfo, malloc_info, malloc_stats, malloc_trim. */
 #define _GNU_SOURCE
 #include "api_test.h"
+#include "../glibc_family.h"
 
 #include <fcntl.h>
 #include <limits.h>
-#include <malloc.h>
 #include <unistd.h>
 
 /* The report goes to standard error; it must be there, and look right, and not be more than a screenful or two. */

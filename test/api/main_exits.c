@@ -36,6 +36,10 @@ main(void)
 {
 	pthread_t thread;
 
+	if (getenv("HZ3_EMULATOR") != NULL) {
+		puts("an emulator does not show that the first thread has ended");
+		return SKIPPED;
+	}
 	alarm(30);
 	for (int i = 0; i < BLOCKS; i++)
 		CHECK((block[i] = malloc(500)) != NULL, "no memory");

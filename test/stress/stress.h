@@ -10,6 +10,9 @@
  *   HZ3_STRESS_SEED=N      repeat a run (as far as the scheduler lets it)
  *   HZ3_STRESS_VARIANT=C   only this HZ3_CONF, in this process (for a debugger)
  *   HZ3_STRESS_ABORT=1     abort() at a failure, for a core dump
+ *
+ * Where test/runner says in HZ3_TEST_LAUNCHER how to start a program with this hz3 (under an emulator, or because it is for
+ * another libc than the system's programs), those run without it.
  */
 #ifndef HZ3_STRESS_H
 #define HZ3_STRESS_H
@@ -21,7 +24,6 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -36,6 +38,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "../glibc_family.h"
 
 #define UNUSED __attribute__((unused))
 #define KIB ((size_t)1 << 10)
@@ -257,10 +261,13 @@ stress_read_number(const char *path, const char *after, unsigned skip)
 	return p != NULL ? strtoul(p, NULL, 10) : 0;
 }
 
+/* 0 under an emulator, whose own memory cannot be told apart. */
 static size_t UNUSED
 stress_rss(void)
 {
-	return stress_read_number("/proc/self/statm", NULL, 1) * (size_t)sysconf(_SC_PAGESIZE);
+	if (getenv("HZ3_EMULATOR") != NULL)
+		return 0;
+	return stress_read_number("/proc/self/status", "\nVmRSS:", 0) * KIB;
 }
 
 /* Threads of the process, hz3's own included. */
@@ -465,6 +472,64 @@ stress_warm_up(unsigned n)
 	fflush(stdout);
 }
 
+/* ---- This program once more ---- */
+
+/* What to give to an exec: a path to look for in PATH, and arguments. */
+struct stress_self {
+	char *argv[32];
+	char text[8192];
+};
+
+/* Whether other programs of this system can load the hz3 of this process. */
+static bool UNUSED
+stress_is_foreign(void)
+{
+	return getenv("HZ3_TEST_LAUNCHER") != NULL;
+}
+
+static bool UNUSED
+stress_is_emulated(void)
+{
+	return getenv("HZ3_EMULATOR") != NULL;
+}
+
+/* How to start this program with one argument, by execvp() or posix_spawnp(). */
+static void UNUSED
+stress_self(struct stress_self *self, char *argument)
+{
+	const char *launcher = getenv("HZ3_TEST_LAUNCHER");
+	unsigned n = 0;
+
+	if (launcher == NULL) {
+		strcpy(self->text, "/proc/self/exe");
+		self->argv[n++] = self->text;
+	} else {
+		/* Of an emulator /proc/self/exe would be the emulator itself, after its exec. */
+		size_t used = strlen(launcher) + 1;
+		CHECK(used + 1 < sizeof(self->text), "HZ3_TEST_LAUNCHER is too long");
+		memcpy(self->text, launcher, used);
+		for (char *word = strtok(self->text, " "); word != NULL && n < 29; word = strtok(NULL, " "))
+			self->argv[n++] = word;
+		ssize_t path = readlink("/proc/self/exe", self->text + used, sizeof(self->text) - used - 1);
+		CHECK(path > 0, "readlink: %s", strerror(errno));
+		self->text[used + (size_t)path] = '\0';
+		self->argv[n++] = self->text + used;
+	}
+	self->argv[n++] = argument;
+	self->argv[n] = NULL;
+}
+
+/* In the child of a fork.  Does not return. */
+static _Noreturn void UNUSED
+stress_exec_self(char *argument)
+{
+	struct stress_self self;
+
+	stress_self(&self, argument);
+	execvp(self.argv[0], self.argv);
+	FAIL("exec: %s", strerror(errno));
+}
+
 /* ---- Variants ---- */
 
 /* Both sinks, the choice between them, and no batching. */
@@ -487,8 +552,7 @@ stress_run_variant(const char *variant, unsigned i)
 		setenv("HZ3_CONF", both, 1);
 		setenv("HZ3_STRESS_VARIANT", variant, 1);
 		setenv("HZ3_STRESS_SEED", seed, 1);
-		execl("/proc/self/exe", "stress", (char *)NULL);
-		FAIL("exec: %s", strerror(errno));
+		stress_exec_self(NULL);
 	}
 	CHECK(waitpid(pid, &status, 0) == pid, "waitpid: %s", strerror(errno));
 	if (WIFSIGNALED(status))
@@ -509,6 +573,8 @@ stress_main(const char *const *variants, unsigned seconds, void (*body)(void))
 	int failures = 0, status = 0;
 
 	stress_find_hz3();
+	if (stress_is_foreign())
+		unsetenv("LD_PRELOAD");
 	stress_long = form != NULL && strcmp(form, "long") == 0;
 	stress_seed = seed != NULL ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL) * 1000003u % 1000000007u;
 	if (variant != NULL || !on_hz3()) {

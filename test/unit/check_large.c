@@ -104,7 +104,7 @@ START_TEST(thousands_of_mappings)
 			ck_assert_ptr_nonnull(p[i]);
 			live++;
 		} else if (step > MAPPINGS) {
-			ck_assert_uint_eq(large_free(p[i]), hz3_align_up(MIB + 1 + i, 4096));
+			ck_assert_uint_eq(large_free(p[i]), hz3_align_up(MIB + 1 + i, hz3_os_page_size));
 			p[i] = NULL;
 			live--;
 		}
@@ -112,7 +112,7 @@ START_TEST(thousands_of_mappings)
 		if (step % 1000 == 0)
 			for (size_t j = 0; j < MAPPINGS; j++)
 				if (p[j])
-					ck_assert_uint_eq(hz3_large_usable_size(p[j]), hz3_align_up(MIB + 1 + j, 4096));
+					ck_assert_uint_eq(hz3_large_usable_size(p[j]), hz3_align_up(MIB + 1 + j, hz3_os_page_size));
 	}
 	for (size_t i = 0; i < MAPPINGS; i++)
 		if (p[i])
@@ -139,7 +139,7 @@ START_TEST(table_cannot_grow)
 	ck_assert_uint_eq(n, 255);
 	ck_assert_uint_eq(hz3_large_huge_count(), 255);
 	for (size_t i = 0; i < n; i++)
-		ck_assert_uint_eq(hz3_large_usable_size(p[i]), MIB + 4096);
+		ck_assert_uint_eq(hz3_large_usable_size(p[i]), MIB + hz3_os_page_size);
 	core_refuse_mmap(0, false);
 	p[n] = alloc(MIB + 1, 16);
 	ck_assert_ptr_nonnull(p[n]);
@@ -185,7 +185,8 @@ START_TEST(starts_are_spread)
 		lines += !in_page[(uintptr_t)p[i] % 4096 / 64];
 		in_page[(uintptr_t)p[i] % 4096 / 64] = true;
 	}
-	ck_assert_uint_ge(lines, N / 3);
+	/* A system page as large as a slice leaves no room. */
+	ck_assert_uint_ge(lines, hz3_os_page_size < HZ3_SLICE ? N / 3 : 1);
 	for (unsigned i = 0; i < N; i++)
 		large_free(p[i]);
 	p[0] = alloc(HZ3_SLICE, 16);
@@ -203,18 +204,18 @@ START_TEST(runs_resize_in_place)
 	ck_assert_uint_eq(hz3_arenas_active(), 5 * HZ3_SLICE);
 	/* Shrunk, the rest is free at once; grown again into it. */
 	ck_assert_ptr_eq(hz3_large_resize(p, 100000), p);
-	ck_assert_uint_eq(hz3_large_usable_size(p), hz3_align_up(100000, 4096));
+	ck_assert_uint_eq(hz3_large_usable_size(p), hz3_align_up(100000, hz3_os_page_size));
 	ck_assert_uint_eq(hz3_arenas_active(), 2 * HZ3_SLICE);
 	ck_assert_ptr_eq(hz3_large_resize(p, 300000), p);
 	ck_assert_uint_eq(hz3_arenas_active(), 5 * HZ3_SLICE);
 	hz3_arenas_validate();
 	ck_assert_ptr_eq(hz3_large_resize(p, 60000), p);
 	after = alloc(100000, 16);
-	size_t end = (uintptr_t)p % HZ3_SLICE + hz3_align_up(60000, 4096);
+	size_t end = (uintptr_t)p % HZ3_SLICE + hz3_align_up(60000, hz3_os_page_size);
 	ck_assert_uint_eq(hz3_slice_of(after), hz3_slice_of(p) + (end + HZ3_SLICE - 1) / HZ3_SLICE);
 	/* Nothing has changed when there is no room. */
 	ck_assert_ptr_null(hz3_large_resize(p, 140000));
-	ck_assert_uint_eq(hz3_large_usable_size(p), hz3_align_up(60000, 4096));
+	ck_assert_uint_eq(hz3_large_usable_size(p), hz3_align_up(60000, hz3_os_page_size));
 	/* What belongs to a class, or to a mapping, has to be copied. */
 	ck_assert_ptr_null(hz3_large_resize(p, 16000));
 	ck_assert_ptr_null(hz3_large_resize(p, 2 * MIB));
@@ -235,7 +236,7 @@ START_TEST(mappings_resize)
 	q = hz3_large_resize(p, 3 * MIB);
 	ck_assert_ptr_nonnull(q);
 	/* So that it has to move. */
-	wall = mmap(q + 3 * MIB, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	wall = mmap(q + 3 * MIB, hz3_os_page_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	p = hz3_large_resize(q, 9 * MIB);
 	ck_assert_ptr_nonnull(p);
 	ck_assert_uint_eq(hz3_large_usable_size(p), 9 * MIB);
@@ -249,7 +250,7 @@ START_TEST(mappings_resize)
 	ck_assert_uint_eq(hz3_large_huge_bytes(), MIB);
 	ck_assert_ptr_null(hz3_large_resize(p, MIB / 2));
 	ck_assert_uint_eq(large_free(p), MIB);
-	munmap(wall, 4096);
+	munmap(wall, hz3_os_page_size);
 }
 END_TEST
 
