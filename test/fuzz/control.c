@@ -277,7 +277,9 @@ check_old(const char *text, const struct name *name, const struct buffers *b, in
 			FUZZ_CHECK(b->old[i] == 0xa5, "%s wrote to byte %zd of what has %zu", text, (ssize_t)i - (ssize_t)GUARD,
 				   bytes);
 	}
-	if (error == 0 && b->old_bytes_given != NULL)
+	/* When that alone is wrong, the right size is told. */
+	bool wrong_size = error == EINVAL && name != NULL && b->old_given != NULL && b->new_given == NULL && b->new_bytes_given == 0;
+	if ((error == 0 || wrong_size) && b->old_bytes_given != NULL)
 		FUZZ_CHECK(b->old_bytes == name->bytes, "%s has %zu bytes and says %zu", text, name->bytes, b->old_bytes);
 	if (name == NULL || error != 0 || b->old_given == NULL)
 		return;

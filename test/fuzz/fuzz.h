@@ -87,7 +87,11 @@ fuzz_say(const char *what)
 
 	fuzz_command(command, sizeof(command));
 	n = snprintf(line, sizeof(line), "%s: %s; to repeat: %s\n", fuzz_target->name, what, command);
-	if (write(fuzz_stderr, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1) < 0)
+	n = (int)((size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
+	/* Cases are made of anything; the line stays one, and legible. */
+	for (int i = 0; i < n - 1; i++)
+		line[i] = line[i] >= ' ' && line[i] < 0x7f ? line[i] : '?';
+	if (write(fuzz_stderr, line, (size_t)n) < 0)
 		abort();
 }
 

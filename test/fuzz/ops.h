@@ -250,6 +250,31 @@ do_calloc(struct table *t, unsigned slot, size_t size, unsigned extra)
 		hold(t, slot, p, bytes, 16, true);
 }
 
+/* As programs do it, three times of four: a little more or less, double, or a part of what it was. */
+static size_t
+resized(const struct held *h, size_t size, unsigned extra)
+{
+	if (h->p == NULL)
+		return size;
+	switch (extra % 8) {
+	case 0:
+	case 1:
+		return size;
+	case 2:
+		return h->size + extra;
+	case 3:
+		return h->size > extra ? h->size - extra : extra;
+	case 4:
+		return h->size + h->size / 2;
+	case 5:
+		return h->size * 2;
+	case 6:
+		return h->size - h->size / (1 + extra / 8);
+	default:
+		return h->usable + extra % 16 - 8 + (h->usable < 8 ? 8 : 0);
+	}
+}
+
 /* Bytes that a block keeps, whatever the other end of it is filled with. */
 static void
 check_kept(const struct held *before, void *p, size_t size)
@@ -387,7 +412,9 @@ get_block(struct table *t, const struct record *r, unsigned slot)
 {
 	size_t size = size_of(r->size), count;
 
-	if (r->op % OPS != REALLOC && r->op % OPS != REALLOCARRAY)
+	if (r->op % OPS == REALLOC || r->op % OPS == REALLOCARRAY)
+		size = resized(&t->slot[slot], size, r->align);
+	else
 		free_slot(t, slot, FREE);
 	switch (r->op % OPS) {
 	case MALLOC:
@@ -615,7 +642,7 @@ make_mix(uint64_t *random, struct mix *mix)
 	}
 	mix->sizes = stress_below(random, 2) == 0 ? 0 : 1 + (unsigned)stress_below(random, 4);
 	for (unsigned i = 0; i < mix->sizes; i++)
-		mix->size[i] = (unsigned)stress_below(random, 12) << 12 | (unsigned)stress_below(random, 4096);
+		mix->size[i] = (unsigned)stress_below(random, stress_below(random, 4) == 0 ? 15 : 12) << 12 | (unsigned)stress_below(random, 4096);
 	mix->slots = (unsigned)stress_size(random, SLOTS);
 	mix->actors = 1 + (unsigned)stress_below(random, 8);
 }
