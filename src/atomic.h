@@ -4,7 +4,7 @@
  * The order is the last word of memory_order_...: hz3_atomic_load(&word, relaxed).  There is no operation without one.
  *
  * HZ3_ATOMIC_HOOKS, if defined, names a header that defines these names instead: test/interleave/hooks.h hands every operation
- * to a scheduler that tries all orders.  With --enable-chaos each is preceded by a chance of a yield (chaos.h).
+ * to a scheduler that tries all orders.  With --enable-chaos, chaos.h does: others may go first at each.
  */
 #ifndef HZ3_ATOMIC_H
 #define HZ3_ATOMIC_H
@@ -13,8 +13,10 @@
 
 #include <stdatomic.h>
 
-#ifdef HZ3_ATOMIC_HOOKS
+#if defined(HZ3_ATOMIC_HOOKS)
 #include HZ3_ATOMIC_HOOKS
+#elif HZ3_CHAOS
+#include "chaos.h"
 #else
 
 #define hz3_atomic_load(object, order) atomic_load_explicit(object, memory_order_##order)

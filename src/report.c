@@ -252,8 +252,8 @@ hz3_report_text(hz3_report_write *write, void *arg, struct hz3_view *view)
 
 	hz3_out_begin(&o, write, arg);
 	hz3_out_put(&o, "---- hz3 %s, process %ld ----\n", HZ3_VERSION, (long)getpid());
-	hz3_out_put(&o, "%s; default sink %s%s\n", hz3_report_library_path(), hz3_report_sink_name(HZ3_DEFAULT_SINK),
-	    HZ3_DEBUG ? "; debug build" : "");
+	hz3_out_put(&o, "%s; default sink %s%s%s\n", hz3_report_library_path(), hz3_report_sink_name(HZ3_DEFAULT_SINK),
+	    HZ3_DEBUG ? "; debug build" : "", HZ3_CHAOS ? "; chaos build" : "");
 	text_memory(&o, stats);
 	if (HZ3_STATS) {
 		text_blocks(&o, stats);
@@ -563,6 +563,8 @@ hz3_report_setup(void)
 
 	if (hz3_options.banner)
 		hz3_warn("version %s, %s", HZ3_VERSION, hz3_report_library_path());
+	if (HZ3_CHAOS && hz3_options.banner)
+		hz3_warn("chaos build, chaos_seed %zu", hz3_options.chaos_seed);
 	/* (Of stats_file there may be something to say.) */
 	if ((hz3_options.stats_print || hz3_options.stats_file[0] != '\0') && kept_stderr.fd < 0)
 		keep_stderr();
