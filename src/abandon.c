@@ -199,10 +199,9 @@ static void mend(struct hz3_lock *lock)
 		if (hz3_atomic_load(&owner->state, relaxed) != HZ3_OWNER_PARKED)
 			continue;
 		owner->untrimmed = false;
-		if (hz3_heap_is_whole(owner->heap))
-			hz3_abandon_park_locked(owner->heap);
-		else
-			hz3_atomic_store(&owner->state, HZ3_OWNER_LOST, relaxed);
+		if (!hz3_heap_is_whole(owner->heap))
+			hz3_heap_mend(owner->heap);
+		hz3_abandon_park_locked(owner->heap);
 	}
 }
 

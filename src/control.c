@@ -402,6 +402,8 @@ static const struct row rows[] = {
 	STAT("stats.blocks_live", blocks_live),
 	STAT("stats.heaps", heaps),
 	STAT("stats.heaps_parked", heaps_parked),
+	STAT("stats.heaps_lost", heaps_lost),
+	STAT("stats.lost_bytes", lost_bytes),
 	STAT("stats.purges", purges),
 	STAT("stats.purged_bytes", purged_bytes),
 	STAT("stats.huge_mappings", huge_mappings),

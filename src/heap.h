@@ -125,6 +125,12 @@ static inline bool hz3_heap_is_whole(const struct hz3_heap *heap)
 	return !hz3_atomic_load(&heap->busy, relaxed) && !hz3_atomic_load(&heap->borrowed, relaxed);
 }
 
+/*
+ * Make whole what isn't: the pages tell which blocks are free, and what else there is follows from that.  Lost are the stock, and what
+ * was on its way between two places.
+ */
+void hz3_heap_mend(struct hz3_heap *heap);
+
 /* A block of the class from what the heap has, drains included; NULL: it needs a fresh page. */
 void *hz3_heap_refill(struct hz3_heap *heap, unsigned class);
 

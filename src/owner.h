@@ -13,7 +13,7 @@
  *                   when there is nothing; any thread may take all with one exchange.  So an owner that falls
  *                   asleep hides nothing.
  * state             who may act as the owner: the heap's thread while RUNNING; the holder of the abandon lock while
- *                   PARKED; nobody once LOST (its thread vanished in the middle of something across fork).
+ *                   PARKED; nobody once LOST (a signal handler interrupted a change of it, and forked; hz3_heap_mend() is for the others).
  * posted            set after a post, cleared before a look at everything that was posted; a poster then looks at the state.
  *                   Store, then load, on both sides: it takes seq_cst (all of it free on x86 but the rare stores) that
  *                   either the look finds the post, or posted is set after it; and that whoever parks the heap finds
@@ -114,6 +114,12 @@ static inline bool hz3_owner_note_post(struct hz3_owner *owner)
 	if (!hz3_atomic_load(&owner->posted, seq_cst))
 		hz3_atomic_store(&owner->posted, 1, seq_cst);
 	return hz3_owner_runs(owner);
+}
+
+/* relaxed: it is said once, in the child of a fork, by its only thread. */
+static inline bool hz3_owner_is_lost(const struct hz3_owner *owner)
+{
+	return hz3_atomic_load(&owner->state, relaxed) == HZ3_OWNER_LOST;
 }
 
 /* Before a look at everything that was posted. */

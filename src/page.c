@@ -65,10 +65,8 @@ void hz3_page_wipe(struct hz3_page *page)
 }
 
 /* The next n blocks, in the order of their addresses. */
-static void link_blocks(struct hz3_page *page, unsigned n, size_t size)
+static void link_blocks(struct hz3_page *page, char *block, unsigned n, size_t size)
 {
-	char *block = (char *)hz3_page_start(page) + (size_t)page->carved * size;
-
 	if (n == 0)
 		return;
 	struct hz3_block *first = (struct hz3_block *)(void *)block;
@@ -86,11 +84,14 @@ unsigned hz3_page_carve(struct hz3_page *page)
 	unsigned n = (unsigned)hz3_min(info->extend, (size_t)(page->capacity - page->carved));
 
 	hz3_assert(page->free == NULL && page->fresh == 0);
+	char *first = (char *)hz3_page_start(page) + (size_t)page->carved * info->size;
+	page->carved = (uint16_t)(page->carved + n);
+	/* Carved before free: a fork between the two must not leave blocks that will be carved again. */
+	atomic_signal_fence(memory_order_release);
 	if (info->size <= HZ3_CLASS_LINKED_MAX)
-		link_blocks(page, n, info->size);
+		link_blocks(page, first, n, info->size);
 	else
 		page->fresh = (uint16_t)n;
-	page->carved = (uint16_t)(page->carved + n);
 	return n;
 }
 

@@ -37,6 +37,7 @@ static void close(struct hz3_remote_buffer *buffer, struct hz3_buffer_entry *ent
 	struct hz3_chain chain = entry_chain(entry);
 
 	entry->slice = 0;
+	atomic_signal_fence(memory_order_release);
 	hz3_sink_send(&buffer->outbox, page, chain, counters, posted);
 }
 
@@ -80,6 +81,8 @@ static enum hz3_buffer_need begin(struct hz3_remote_buffer *buffer, struct hz3_b
 	entry->missing = info->capacity - 1u;
 	entry->capacity = info->capacity;
 	entry->block_bytes = info->size;
+	/* Last: an entry with a slice is complete. */
+	atomic_signal_fence(memory_order_release);
 	entry->slice = (uint32_t)slice;
 	buffer->used[set / 64] |= (uint64_t)1 << set % 64;
 	size_t held = hz3_buffer_hold(buffer, info->size);
@@ -93,10 +96,19 @@ static enum hz3_buffer_need begin(struct hz3_remote_buffer *buffer, struct hz3_b
 enum hz3_buffer_need hz3_buffer_replace(struct hz3_remote_buffer *buffer, size_t slice, struct hz3_block *block)
 {
 	struct hz3_buffer_entry *entry = victim(hz3_buffer_set(buffer, slice));
+	uint32_t old = entry->slice;
 
-	if (!hz3_sink_batch() ||
-	    (entry->slice != 0 && !hz3_sink_add(&buffer->outbox, entry->slice, entry_chain(entry))))
+	if (!hz3_sink_batch())
 		return HZ3_BUFFER_MISS;
+	if (old != 0) {
+		/* Out of the entry before it is elsewhere: a fork between the two must not leave it twice. */
+		entry->slice = 0;
+		atomic_signal_fence(memory_order_release);
+		if (!hz3_sink_add(&buffer->outbox, old, entry_chain(entry))) {
+			entry->slice = old;
+			return HZ3_BUFFER_MISS;
+		}
+	}
 	return begin(buffer, entry, slice, block);
 }
 
@@ -153,6 +165,33 @@ void hz3_buffer_flush(struct hz3_remote_buffer *buffer, struct hz3_counters *cou
 	hz3_sink_post(&buffer->outbox, counters, posted);
 	hz3_buffer_hold(buffer, -held);
 	hz3_count(&counters->flushes[cause], 1);
+}
+
+/* The chain that an entry has, whatever its count says. */
+static void mend_entry(struct hz3_buffer_entry *entry)
+{
+	unsigned n = 0;
+
+	for (struct hz3_block *block = entry->first; block && n < entry->capacity; block = block->next, n++)
+		entry->last = block;
+	entry->missing = entry->capacity - n;
+}
+
+void hz3_buffer_mend(struct hz3_remote_buffer *buffer)
+{
+	size_t held = hz3_atomic_load(&buffer->held_bytes, relaxed);
+
+	for (unsigned set = 0; set < HZ3_BUFFER_SETS; set++)
+		for (unsigned way = 0; way < HZ3_BUFFER_WAYS; way++) {
+			struct hz3_buffer_entry *entry = &buffer->entry[set][way];
+			if (entry->slice == 0)
+				continue;
+			mend_entry(entry);
+			buffer->used[set / 64] |= (uint64_t)1 << set % 64;
+		}
+	hz3_outbox_mend(&buffer->outbox);
+	/* Not 0, or nothing would be flushed. */
+	hz3_buffer_hold(buffer, held ? 0 : 1);
 }
 
 void hz3_buffer_send_one(struct hz3_remote_buffer *buffer, size_t slice, struct hz3_block *block,

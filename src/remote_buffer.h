@@ -95,6 +95,12 @@ struct hz3_page *hz3_buffer_close_whole(struct hz3_remote_buffer *buffer, size_t
 void hz3_buffer_flush(struct hz3_remote_buffer *buffer, struct hz3_counters *counters, enum hz3_flush_cause cause,
 		      struct hz3_posted *posted);
 
+/*
+ * In the child of a fork, of a thread that was just changing it: make it consistent.  It sees a prefix of that thread's stores, so
+ * a chain may be missing that was on its way from an entry to the outbox, or to an owner.
+ */
+void hz3_buffer_mend(struct hz3_remote_buffer *buffer);
+
 /* Send one block by itself: batching is off, or the thread has no buffer of its own any more. */
 void hz3_buffer_send_one(struct hz3_remote_buffer *buffer, size_t slice, struct hz3_block *block,
 			 struct hz3_counters *counters, struct hz3_posted *posted);

@@ -381,6 +381,8 @@ json_memory(struct hz3_out *o, const struct hz3_stats *stats)
 	hz3_json_count(o, "purged_bytes", stats->purged_bytes);
 	hz3_json_count(o, "heaps", stats->heaps);
 	hz3_json_count(o, "heaps_parked", stats->heaps_parked);
+	hz3_json_count(o, "heaps_lost", stats->heaps_lost);
+	hz3_json_count(o, "lost_bytes", stats->lost_bytes);
 	hz3_json_count(o, "huge_mappings", stats->huge_mappings);
 }
 

@@ -64,15 +64,18 @@ static void slot_post(struct hz3_outbox *outbox, unsigned i, struct hz3_counters
 	if (HZ3_STATS && !hz3_inbox_pending(&owner->inbox))
 		hz3_atomic_store(&owner->waiting_since_ms, (uint32_t)hz3_os_now_ms(), relaxed);
 	for (unsigned sink = 0; sink < HZ3_SINKS; sink++) {
-		struct hz3_mail *mail = &slot->mail[sink];
-		if (mail->first == NULL)
+		struct hz3_mail mail = slot->mail[sink];
+		if (mail.first == NULL)
 			continue;
-		hz3_count(&counters->sink[sink].chains, mail->chains);
-		hz3_count(&counters->sink[sink].blocks, mail->blocks);
+		/* Out of the box before it is sent: a fork between the two must not leave it twice. */
+		slot->mail[sink].first = NULL;
+		atomic_signal_fence(memory_order_release);
+		hz3_count(&counters->sink[sink].chains, mail.chains);
+		hz3_count(&counters->sink[sink].blocks, mail.blocks);
 		if (sink == HZ3_SINK_PAGE)
-			hz3_pages_post(owner, mail, &counters->sink[sink], posted);
+			hz3_pages_post(owner, &mail, &counters->sink[sink], posted);
 		else
-			hz3_central_post(owner, mail, &counters->sink[sink]);
+			hz3_central_post(owner, &mail, &counters->sink[sink]);
 	}
 	*slot = (struct hz3_outbox_slot){ 0 };
 	outbox->used &= ~((uint64_t)1 << i);
@@ -101,9 +104,23 @@ bool hz3_sink_add(struct hz3_outbox *outbox, size_t slice, struct hz3_chain chai
 	message->next = mail->first;
 	if (mail->first == NULL)
 		mail->last = message;
+	/* Complete before it is in the box, with all that is behind it. */
+	atomic_signal_fence(memory_order_release);
 	mail->first = message;
 	outbox->used |= (uint64_t)1 << i;
 	return true;
+}
+
+void hz3_outbox_mend(struct hz3_outbox *outbox)
+{
+	outbox->used = 0;
+	for (unsigned i = 0; i < HZ3_OUTBOX_SLOTS; i++) {
+		struct hz3_outbox_slot *slot = &outbox->slot[i];
+		if (slot->mail[HZ3_SINK_CENTRAL].first || slot->mail[HZ3_SINK_PAGE].first)
+			outbox->used |= (uint64_t)1 << i;
+		else
+			*slot = (struct hz3_outbox_slot){ 0 };
+	}
 }
 
 void hz3_sink_send(struct hz3_outbox *outbox, struct hz3_page *page, struct hz3_chain chain,

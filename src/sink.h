@@ -71,6 +71,9 @@ void hz3_sink_send(struct hz3_outbox *outbox, struct hz3_page *page, struct hz3_
 /* The same for the page that begins with the slice, but for the posting: false if that is called for, and nothing was done. */
 bool hz3_sink_add(struct hz3_outbox *outbox, size_t slice, struct hz3_chain chain);
 
+/* In the child of a fork: see hz3_buffer_mend(). */
+void hz3_outbox_mend(struct hz3_outbox *outbox);
+
 /* Post everything in the outbox. */
 void hz3_sink_post(struct hz3_outbox *outbox, struct hz3_counters *counters, struct hz3_posted *posted);
 

@@ -103,6 +103,20 @@ static void add_sleeping_page(struct hz3_stats *out, size_t slice, struct hz3_ow
 	}
 }
 
+/* Pages that nobody allocates from any more, slice by slice. */
+static void add_lost(struct hz3_stats *out)
+{
+	size_t slices = hz3_page_map_slices();
+
+	for (uint32_t id = 1; id <= hz3_owner_count(); id++)
+		out->heaps_lost += hz3_owner_is_lost(hz3_owner_by_id(id));
+	for (size_t slice = 1; out->heaps_lost > 0 && slice < slices; slice++) {
+		uint32_t id = hz3_route_owner(hz3_route_of(slice));
+		if (id != 0 && hz3_owner_is_lost(hz3_owner_by_id(id)))
+			out->lost_bytes += HZ3_SLICE;
+	}
+}
+
 static void add_pages_at_rest(struct hz3_stats *out, const struct hz3_heap *mine)
 {
 	size_t slices = hz3_page_map_slices();
@@ -194,6 +208,7 @@ void hz3_stats_collect(struct hz3_stats *out)
 	add_heaps(out);
 	if (HZ3_STATS)
 		add_pages_at_rest(out, hz3_thread_heap);
+	add_lost(out);
 	out->heaps_parked = hz3_abandon_parked_locked();
 	hz3_thread_shared_unlock();
 	hz3_unlock(&hz3_abandon_lock);

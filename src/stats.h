@@ -115,6 +115,8 @@ struct hz3_stats {
 	uint64_t blocks_live;
 	uint64_t heaps;			/* heaps ever made */
 	uint64_t heaps_parked;
+	uint64_t heaps_lost;		/* in the child of a fork; with the bytes of their pages */
+	uint64_t lost_bytes;
 	uint64_t purges;		/* madvise calls */
 	uint64_t purged_bytes;
 	uint64_t huge_mappings;

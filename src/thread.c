@@ -388,7 +388,7 @@ static void lose(struct hz3_heap *heap)
 	hz3_buffer_return_budget(&heap->buffer);
 }
 
-/* In the child: heaps of threads that vanished are parked if they are whole, and left alone if not.  True: there were some. */
+/* In the child: heaps of threads that vanished are parked, and mended before if they are not whole.  True: there were some. */
 static bool park_vanished(struct hz3_heap *mine)
 {
 	bool any = false;
@@ -402,10 +402,9 @@ static bool park_vanished(struct hz3_heap *mine)
 			continue;
 		any = true;
 		hz3_flow_end(owner->frees);
-		if (hz3_heap_is_whole(heap))
-			hz3_abandon_park_locked(heap);
-		else
-			lose(heap);
+		if (!hz3_heap_is_whole(heap))
+			hz3_heap_mend(heap);
+		hz3_abandon_park_locked(heap);
 	}
 	hz3_unlock(&hz3_abandon_lock);
 	return any;

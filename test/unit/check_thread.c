@@ -528,14 +528,17 @@ START_TEST(vanished_heaps)
 	if (pid == 0) {
 		if (resting->owner->state != HZ3_OWNER_PARKED)
 			_exit(10);
-		if (working->owner->state != HZ3_OWNER_LOST)
+		if (working->owner->state != HZ3_OWNER_PARKED)
 			_exit(11);
+		hz3_heap_validate(working);
 		if (hz3_thread_heap->owner->state != HZ3_OWNER_RUNNING)
 			_exit(12);
 		/* So that no background thread is started for its sake. */
 		if (hz3_thread_is_multi())
 			_exit(14);
-		if (hz3_abandon_adopt(false) != resting || hz3_abandon_adopt(false) != NULL)
+		struct hz3_heap *first = hz3_abandon_adopt(false), *second = hz3_abandon_adopt(false);
+		if (first == second || (first != resting && second != resting) || (first != working && second != working) ||
+		    hz3_abandon_adopt(false) != NULL)
 			_exit(13);
 		hz3_alloc_free(mine);
 		_exit(0);
