@@ -16,7 +16,7 @@ for file in src/*.{c,h,def,map} tools/*.{c,h,in,bash} bench/*.{c,h} $(tools) ben
 	[ -f "$file" ] || continue
 	case $file in
 	*.in) name=${file%.in} ;;
-	test/bench/*.c | test/build/*.c | test/faults/shim.c | test/pages/*.c) name=$file ;;
+	test/bench/*.c | test/build/*.c | test/faults/shim.c | test/pages/*.c | test/interleave/*.c) name=$file ;;
 	test/*.c | test/*.cc | bench/*.c) name=${file%.*} ;;
 	*) name=$file ;;
 	esac
