@@ -26,6 +26,7 @@
 struct bins {
 	struct hz3_run *head[BINS];
 	uint64_t nonempty[BIN_WORDS];
+	uint32_t runs;
 };
 
 struct hz3_arena {
@@ -39,6 +40,13 @@ struct hz3_arena {
 
 /* Shorter runs stay mapped even when address space is scarce: mappings are limited as well. */
 #define DECOMMIT_SLICES_MIN ((size_t)16)
+
+/*
+ * A run that is unmapped is a hole between mappings, and so a mapping more.  A process has 65530 as a rule, and needs them for
+ * other things as well: so many holes in all, and so many if memory has run out.
+ */
+#define HOLES_MAX 128u
+#define HOLES_MAX_URGENT 8192u
 
 /* What is being purged can't be allocated: not more at a time than this. */
 #define PURGE_SLICES_MAX ((size_t)64)
@@ -102,6 +110,7 @@ static void bin_insert(struct hz3_arena *arena, struct hz3_run *run)
 	if (run->next)
 		run->next->prev = run;
 	bins->head[bin] = run;
+	bins->runs++;
 	bins->nonempty[bin / 64] |= (uint64_t)1 << (bin % 64);
 }
 
@@ -118,6 +127,7 @@ static void bin_remove(struct hz3_arena *arena, struct hz3_run *run)
 		bins->head[bin] = run->next;
 	if (bins->head[bin] == NULL)
 		bins->nonempty[bin / 64] &= ~((uint64_t)1 << (bin % 64));
+	bins->runs--;
 }
 
 /* Put a dirty run into the time order behind "after" (NULL: at the very start). */
@@ -475,10 +485,17 @@ static size_t purge_begin_locked(struct hz3_arena *arena, uint64_t before_ms, si
 	return slice;
 }
 
-/* Give the memory of a run back, and what it is then.  HZ3_RUN_DIRTY: the system would not have it. */
-static unsigned purge_run(size_t slice, size_t n)
+/* May these slices, which are in no list, become a hole?  A part of one that is there is none more. */
+static bool may_unmap_locked(struct hz3_arena *arena, size_t slice, size_t n, unsigned holes_max)
 {
-	if (hz3_arenas_scarce() && n >= DECOMMIT_SLICES_MIN && hz3_page_map_decommit(slice, n) == 0)
+	return arena->bins[HZ3_RUN_UNCOMMITTED].runs < hz3_max(holes_max / arena_count, 1) ||
+	       run_before(arena, slice, HZ3_RUN_UNCOMMITTED) || run_from(arena, slice + n, HZ3_RUN_UNCOMMITTED);
+}
+
+/* Give the memory of a run back, and what it is then.  HZ3_RUN_DIRTY: the system would not have it. */
+static unsigned purge_run(size_t slice, size_t n, bool unmap)
+{
+	if (unmap && hz3_page_map_decommit(slice, n) == 0)
 		return HZ3_RUN_UNCOMMITTED;
 	return hz3_os_purge(hz3_slice_address(slice), n << HZ3_SLICE_SHIFT) == 0 ? HZ3_RUN_CLEAN : HZ3_RUN_DIRTY;
 }
@@ -500,19 +517,21 @@ static void purge_end_locked(struct hz3_arena *arena, size_t slice, size_t n, un
 	insert_locked(arena, slice, n, HZ3_RUN_DIRTY, hz3_os_now_ms());
 }
 
-/* Turn every free run of one kind, of at least min slices, into address space.  Those that the system won't unmap stay as they are. */
-static size_t decommit_kind_locked(struct hz3_arena *arena, unsigned kind, size_t min)
+/*
+ * Turn free runs of one kind, of at least min slices, into address space: the longest first, while there are no more than so many
+ * holes.  Those that the system won't unmap stay as they are.
+ */
+static size_t decommit_kind_locked(struct hz3_arena *arena, unsigned kind, size_t min, unsigned holes_max)
 {
 	struct bins *bins = &arena->bins[kind];
 	size_t bytes = 0;
 
-	for (int bin = next_nonempty(bins, bin_of(min)); bin >= 0 && bin < (int)BINS;
-	     bin = (unsigned)bin + 1 < BINS ? next_nonempty(bins, (unsigned)bin + 1) : -1) {
+	for (unsigned bin = BINS; bin-- > bin_of(min);) {
 		struct hz3_run *run = bins->head[bin], *next;
 		for (; run; run = next) {
 			size_t slice = run_slice(run), n = run->slices;
 			next = run->next;
-			if (hz3_page_map_decommit(slice, n) != 0)
+			if (!may_unmap_locked(arena, slice, n, holes_max) || hz3_page_map_decommit(slice, n) != 0)
 				continue;
 			run_unlink_locked(arena, run);
 			count(&arena->counters.committed, -(ptrdiff_t)n);
@@ -537,9 +556,11 @@ static size_t purge(struct hz3_arena *arena, uint64_t before_ms, size_t keep)
 		slice = purge_begin_locked(arena, before_ms, &n);
 		if (slice == 0)
 			break;
+		bool unmap = hz3_arenas_scarce() && n >= DECOMMIT_SLICES_MIN &&
+			     may_unmap_locked(arena, slice, n, HOLES_MAX);
 		hz3_atomic_fetch_add(&purging, 1, relaxed);
 		hz3_unlock(&arena->lock);
-		kind = purge_run(slice, n);
+		kind = purge_run(slice, n, unmap);
 		hz3_lock(&arena->lock);
 		hz3_atomic_fetch_sub(&purging, 1, relaxed);
 		purge_end_locked(arena, slice, n, kind);
@@ -547,7 +568,7 @@ static size_t purge(struct hz3_arena *arena, uint64_t before_ms, size_t keep)
 	}
 	/* Clean runs that were too short before may have grown together. */
 	if (bytes && hz3_arenas_scarce())
-		decommit_kind_locked(arena, HZ3_RUN_CLEAN, DECOMMIT_SLICES_MIN);
+		decommit_kind_locked(arena, HZ3_RUN_CLEAN, DECOMMIT_SLICES_MIN, HOLES_MAX);
 	hz3_unlock(&arena->lock);
 	return bytes;
 }
@@ -597,17 +618,27 @@ bool hz3_arenas_scarce(void)
 	return hz3_atomic_load(&scarce, relaxed);
 }
 
-size_t hz3_arenas_decommit(void)
+static size_t decommit(unsigned holes_max)
 {
 	size_t bytes = 0;
 
 	for (unsigned i = 0; i < arena_count; i++) {
 		hz3_lock(&arenas[i].lock);
-		bytes += decommit_kind_locked(&arenas[i], HZ3_RUN_DIRTY, 1);
-		bytes += decommit_kind_locked(&arenas[i], HZ3_RUN_CLEAN, 1);
+		bytes += decommit_kind_locked(&arenas[i], HZ3_RUN_DIRTY, 1, holes_max);
+		bytes += decommit_kind_locked(&arenas[i], HZ3_RUN_CLEAN, 1, holes_max);
 		hz3_unlock(&arenas[i].lock);
 	}
 	return bytes;
+}
+
+size_t hz3_arenas_decommit_longest(void)
+{
+	return decommit(HOLES_MAX);
+}
+
+size_t hz3_arenas_decommit(void)
+{
+	return decommit(HOLES_MAX_URGENT);
 }
 
 static size_t sum(size_t offset)

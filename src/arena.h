@@ -85,7 +85,11 @@ size_t hz3_arena_purge_to(unsigned i, size_t keep);
 /* Memory has run out, and some may just be with the system: wait until it is back, but not for ever. */
 void hz3_arenas_wait_for_purges(void);
 
-/* Give up the mappings of all free runs.  Returns bytes. */
+/*
+ * Give up the mappings of free runs: of the longest, or of all if there aren't thousands.  Each is a hole, and makes two mappings
+ * of one, of which a process may have so many.  Returns bytes.
+ */
+size_t hz3_arenas_decommit_longest(void);
 size_t hz3_arenas_decommit(void);
 
 /*

@@ -199,7 +199,7 @@ size_t hz3_decay_purge_all(void)
 	hz3_os_retry_kept();
 	size_t bytes = hz3_arenas_purge(0);
 	if (hz3_arenas_scarce())
-		hz3_arenas_decommit();
+		hz3_arenas_decommit_longest();
 	return bytes;
 }
 
@@ -207,11 +207,17 @@ int hz3_decay_reclaim(void)
 {
 	if (!hz3_thread_setup())
 		return 0;
-	hz3_arenas_set_scarce();
+	/*
+	 * Where it is not, a request was too large for any machine, or there are too many mappings.  Holes would not help then; but
+	 * dirty and clean runs side by side become one.
+	 */
+	bool limited = hz3_os_memory_is_limited();
+	if (limited)
+		hz3_arenas_set_scarce();
 	collect();
 	hz3_arenas_wait_for_purges();
 	hz3_os_retry_kept();
-	return hz3_arenas_decommit() > 0;
+	return (limited ? hz3_arenas_decommit() : hz3_arenas_purge(0)) > 0;
 }
 
 void hz3_decay_forget_thread(void)

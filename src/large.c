@@ -179,9 +179,6 @@ void *hz3_large_map(size_t size, size_t alignment)
 
 	alignment = hz3_max(alignment, hz3_os_page_size);
 	void *p = hz3_os_map(bytes, alignment);
-	/* Address space may be used up by free runs. */
-	if (p == NULL && hz3_arenas_decommit() > 0)
-		p = hz3_os_map(bytes, alignment);
 	if (p == NULL)
 		p = map_kept(bytes, alignment);
 	if (p == NULL)

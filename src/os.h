@@ -86,6 +86,9 @@ void hz3_os_yield(void);
 /* The soft RLIMIT_AS in bytes; SIZE_MAX if there is none. */
 size_t hz3_os_address_space_limit(void);
 
+/* Whether what one mapping takes another can't have: RLIMIT_AS, RLIMIT_DATA, or vm.overcommit_memory=2. */
+bool hz3_os_memory_is_limited(void);
+
 /*
  * Is this another process than the one that last said "known"?  Also after a fork of which no handler tells (_Fork, a bare
  * clone); not in the child of a vfork, which shares memory with its parent.  Kernels before 4.14 always say no.

@@ -478,6 +478,21 @@ hz3_os_is_alone(void)
 	return stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink == 4 && first_thread_has_ended();
 }
 
+bool
+hz3_os_memory_is_limited(void)
+{
+	struct rlimit data;
+	char text[16];
+
+	if (hz3_os_address_space_limit() != SIZE_MAX)
+		return true;
+	if (getrlimit(RLIMIT_DATA, &data) == 0 && data.rlim_cur != RLIM_INFINITY)
+		return true;
+	/* Without /proc it may be. */
+	read_text("/proc/sys/vm/overcommit_memory", text, sizeof(text));
+	return *text == '2' || *text == '\0';
+}
+
 uint64_t
 hz3_os_random(void)
 {

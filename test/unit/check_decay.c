@@ -4,6 +4,8 @@
  */
 #include "core.h"
 
+#include <sys/resource.h>
+
 #include "abandon.h"
 #include "alloc.h"
 #include "decay.h"
@@ -153,6 +155,15 @@ START_TEST(system_refuses)
 }
 END_TEST
 
+/* So that memory given back is of use to others. */
+static void
+limit_data(void)
+{
+	struct rlimit limit = {(rlim_t)1 << 40, (rlim_t)1 << 40};
+
+	ck_assert_int_eq(setrlimit(RLIMIT_DATA, &limit), 0);
+}
+
 START_TEST(purge_all_and_reclaim)
 {
 	void *p[3000];
@@ -168,6 +179,10 @@ START_TEST(purge_all_and_reclaim)
 	ck_assert_uint_eq(hz3_arenas_active(), 0);
 	ck_assert_uint_eq(hz3_arenas_dirty(), 0);
 	ck_assert_uint_gt(hz3_arenas_committed(), 0);
+	/* Without a limit it would only cost mappings. */
+	ck_assert(!hz3_decay_reclaim());
+	ck_assert_uint_gt(hz3_arenas_committed(), 0);
+	limit_data();
 	ck_assert(hz3_decay_reclaim());
 	ck_assert_uint_eq(hz3_arenas_committed(), 0);
 	ck_assert(!hz3_decay_reclaim());

@@ -160,13 +160,39 @@ START_TEST(no_memory)
 	ck_assert_ptr_null(large_alloc(arena, PTRDIFF_MAX, 16, &zero));
 	ck_assert_ptr_null(large_alloc(arena, 5 * MIB, (size_t)1 << 62, &zero));
 	ck_assert_uint_eq(hz3_large_huge_count(), 0);
-	/* Free runs give up their address space for a mapping. */
-	large_free(alloc(900000, 16));
-	core_refuse_mmap(1, false);
-	void *p = alloc(2 * MIB, 16);
-	ck_assert_ptr_nonnull(p);
-	ck_assert_uint_eq(hz3_arenas_committed(), 0);
+}
+END_TEST
+
+/* What the system won't unmap is kept, and of use: whole, in part, aligned, and as zeroes; and unmapped as soon as it can be. */
+START_TEST(kept_mappings)
+{
+	char *p = alloc(8 * MIB, 16);
+
+	memset(p, 1, 8 * MIB);
+	core_os.fail_munmap = true;
 	large_free(p);
+	ck_assert_uint_eq(hz3_large_huge_count(), 0);
+	ck_assert_uint_eq(hz3_os_kept(), 8 * MIB);
+	core_refuse_mmap(1, true);
+	ck_assert_ptr_null(hz3_large_map(9 * MIB, 16));
+	ck_assert_ptr_null(hz3_large_map(8 * MIB, (size_t)1 << 40));
+	char *aligned = hz3_large_map(2 * MIB, 4 * MIB), *rest = hz3_large_map(MIB + 1, 16);
+	ck_assert_ptr_nonnull(aligned);
+	ck_assert_ptr_nonnull(rest);
+	ck_assert_uint_eq((uintptr_t)aligned % (4 * MIB), 0);
+	ck_assert(aligned >= p && aligned + 2 * MIB <= p + 8 * MIB && rest >= p && rest + 2 * MIB <= p + 8 * MIB);
+	for (size_t i = 0; i < 2 * MIB; i += 8)
+		ck_assert(aligned[i] == 0 && rest[i / 2] == 0);
+	ck_assert_uint_eq(hz3_os_kept(), 8 * MIB - 2 * MIB - MIB - hz3_os_page_size);
+	memset(aligned, 2, 2 * MIB);
+	memset(rest, 3, MIB + 1);
+	large_free(rest);
+	ck_assert_uint_eq(hz3_os_kept(), 6 * MIB);
+	core_os.fail_munmap = false;
+	ck_assert(aligned[2 * MIB - 1] == 2);
+	large_free(aligned);
+	ck_assert_uint_eq(hz3_os_kept(), 0);
+	ck_assert_uint_eq(hz3_large_huge_count(), 0);
 }
 END_TEST
 
@@ -440,6 +466,7 @@ main(void)
 	tcase_add_test(tc, thousands_of_mappings);
 	tcase_add_test(tc, table_cannot_grow);
 	tcase_add_test(tc, no_memory);
+	tcase_add_test(tc, kept_mappings);
 	tcase_add_test(tc, starts_are_spread);
 	tcase_add_test(tc, runs_resize_in_place);
 	tcase_add_test(tc, mappings_resize);
