@@ -6,10 +6,10 @@
 
 header=$(find_one /hz3/hz3.h)
 pc=$(find_one /pkgconfig/hz3.pc)
-for page in man3/hz3.3 man1/hz3run.1 man1/hz3-config.1; do
+for page in man3/hz3.3 man1/hz3run.1 man1/hz3-config.1 man1/hz3-report.1; do
 	find_one "/$page" >/dev/null
 done
-for tool in hz3run hz3-config; do
+for tool in hz3run hz3-config hz3-report; do
 	find_one "/bin/$tool" >/dev/null
 	find_one "/bash-completion/completions/$tool" >/dev/null
 done
@@ -89,6 +89,12 @@ if [ -n "$shared" ] && [ -z "$HZ3_MALLOC_PREFIX" ]; then
 	"$hz3run" --verify true 2>"$work/log" || fail "hz3run needs the link that only linkers need: $(cat "$work/log")"
 	mv "$shared.away" "$shared"
 	echo "hz3run preloads what was installed with it"
+fi
+
+# It finds its modules there, too.
+if python3 -c 'import argparse, html, json' 2>/dev/null; then
+	echo '{"hz3_stats_version": 1}' >"$work/run.json"
+	python3 "$(find_one /bin/hz3-report)" "$work/run.json" >/dev/null && [ -s "$work/run.html" ] || fail "the installed hz3-report"
 fi
 
 # No file, and no directory that is nobody else's.  (Shared ones, such as bin, may not be ours to take away.)

@@ -77,7 +77,7 @@ for option in $(hz3run --help | grep -oE -- '--[a-z]+' | sort -u); do
 done
 for tool in hz3-config hz3-report; do
 	command -v $tool >/dev/null || continue
-	for option in $($tool --help | grep -oE -- '--[a-z-]+' | sort -u); do
+	for option in $($tool --help | grep -E '^ +-' | grep -oE -- '--[a-z-]+' | sort -u); do
 		includes "$tool $option" "$($tool --help | grep -qE -- "$option=" && echo "$option=" || echo "$option")"
 	done
 done
