@@ -5,7 +5,8 @@
 
 /*
  * So many parked heaps with pages are left to threads that begin with a malloc.  Of the others, a thread that begins with a free
- * gets one only if it has so few pages: who frees only, and then sleeps, keeps what it has from those who look after it.
+ * gets one with few pages if it can: who frees only, and then sleeps, keeps what it has from those who look after it.  It gets
+ * a large one rather than none, or a server whose threads all begin with a free and become large would make a heap for each.
  */
 #define PARKED_MIN 3
 #define SMALL_SLICES 64
@@ -72,15 +73,18 @@ static struct hz3_owner *unpark_locked(struct hz3_owner **list)
 	return owner;
 }
 
-/* The place in the list of the first small heap; or an end of the list. */
+/* The place in the list of the first small heap, or else of the smallest, of the first ones. */
 static struct hz3_owner **small_locked(struct hz3_owner **list)
 {
-	static struct hz3_owner *none;
+	struct hz3_owner **smallest = list;
 
-	for (unsigned looked = 0; *list && looked < SMALL_LOOKED_AT; looked++, list = &(*list)->next_parked)
+	for (unsigned looked = 0; *list && looked < SMALL_LOOKED_AT; looked++, list = &(*list)->next_parked) {
 		if ((*list)->heap->slices <= SMALL_SLICES)
 			return list;
-	return &none;
+		if ((*list)->heap->slices < (*smallest)->heap->slices)
+			smallest = list;
+	}
+	return smallest;
 }
 
 struct hz3_heap *hz3_abandon_adopt(bool to_free)

@@ -97,6 +97,25 @@ START_TEST(small_heaps_are_for_freeing_if_many_wait)
 }
 END_TEST
 
+/* Threads that all begin with a free and become large take each other's heaps: the smallest of those that wait. */
+START_TEST(large_heaps_are_for_freeing_if_there_are_no_small_ones)
+{
+	enum { LARGE = 5 };
+	struct hz3_heap *large[LARGE];
+
+	for (int i = 0; i < LARGE; i++) {
+		large[i] = hz3_heap_new();
+		for (int j = 0; j < (70 + (i + 3) % LARGE) * (int)hz3_class_info[CLASS].capacity; j++)
+			ck_assert_ptr_nonnull(core_alloc(large[i], CLASS));
+		hz3_abandon_park(large[i]);
+	}
+	ck_assert_ptr_eq(hz3_abandon_adopt(true), large[2]);
+	ck_assert_ptr_eq(hz3_abandon_adopt(true), large[3]);
+	ck_assert_ptr_null(hz3_abandon_adopt(true));
+	ck_assert_uint_eq(parked(), 3);
+}
+END_TEST
+
 /* ---- What arrives for a parked heap ---- */
 
 #define PAGES 20
@@ -349,6 +368,7 @@ main(void)
 	tcase_add_test(tc, last_parked_first);
 	tcase_add_test(tc, heaps_with_pages_are_for_allocating);
 	tcase_add_test(tc, small_heaps_are_for_freeing_if_many_wait);
+	tcase_add_test(tc, large_heaps_are_for_freeing_if_there_are_no_small_ones);
 	tcase_add_loop_test(tc, drained_while_parked, 0, 6);
 	tcase_add_loop_test(tc, posted_before_parking, 0, 3);
 	tcase_add_test(tc, trimmed_by_age);
