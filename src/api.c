@@ -8,6 +8,7 @@
 #include "decay.h"
 #include "os.h"
 #include "report.h"
+#include "serve.h"
 #include "size_class.h"
 #include "stats.h"
 #include "thread.h"
@@ -416,10 +417,12 @@ report_begin(void)
 {
 	hz3_thread_setup();
 	hz3_report_setup();
+	hz3_serve_setup();
 }
 
 static __attribute__((destructor)) void
 report_end(void)
 {
+	hz3_serve_at_exit();
 	hz3_report_at_exit();
 }

@@ -178,6 +178,10 @@ option_row(const struct hz3_option_row *option, struct row *row)
 		row->type = STRING;
 		row->get = get_sink_option;
 		break;
+	case HZ3_OPTION_SIGNAL:
+		row->type = SIGNED;
+		row->get = get_int_option;
+		break;
 	case HZ3_OPTION_PATH:
 		row->type = STRING;
 		row->get = get_path_option;

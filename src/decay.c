@@ -1,12 +1,10 @@
 /* When memory goes back to the system. */
 #include "decay.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include "abandon.h"
 #include "arena.h"
 #include "atomic.h"
+#include "background.h"
 #include "options.h"
 #include "os.h"
 #include "scavenge.h"
@@ -15,17 +13,15 @@
 
 #define ROUND_MS_MIN 100u
 #define ROUND_MS_MAX 1000u
-#define STACK_BYTES ((size_t)256 << 10)
 #define WORTH_A_THREAD ((size_t)1 << 20)
 #define RETRY_MS 60000u
 #define DIRTY_MAX_SCARCE ((size_t)1 << 20)
 
-enum { THREAD_NONE, THREAD_STARTING, THREAD_RUNS };
-
 /* Nothing to mend: schedules only; what a round was doing to heaps shows in them. */
 struct hz3_lock hz3_decay_lock = HZ3_LOCK_INIT(HZ3_RANK_DECAY, "decay", NULL);
-static _Atomic int thread_state;	/* NONE to STARTING by CAS: one thread starts it */
-static _Atomic uint64_t next_start_ms;	/* relaxed, as the next three: schedules, not data */
+static _Atomic bool wants_thread;	/* relaxed, as the next four: schedules, not data */
+static _Atomic uint64_t next_start_ms;
+static _Atomic uint64_t next_round_ms;
 static _Atomic uint64_t next_trim_ms;
 static _Atomic uint64_t next_purge_ms;
 static _Atomic int64_t decay_ms = INT64_MIN;	/* until set: what the options say */
@@ -44,7 +40,7 @@ void hz3_decay_set_ms(int64_t ms)
 
 int hz3_decay_thread_runs(void)
 {
-	return hz3_atomic_load(&thread_state, relaxed) == THREAD_RUNS;
+	return hz3_atomic_load(&wants_thread, relaxed) && hz3_background_runs();
 }
 
 static unsigned round_ms(void)
@@ -72,38 +68,21 @@ static void do_round(void)
 	hz3_unlock(&hz3_decay_lock);
 }
 
-static void *background(void *arg)
+/* The background thread's call. */
+static unsigned run(void)
 {
-	(void)arg;
-	hz3_os_name_thread("hz3-decay");
-	hz3_thread_enter_new();
-	/* The process ends when its last thread does: that must not be this one. */
-	do {
-		hz3_os_sleep_ms(round_ms());
-		do_round();
-	} while (!hz3_os_is_alone());
-	hz3_atomic_store(&thread_state, THREAD_NONE, relaxed);
-	return NULL;
+	uint64_t now = hz3_os_now_ms(), next = hz3_atomic_load(&next_round_ms, relaxed);
+
+	if (!hz3_atomic_load(&wants_thread, relaxed))
+		return UINT32_MAX;
+	if (now < next)
+		return (unsigned)(next - now);
+	do_round();
+	hz3_atomic_store(&next_round_ms, hz3_os_now_ms() + round_ms(), relaxed);
+	return round_ms();
 }
 
-/* With all signals blocked, so that none of the program's handlers ever runs on this thread. */
-static bool start_thread(void)
-{
-	pthread_attr_t attr;
-	pthread_t thread;
-	sigset_t all, old;
-
-	if (pthread_attr_init(&attr) != 0)
-		return false;
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	int error = pthread_create(&thread, &attr, background, NULL);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	return error == 0;
-}
+static const struct hz3_background_job job = { .run = run };
 
 /* Free memory, or memory that may be free without anybody knowing: what waits for owners that sleep. */
 static bool has_work(void)
@@ -115,19 +94,16 @@ static bool has_work(void)
 /* Start the background thread if the process has threads anyway and there is something for it to do. */
 static void maybe_start(uint64_t now)
 {
-	int none = THREAD_NONE;
-
 	if (!hz3_options.background_thread || !hz3_thread_is_multi() ||
 	    now < hz3_atomic_load(&next_start_ms, relaxed) || !has_work())
 		return;
-	if (!hz3_atomic_cas_strong(&thread_state, &none, THREAD_STARTING, seq_cst, seq_cst))
+	hz3_background_add(&job);
+	hz3_atomic_store(&next_round_ms, now + round_ms(), relaxed);
+	hz3_atomic_store(&wants_thread, true, relaxed);
+	if (hz3_background_start())
 		return;
-	if (start_thread()) {
-		hz3_atomic_store(&thread_state, THREAD_RUNS, relaxed);
-		return;
-	}
+	hz3_atomic_store(&wants_thread, false, relaxed);
 	hz3_atomic_store(&next_start_ms, now + RETRY_MS, relaxed);
-	hz3_atomic_store(&thread_state, THREAD_NONE, relaxed);
 }
 
 /* Is it time for the next round of something?  If so, there is none until the one after. */
@@ -162,13 +138,14 @@ static void tick_inline(uint64_t now)
 
 void hz3_decay_tick(void)
 {
-	int state = hz3_atomic_load(&thread_state, relaxed);
+	bool runs = hz3_decay_thread_runs();
 
 	/* Where address space is scarce, others may be waiting for it now. */
-	if (state == THREAD_RUNS && !hz3_arenas_scarce())
+	if (runs && !hz3_arenas_scarce())
 		return;
 	uint64_t now = hz3_os_now_ms();
-	if (state == THREAD_NONE)
+	hz3_background_tick(now);
+	if (!runs)
 		maybe_start(now);
 	tick_inline(now);
 }
@@ -222,5 +199,6 @@ int hz3_decay_reclaim(void)
 
 void hz3_decay_forget_thread(void)
 {
-	hz3_atomic_store(&thread_state, THREAD_NONE, relaxed);
+	hz3_atomic_store(&wants_thread, false, relaxed);
+	hz3_background_forget();
 }

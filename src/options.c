@@ -5,6 +5,7 @@
  */
 #include "options.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,6 +36,7 @@ static const struct hz3_options defaults = {
 #define NUMBER_INT(initial) (initial)
 #define NUMBER_SIZE(initial) (initial)
 #define NUMBER_SINK(initial) (initial)
+#define NUMBER_SIGNAL(initial) (initial)
 #define NUMBER_PATH(initial) 0
 
 static const struct hz3_option_row rows[] = {
@@ -51,6 +53,12 @@ static const struct hz3_option_row rows[] = {
 };
 
 static const char *const sink_names[] = {"central", "page", "auto"};
+
+/* Those that a program can do without.  "none" is 0. */
+static const char *const signal_names[] = {"none", "HUP", "QUIT", "USR1", "USR2", "ALRM", "PROF", "URG", "WINCH", "IO", "PWR"};
+static const int signal_numbers[] = {0, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGPROF, SIGURG, SIGWINCH, SIGIO, SIGPWR};
+
+#define SIGNALS (sizeof(signal_numbers) / sizeof(signal_numbers[0]))
 
 size_t
 hz3_option_count(void)
@@ -90,6 +98,8 @@ get_number(const struct hz3_option_row *row)
 		return (int64_t)__atomic_load_n((const hz3_option_SIZE *)p, __ATOMIC_RELAXED);
 	case HZ3_OPTION_SINK:
 		return (int64_t)*(const hz3_option_SINK *)p;
+	case HZ3_OPTION_SIGNAL:
+		return *(const hz3_option_SIGNAL *)p;
 	case HZ3_OPTION_PATH:
 		break;
 	}
@@ -113,6 +123,9 @@ set_number(const struct hz3_option_row *row, int64_t value)
 		break;
 	case HZ3_OPTION_SINK:
 		*(hz3_option_SINK *)p = (enum hz3_sink_choice)value;
+		break;
+	case HZ3_OPTION_SIGNAL:
+		*(hz3_option_SIGNAL *)p = (int)value;
 		break;
 	case HZ3_OPTION_PATH:
 		break;
@@ -204,6 +217,25 @@ set_path(const struct hz3_option_row *row, const char *text)
 	return true;
 }
 
+/* A name, with SIG or without; the number, or -1. */
+static int64_t
+parse_signal(const char *text)
+{
+	int64_t i = find_word(signal_names, SIGNALS, strncmp(text, "SIG", 3) == 0 ? text + 3 : text);
+
+	return i < 0 ? -1 : signal_numbers[i];
+}
+
+static const char *
+signal_name(int64_t number)
+{
+	for (size_t i = 0; i < SIGNALS; i++) {
+		if (signal_numbers[i] == number)
+			return signal_names[i];
+	}
+	return "none";
+}
+
 bool
 hz3_option_set(const struct hz3_option_row *row, const char *text)
 {
@@ -223,6 +255,10 @@ hz3_option_set(const struct hz3_option_row *row, const char *text)
 		break;
 	case HZ3_OPTION_SINK:
 		value = find_word(sink_names, sizeof(sink_names) / sizeof(sink_names[0]), text);
+		good = value >= 0;
+		break;
+	case HZ3_OPTION_SIGNAL:
+		value = parse_signal(text);
 		good = value >= 0;
 		break;
 	case HZ3_OPTION_PATH:
@@ -263,6 +299,8 @@ hz3_option_get_text(const char *name, char *buf, size_t cap)
 		return (int)format_size(buf, cap, value);
 	case HZ3_OPTION_SINK:
 		return (int)hz3_format(buf, cap, "%s", sink_names[value]);
+	case HZ3_OPTION_SIGNAL:
+		return (int)hz3_format(buf, cap, "%s", signal_name(value));
 	case HZ3_OPTION_PATH:
 		return (int)hz3_format(buf, cap, "%s", (const char *)&hz3_options + row->offset);
 	case HZ3_OPTION_INT:
@@ -281,6 +319,8 @@ hz3_option_describe(const struct hz3_option_row *row, char *buf, size_t cap)
 		return hz3_format(buf, cap, "true or false");
 	case HZ3_OPTION_SINK:
 		return hz3_format(buf, cap, "central, page or auto");
+	case HZ3_OPTION_SIGNAL:
+		return hz3_format(buf, cap, "none, HUP, QUIT, USR1, USR2, ALRM, PROF, URG, WINCH, IO or PWR");
 	case HZ3_OPTION_PATH:
 		return hz3_format(buf, cap, "a path of at most %d bytes", HZ3_OPTION_PATH_BYTES - 1);
 	case HZ3_OPTION_INT:

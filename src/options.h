@@ -23,6 +23,7 @@ enum hz3_option_type {
 	HZ3_OPTION_INT,
 	HZ3_OPTION_SIZE,
 	HZ3_OPTION_SINK,
+	HZ3_OPTION_SIGNAL,
 	HZ3_OPTION_PATH
 };
 
@@ -33,6 +34,7 @@ typedef bool hz3_option_BOOL;
 typedef int hz3_option_INT;
 typedef size_t hz3_option_SIZE;
 typedef enum hz3_sink_choice hz3_option_SINK;
+typedef int hz3_option_SIGNAL;		/* 0: none */
 typedef char hz3_option_PATH[HZ3_OPTION_PATH_BYTES];
 
 struct hz3_options {

@@ -83,6 +83,12 @@ uint64_t hz3_os_now_us(void);
 void hz3_os_sleep_ms(unsigned ms);
 void hz3_os_yield(void);
 
+/* Sleep while the word has the value, for so many milliseconds at most; UINT32_MAX: for ever.  May also return for no reason. */
+void hz3_os_wait(const _Atomic uint32_t *word, uint32_t value, unsigned ms);
+
+/* End the sleep of whoever waits for the word to change.  Also in signal handlers. */
+void hz3_os_wake(const _Atomic uint32_t *word);
+
 /* The soft RLIMIT_AS in bytes; SIZE_MAX if there is none. */
 size_t hz3_os_address_space_limit(void);
 

@@ -18,6 +18,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -568,7 +570,7 @@ hz3_report_setup(void)
 	if (HZ3_CHAOS && hz3_options.banner)
 		hz3_warn("chaos build, chaos_seed %zu", hz3_options.chaos_seed);
 	/* (Of stats_file there may be something to say.) */
-	if ((hz3_options.stats_print || hz3_options.stats_file[0] != '\0') && kept_stderr.fd < 0)
+	if ((hz3_options.stats_print || hz3_options.stats_signal || hz3_options.stats_file[0] != '\0') && kept_stderr.fd < 0)
 		keep_stderr();
 	errno = saved_errno;
 }
@@ -593,6 +595,73 @@ expand_path(char *out, size_t cap, const char *path)
 	}
 	out[used] = '\0';
 	return true;
+}
+
+/* A pipe, a terminal or a device can't be replaced. */
+static bool
+is_special(const char *path)
+{
+	struct stat status;
+
+	return stat(path, &status) == 0 && !S_ISREG(status.st_mode);
+}
+
+static bool
+replace(const char *path, hz3_report_printer *printer, struct hz3_view *view)
+{
+	static _Atomic unsigned files;	/* relaxed: two threads may be at it, each with a name of its own */
+	char other[2 * HZ3_OPTION_PATH_BYTES + 48];
+	bool special = is_special(path);
+	int fd;
+
+	hz3_format(other, sizeof(other), "%s.%ld.%u.tmp", path, (long)getpid(),
+		   atomic_fetch_add_explicit(&files, 1, memory_order_relaxed));
+	fd = hz3_os_open_output(special ? path : other);
+	if (fd < 0)
+		return false;
+	printer(write_fd, &fd, view);
+	hz3_os_close(fd);
+	if (special || rename(other, path) == 0)
+		return true;
+	(void)unlink(other);
+	return false;
+}
+
+void
+hz3_report_replace_file(const char *option, const char *pattern, hz3_report_printer *printer, struct hz3_view *view)
+{
+	static const char *_Atomic complained[2];
+	char path[2 * HZ3_OPTION_PATH_BYTES];
+
+	if (expand_path(path, sizeof(path), pattern) && replace(path, printer, view))
+		return;
+	/* relaxed: at worst it is said twice. */
+	for (unsigned i = 0; i < 2; i++) {
+		const char *said = atomic_load_explicit(&complained[i], memory_order_relaxed);
+		if (said == option)
+			return;
+		if (said == NULL) {
+			atomic_store_explicit(&complained[i], option, memory_order_relaxed);
+			break;
+		}
+	}
+	hz3_warn_to(exit_fd(), "cannot write %s %s", option, pattern);
+}
+
+void
+hz3_report_on_signal(void)
+{
+	static const char option[] = "stats_file";
+	struct hz3_view view;
+
+	hz3_view_take(&view);
+	if (hz3_options.stats_file[0] != '\0') {
+		hz3_report_replace_file(option, hz3_options.stats_file, hz3_report_json, &view);
+	} else {
+		int fd = exit_fd();
+		hz3_report_text(write_fd, &fd, &view);
+	}
+	hz3_view_release(&view);
 }
 
 static void

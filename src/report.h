@@ -40,6 +40,18 @@ const char *hz3_report_library_path(void);
  */
 void hz3_report_setup(void);
 
+/* Prints something of a view. */
+typedef void hz3_report_printer(hz3_report_write *write, void *arg, struct hz3_view *view);
+
+/*
+ * Write the file anew, so that whoever reads it sees the old contents or the new: under another name first.  %p in the path is the
+ * process id.  A failure is said once for each option.
+ */
+void hz3_report_replace_file(const char *option, const char *path, hz3_report_printer *printer, struct hz3_view *view);
+
+/* On the signal that was chosen, by the background thread: to stats_file if there is one, else text to standard error. */
+void hz3_report_on_signal(void);
+
 /* At exit: what the options stats_print and stats_file ask for. */
 void hz3_report_at_exit(void);
 

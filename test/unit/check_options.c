@@ -175,6 +175,20 @@ check_sink(const char *name)
 }
 
 static void
+check_signal(const char *name)
+{
+	static const char *const bad[] = {"", "usr1", "SIG", "SIGSIGUSR1", "KILL", "SEGV", "10", "-1"};
+
+	check_good(name, "USR2", "USR2");
+	ck_assert_int_eq(hz3_options.stats_signal, SIGUSR2);
+	check_good(name, "SIGHUP", "HUP");
+	check_good(name, "none", "none");
+	ck_assert_int_eq(hz3_options.stats_signal, 0);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		check_bad(name, bad[i]);
+}
+
+static void
 check_path(const char *name)
 {
 	char path[600];
@@ -204,6 +218,9 @@ START_TEST(values)
 		break;
 	case HZ3_OPTION_SINK:
 		check_sink(row->name);
+		break;
+	case HZ3_OPTION_SIGNAL:
+		check_signal(row->name);
 		break;
 	case HZ3_OPTION_PATH:
 		check_path(row->name);

@@ -1,0 +1,98 @@
+/*
+ * What API tests share that look at hz3 with different settings: the program runs itself again, once for each case, with HZ3_CONF
+ * and the name of the case; and asks for the statistics as JSON.
+ */
+#ifndef HZ3_AGAIN_H
+#define HZ3_AGAIN_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
+#include "api_test.h"
+
+#include <pthread.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define UNUSED __attribute__((unused))
+
+/* A case may take so long. */
+#define AGAIN_SECONDS 100
+
+/* The exit status of the case, or -1. */
+static int UNUSED
+again(const char *name, const char *conf)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		setenv("HZ3_CONF", conf, 1);
+		alarm(AGAIN_SECONDS);
+		execl("/proc/self/exe", "again", name, (char *)NULL);
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return -1;
+	return WEXITSTATUS(status);
+}
+
+static void UNUSED
+nap(unsigned ms)
+{
+	struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+
+	while (nanosleep(&time, &time) != 0 && errno == EINTR)
+		;
+}
+
+static char again_text[512 * 1024];
+
+static void
+again_collect(void *arg, const char *piece)
+{
+	size_t *used = arg, length = strlen(piece);
+
+	if (*used + length >= sizeof(again_text))
+		abort();
+	memcpy(again_text + *used, piece, length + 1);
+	*used += length;
+}
+
+/* The statistics; the text is good until the next call. */
+static UNUSED const char *
+statistics(const char *opts)
+{
+	void (*print)(void (*)(void *, const char *), void *, const char *) =
+		(void (*)(void (*)(void *, const char *), void *, const char *))find("hz3_stats_print");
+	size_t used = 0;
+
+	again_text[0] = '\0';
+	if (print != NULL)
+		print(again_collect, &used, opts);
+	return again_text;
+}
+
+static UNUSED void *
+allocate(size_t bytes)
+{
+	void *p = malloc(bytes);
+
+	if (p == NULL)
+		abort();
+	return opaque(memset(p, 1, bytes));
+}
+
+static pthread_t UNUSED
+start(void *(*f)(void *), const char *name)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, f, (void *)(uintptr_t)name) != 0)
+		abort();
+	return thread;
+}
+
+#endif
