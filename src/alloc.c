@@ -89,10 +89,35 @@ static HZ3_NOINLINE void *alloc_slow(int class, size_t size, size_t alignment, b
 	return p;
 }
 
-/* From the current page of its class: a size that is too large for the direct table, or a fresh block. */
-static void *alloc_current(struct hz3_page *page, size_t size)
+/* A block of its own, whatever the size, that the profile knows. */
+static HZ3_NOINLINE void *alloc_sampled(struct hz3_heap *heap, size_t size, size_t alignment, bool *zero)
 {
-	void *p = size > HZ3_DIRECT_MAX ? hz3_alloc_pop(page) : NULL;
+	void *p = alloc_slow(-1, size, alignment, zero);
+
+	if (p)
+		hz3_profile_add(&heap->profile, p, size, heap->owner->id);
+	return p;
+}
+
+/* A thread without a heap has no turn. */
+static bool is_sampled(struct hz3_heap *heap, size_t size)
+{
+	return hz3_unlikely(hz3_profile_on) && heap->owner && hz3_profile_is_due(&heap->profile, size);
+}
+
+static void *alloc_large_block(size_t size, size_t alignment, bool *zero)
+{
+	struct hz3_heap *heap = hz3_thread_heap;
+
+	if (is_sampled(heap, size))
+		return alloc_sampled(heap, size, alignment, zero);
+	return alloc_slow(-1, size, alignment, zero);
+}
+
+/* From the current page of its class: pop, unless that was tried before, or take a fresh block. */
+static void *alloc_current(struct hz3_page *page, bool pop)
+{
+	void *p = pop ? hz3_alloc_pop(page) : NULL;
 
 	if (p == NULL && page->fresh) {
 		p = hz3_page_take_fresh(page);
@@ -102,20 +127,54 @@ static void *alloc_current(struct hz3_page *page, size_t size)
 	return p;
 }
 
-void *hz3_alloc_miss(size_t size)
+static HZ3_INLINE void *miss(size_t size, bool pop)
 {
 	bool zero;
 
 	if (size <= HZ3_CLASS_SIZE_MAX) {
 		unsigned class = hz3_size_class(size);
-		void *p = alloc_current(hz3_thread_heap->page[class], size);
+		void *p = alloc_current(hz3_thread_heap->page[class], pop);
 		return p ? p : alloc_slow((int)class, size, HZ3_GRANULE, &zero);
 	}
 	if (size > PTRDIFF_MAX) {
 		errno = ENOMEM;
 		return NULL;
 	}
-	return alloc_slow(-1, size, HZ3_GRANULE, &zero);
+	return alloc_large_block(size, HZ3_GRANULE, &zero);
+}
+
+static HZ3_NOINLINE void *miss_without_sample(size_t size)
+{
+	return miss(size, true);
+}
+
+/* A block whose size is a multiple of a power of 2 is aligned to that: hz3_alloc_aligned() relies on it. */
+static HZ3_NOINLINE void *miss_with_sample(size_t size)
+{
+	struct hz3_heap *heap = hz3_thread_heap;
+	bool zero;
+
+	if (size == 0)
+		size = 1;
+	if (size <= HZ3_CLASS_SIZE_MAX && is_sampled(heap, size))
+		return alloc_sampled(heap, size, hz3_max(size & -size, HZ3_GRANULE), &zero);
+	return miss(size, true);
+}
+
+/* Every malloc, while there is a profile: as the hot path, and with a look at the bytes. */
+static HZ3_NOINLINE void *miss_counted(size_t size)
+{
+	struct hz3_heap *heap = hz3_thread_heap;
+
+	if (hz3_unlikely(size > HZ3_CLASS_SIZE_MAX || !hz3_profile_pass(&heap->profile, size)))
+		return miss_with_sample(size);
+	void *p = hz3_alloc_pop(heap->page[hz3_size_class(size)]);
+	return hz3_likely(p != NULL) ? p : miss_without_sample(size);
+}
+
+void *hz3_alloc_miss(size_t size)
+{
+	return hz3_unlikely(hz3_profile_on) ? miss_counted(size) : miss(size, size > HZ3_DIRECT_MAX);
 }
 
 void *hz3_alloc_zero(size_t size)
@@ -129,7 +188,7 @@ void *hz3_alloc_zero(size_t size)
 		errno = ENOMEM;
 		return NULL;
 	} else {
-		p = alloc_slow(-1, size, HZ3_GRANULE, &zero);
+		p = alloc_large_block(size, HZ3_GRANULE, &zero);
 	}
 	if (p && !zero)
 		memset(p, 0, size);
@@ -150,7 +209,7 @@ void *hz3_alloc_aligned(size_t alignment, size_t size)
 	size_t rounded = hz3_size_class_align(alignment, size);
 	if (rounded <= HZ3_CLASS_SIZE_MAX)
 		return hz3_alloc(rounded);
-	return alloc_slow(-1, size ? size : 1, alignment, &zero);
+	return alloc_large_block(size ? size : 1, alignment, &zero);
 }
 
 HZ3_NOINLINE void hz3_alloc_page_event(struct hz3_page *page)
@@ -168,6 +227,9 @@ HZ3_NOINLINE void hz3_alloc_page_event(struct hz3_page *page)
 static HZ3_NOINLINE void free_large(void *p)
 {
 	int saved_errno = errno;
+
+	if (hz3_unlikely(hz3_profile_on))
+		hz3_profile_remove(p, hz3_thread_heap->owner ? hz3_thread_heap->owner->id : 0);
 	struct hz3_heap *heap = hz3_thread_begin_free();
 	/* Where there was no memory to start with there is no heap, and nothing to be freed: this says so, and does not return. */
 	size_t slice, n, bytes = hz3_large_end(p, &slice, &n);
@@ -312,6 +374,8 @@ void *hz3_alloc_resize_large(void *p, size_t size)
 	struct hz3_heap *heap = hz3_thread_begin();
 	void *q = hz3_large_resize(p, size);
 	if (q) {
+		if (hz3_unlikely(hz3_profile_on))
+			hz3_profile_resize(p, q, size);
 		hz3_count(&heap->counters.large_alloc_bytes, hz3_large_usable_size(q));
 		hz3_count(&heap->counters.large_asked_bytes, size);
 		hz3_count(&heap->counters.large_free_bytes, before);

@@ -418,6 +418,7 @@ report_begin(void)
 	hz3_thread_setup();
 	hz3_report_setup();
 	hz3_serve_setup();
+	hz3_thread_profile_begin();
 }
 
 static __attribute__((destructor)) void
@@ -425,4 +426,5 @@ report_end(void)
 {
 	hz3_serve_at_exit();
 	hz3_report_at_exit();
+	hz3_profile_end();
 }

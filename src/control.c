@@ -10,6 +10,7 @@
 #include "decay.h"
 #include "hz3/hz3.h"
 #include "options.h"
+#include "profile.h"
 #include "report.h"
 #include "sink.h"
 #include "size_class.h"
@@ -51,6 +52,7 @@ struct row {
 	size_t where;		/* byte offset of what get reads: meaning depends on get */
 	size_t and_where;	/* the same, of what is to be added; 0: nothing */
 	size_t count;		/* how many values "<i>" may have */
+	bool bare;		/* may be called without a value, which is then all 0 */
 };
 
 #define UNUSED __attribute__((unused))
@@ -370,6 +372,35 @@ act_purge(const struct row *row UNUSED, const union value *value UNUSED)
 	STAT("stats.remote.central." #field, sum.sink[0].field),                                                     \
 	STAT("stats.remote.page." #field, sum.sink[1].field)
 
+/* ---- the heap profile ---- */
+
+static void
+get_prof_active(const struct row *row UNUSED, size_t index UNUSED, union value *value)
+{
+	value->flag = hz3_profile_is_active();
+}
+
+static int
+set_prof_active(const struct row *row UNUSED, const union value *value)
+{
+	return hz3_profile_set_active(value->flag) ? 0 : EPERM;
+}
+
+static int
+dump_profile(const struct row *row UNUSED, const union value *value)
+{
+	return hz3_profile_dump(value->string);
+}
+
+static int
+reset_profile(const struct row *row UNUSED, const union value *value UNUSED)
+{
+	if (!hz3_profile_on)
+		return EPERM;
+	hz3_profile_reset();
+	return 0;
+}
+
 static const struct row rows[] = {
 	{.name = "version", .type = STRING, .get = get_version},
 	{.name = "epoch", .type = SIZE, .get = get_epoch, .set = set_epoch},
@@ -394,6 +425,11 @@ static const struct row rows[] = {
 	{.name = "arenas.bin.<i>.size", .type = SIZE, .get = get_bin_size, .count = HZ3_CLASSES},
 	{.name = "arenas.bin.<i>.nregs", .type = UNSIGNED, .get = get_bin_nregs, .count = HZ3_CLASSES},
 	{.name = "arenas.bin.<i>.slab_size", .type = SIZE, .get = get_bin_slab_size, .count = HZ3_CLASSES},
+
+	{.name = "prof.active", .type = BOOL, .get = get_prof_active, .set = set_prof_active},
+	{.name = "prof.lg_sample", .type = SIGNED, .get = get_int_option, .where = offsetof(struct hz3_options, lg_prof_sample)},
+	{.name = "prof.dump", .type = STRING, .set = dump_profile, .bare = true},
+	{.name = "prof.reset", .type = ACTION, .set = reset_profile},
 
 	STAT("stats.allocated", allocated),
 	STAT("stats.active", active),
@@ -547,7 +583,7 @@ use_row(const struct row *row, size_t index, void *old, size_t *old_bytes, const
 		row->get(row, index, &value);
 		memcpy(old, &value, bytes);
 	}
-	if (new_ == NULL && row->type != ACTION)
+	if (new_ == NULL && row->type != ACTION && !row->bare)
 		return 0;
 	memset(&value, 0, sizeof(value));
 	if (new_ != NULL && row->type == BOOL && *(const unsigned char *)new_ > 1)

@@ -22,14 +22,27 @@ static size_t last_direct_granule(unsigned class)
 	return hz3_min(hz3_class_size(class) / HZ3_GRANULE, HZ3_DIRECT_GRANULES - 1);
 }
 
+/* What the direct table has of it: nothing, if every malloc must be seen because some are sampled. */
+static struct hz3_page *direct_page(struct hz3_page *page)
+{
+	return hz3_profile_on ? &hz3_page_none : page;
+}
+
 /* The page that a class allocates from, from now on. */
 static void set_current(struct hz3_heap *heap, unsigned class, struct hz3_page *page)
 {
 	size_t last = last_direct_granule(class);
 
 	heap->page[class] = page;
+	page = direct_page(page);
 	for (size_t i = first_granule(class); i <= last; i++)
 		heap->direct[i] = page;
+}
+
+void hz3_heap_apply_options(struct hz3_heap *heap)
+{
+	for (unsigned class = 0; class < HZ3_CLASSES; class++)
+		set_current(heap, class, heap->page[class]);
 }
 
 struct hz3_heap *hz3_heap_new(void)
@@ -607,7 +620,7 @@ void hz3_heap_validate(struct hz3_heap *heap)
 			hz3_page_validate(page, heap->owner->id);
 		}
 		for (size_t i = first_granule(class); i <= last_direct_granule(class); i++)
-			hz3_check(heap->direct[i] == heap->page[class], "heap %u: requests of %zu granules go to page %p",
+			hz3_check(heap->direct[i] == direct_page(heap->page[class]), "heap %u: requests of %zu granules go to page %p",
 				  heap->owner->id, i, (void *)heap->direct[i]);
 		for (page = heap->awake[class].first; page; page = page->next)
 			hz3_page_validate(page, heap->owner->id);

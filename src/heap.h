@@ -11,6 +11,7 @@
 #include "arena.h"
 #include "owner.h"
 #include "page.h"
+#include "profile.h"
 #include "remote_buffer.h"
 #include "sink.h"
 #include "stats.h"
@@ -49,6 +50,7 @@ struct hz3_heap {
 	_Atomic uint32_t empty_slices;		/* in all of the above; relaxed: who looks after sleepers asks for it */
 	struct hz3_remote_buffer buffer;
 	struct hz3_counters counters;
+	struct hz3_profile_turn profile;
 };
 
 /* What stands for a current page that isn't there: no free block, nothing to carve.  Never written. */
@@ -70,6 +72,9 @@ extern struct hz3_page hz3_page_none;
 
 /* A new heap with its owner, registered and running.  NULL if there is no memory. */
 struct hz3_heap *hz3_heap_new(void);
+
+/* Options that say what the hot paths may find were read when the heap was there already. */
+void hz3_heap_apply_options(struct hz3_heap *heap);
 
 /*
  * Before the heap or its buffer is changed by its thread; false if the buffer is lent.  Store, then load: the other side, which

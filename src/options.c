@@ -413,3 +413,24 @@ hz3_options_init(void)
 	if (text != NULL)
 		(void)hz3_options_parse(text);
 }
+
+bool
+hz3_option_expand_path(char *out, size_t cap, const char *path)
+{
+	char pid[24];
+	size_t used = 0;
+	size_t length = hz3_format(pid, sizeof(pid), "%ld", (long)getpid());
+
+	for (; *path != '\0'; path++) {
+		bool is_pid = path[0] == '%' && path[1] == 'p';
+		size_t n = is_pid ? length : 1;
+
+		if (used + n >= cap)
+			return false;
+		memcpy(out + used, is_pid ? pid : path, n);
+		used += n;
+		path += is_pid;
+	}
+	out[used] = '\0';
+	return true;
+}

@@ -78,6 +78,9 @@ const struct hz3_option_row *hz3_option_find(const char *name);
 /* The current value as text that the parser accepts; its (clipped) length, or -1 if there is no such option. */
 int hz3_option_get_text(const char *name, char *buf, size_t cap);
 
+/* A path with every %p replaced by the process id; false if that does not fit. */
+bool hz3_option_expand_path(char *out, size_t cap, const char *path);
+
 /* The form of value that an option accepts, as a phrase ("a size from 0 to 64M"); returns its clipped length. */
 size_t hz3_option_describe(const struct hz3_option_row *row, char *buf, size_t cap);
 

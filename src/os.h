@@ -80,6 +80,9 @@ uint64_t hz3_os_now_ms(void);
 /* Microseconds of the same clock, read exactly: for measuring. */
 uint64_t hz3_os_now_us(void);
 
+/* Nanoseconds since 1970. */
+uint64_t hz3_os_wall_ns(void);
+
 void hz3_os_sleep_ms(unsigned ms);
 void hz3_os_yield(void);
 
@@ -146,6 +149,14 @@ uint64_t hz3_os_random(void);
 
 /* Writes everything unless an error stops it; returns the bytes written, or -1 if none could be. */
 ssize_t hz3_os_write(int fd, const void *data, size_t bytes);
+
+/* At most bytes from a descriptor: how many, 0 at the end, or -1. */
+ssize_t hz3_os_read(int fd, void *data, size_t bytes);
+int hz3_os_open_input(const char *path);
+
+/* Puts a file in the place of another, which may not exist; removes one.  0 or -1. */
+int hz3_os_rename(const char *from, const char *to);
+int hz3_os_remove(const char *path);
 
 /* Creates or truncates a file (mode 0644, close-on-exec) and returns a descriptor for writing, or -1. */
 int hz3_os_open_output(const char *path);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -294,6 +295,15 @@ hz3_os_now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+uint64_t
+hz3_os_wall_ns(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 void
 hz3_os_sleep_ms(unsigned ms)
 {
@@ -523,6 +533,30 @@ hz3_os_write(int fd, const void *data, size_t bytes)
 			return done > 0 ? (ssize_t)done : -1;
 	}
 	return (ssize_t)done;
+}
+
+ssize_t
+hz3_os_read(int fd, void *data, size_t bytes)
+{
+	return syscall(SYS_read, fd, data, bytes);
+}
+
+int
+hz3_os_open_input(const char *path)
+{
+	return open_file(path, O_RDONLY);
+}
+
+int
+hz3_os_rename(const char *from, const char *to)
+{
+	return rename(from, to);
+}
+
+int
+hz3_os_remove(const char *path)
+{
+	return unlink(path);
 }
 
 int

@@ -575,28 +575,6 @@ hz3_report_setup(void)
 	errno = saved_errno;
 }
 
-/* The path with every %p replaced by the process id; false if that does not fit. */
-static bool
-expand_path(char *out, size_t cap, const char *path)
-{
-	char pid[24];
-	size_t used = 0;
-	size_t length = hz3_format(pid, sizeof(pid), "%ld", (long)getpid());
-
-	for (; *path != '\0'; path++) {
-		bool is_pid = path[0] == '%' && path[1] == 'p';
-		size_t n = is_pid ? length : 1;
-
-		if (used + n >= cap)
-			return false;
-		memcpy(out + used, is_pid ? pid : path, n);
-		used += n;
-		path += is_pid;
-	}
-	out[used] = '\0';
-	return true;
-}
-
 /* A pipe, a terminal or a device can't be replaced. */
 static bool
 is_special(const char *path)
@@ -633,7 +611,7 @@ hz3_report_replace_file(const char *option, const char *pattern, hz3_report_prin
 	static const char *_Atomic complained[2];
 	char path[2 * HZ3_OPTION_PATH_BYTES];
 
-	if (expand_path(path, sizeof(path), pattern) && replace(path, printer, view))
+	if (hz3_option_expand_path(path, sizeof(path), pattern) && replace(path, printer, view))
 		return;
 	/* relaxed: at worst it is said twice. */
 	for (unsigned i = 0; i < 2; i++) {
@@ -668,7 +646,7 @@ static void
 write_file(const char *pattern)
 {
 	char path[2 * HZ3_OPTION_PATH_BYTES];
-	int fd = expand_path(path, sizeof(path), pattern) ? hz3_os_open_output(path) : -1;
+	int fd = hz3_option_expand_path(path, sizeof(path), pattern) ? hz3_os_open_output(path) : -1;
 
 	if (fd < 0) {
 		hz3_warn_to(exit_fd(), "cannot write stats_file %s", pattern);

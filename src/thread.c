@@ -318,21 +318,24 @@ void hz3_thread_shared_unlock(void)
  * interrupted code has gone on.
  */
 
-/* By rank. */
+/* By rank: these, the arenas', and those. */
+static struct hz3_lock *const first_locks[] = { &fork_lock, &hz3_decay_lock, &hz3_abandon_lock, &shared_lock, &hz3_large_lock };
+static struct hz3_lock *const last_locks[] = { &hz3_window_lock, &hz3_flow_lock, &hz3_profile_lock, &hz3_meta_lock };
+
+#define FIRST_LOCKS (sizeof(first_locks) / sizeof(first_locks[0]))
+#define LAST_LOCKS (sizeof(last_locks) / sizeof(last_locks[0]))
+
 static unsigned lock_count(void)
 {
-	return 8 + hz3_arenas_count();
+	return (unsigned)(FIRST_LOCKS + LAST_LOCKS) + hz3_arenas_count();
 }
 
 static struct hz3_lock *lock_at(unsigned i)
 {
-	struct hz3_lock *const first[] = { &fork_lock, &hz3_decay_lock, &hz3_abandon_lock, &shared_lock, &hz3_large_lock };
-	struct hz3_lock *const last[] = { &hz3_window_lock, &hz3_flow_lock, &hz3_meta_lock };
-
-	if (i < 5)
-		return first[i];
-	i -= 5;
-	return i < hz3_arenas_count() ? hz3_arena_lock(i) : last[i - hz3_arenas_count()];
+	if (i < FIRST_LOCKS)
+		return first_locks[i];
+	i -= (unsigned)FIRST_LOCKS;
+	return i < hz3_arenas_count() ? hz3_arena_lock(i) : last_locks[i - hz3_arenas_count()];
 }
 
 /* One more than the last lock that this thread has; 0: it has none. */
@@ -582,6 +585,13 @@ static void register_fork_handlers(void)
 }
 
 /* The first malloc is usually earlier; what it may have missed is made good. */
+void hz3_thread_profile_begin(void)
+{
+	hz3_profile_begin();
+	if (hz3_profile_on && hz3_thread_heap->owner)
+		hz3_heap_apply_options(hz3_thread_heap);
+}
+
 static __attribute__((constructor)) void set_up_process(void)
 {
 	(void)hz3_thread_setup();

@@ -16,6 +16,9 @@ extern __thread struct hz3_heap *hz3_thread_heap;
 extern struct hz3_heap hz3_thread_absent;
 extern struct hz3_heap hz3_thread_ended;
 
+/* From the constructor: begin the heap profile, if it is asked for, with the calling thread. */
+void hz3_thread_profile_begin(void);
+
 /* Set the process up.  Idempotent; any time, any thread.  False: there is no memory for it yet, and nothing was allocated ever. */
 bool hz3_thread_setup(void);
 

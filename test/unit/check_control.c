@@ -66,6 +66,11 @@ START_TEST(test_every_name)
 	for (size_t i = 0; hz3_control_name(i) != NULL; i++) {
 		with_index(full, sizeof(full), hz3_control_name(i), "3");
 		bytes = 77;
+		/* There is no profile that could be written or forgotten. */
+		if (strcmp(full, "prof.dump") == 0 || strcmp(full, "prof.reset") == 0) {
+			ck_assert_msg(hz3_control(full, NULL, &bytes, NULL, 0) == EPERM, "%s", full);
+			continue;
+		}
 		ck_assert_msg(hz3_control(full, NULL, &bytes, NULL, 0) == 0, "%s", full);
 		if (bytes == 0)
 			continue;
