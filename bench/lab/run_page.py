@@ -9,11 +9,10 @@ OTHERS = "(others)"
 
 # The rows of the waterfall: key of "memory", name, colour, sign.
 _MEMORY = (
-    ("requested", "asked for, live", "blue", 1), ("rounding", "rounding", "sky", 1),
-    ("held", "held by freers", "vermilion", 1), ("waiting", "waiting for owners", "orange", 1),
-    ("free_in_pages", "free in pages", "purple", 1), ("kept", "kept by threads", "green", 1),
-    ("dirty", "dirty", "yellow", 1), ("metadata", "hz3 itself", "grey", 1), ("other", "not hz3's", "grey", 1),
-    ("untouched", "never touched", "grid", -1), ("unaccounted", "unaccounted", "bad", 1),
+    ("requested", "requested", "blue", 1), ("rounding", "rounding", "sky", 1), ("held", "held", "vermilion", 1),
+    ("waiting", "waiting", "orange", 1), ("free_in_pages", "free in pages", "purple", 1), ("kept", "kept", "green", 1),
+    ("dirty", "dirty", "yellow", 1), ("metadata", "metadata", "grey", 1), ("other", "other mappings", "grey", 1),
+    ("untouched", "untouched", "grid", -1), ("unaccounted", "unaccounted", "bad", 1),
 )
 _CAUSES = (
     ("budget", "buffer full"), ("slow_path", "slow paths"), ("idle", "idle, purge"), ("exit", "thread end"),
@@ -144,7 +143,8 @@ def memory(run):
             if snap.number("memory", key)]
     total = ("resident", snap.number("memory", "resident") or 0)
     known = {key for key, *_ in _MEMORY} | {"resident", "untouched_in_pages"}
-    caption = "Each bar begins where the one above ended; together they are what the system counts."
+    caption = ("Each bar begins where the one above ended; together they are what the system counts. "
+               "doc/tuning.md says what to do about which.")
     more = ["%s: %s" % (page.escape(k), size(v)) for k, v in values.items() if k not in known and isinstance(v, int)]
     return [page.side_by_side([charts.figure(charts.waterfall(rows, total), "Resident memory, part by part", caption),
                                _old_memory(snap)]), page.items(more)]
@@ -253,7 +253,7 @@ def over_time(run):
 
     memory_curves = curves((("resident", "ink", ("resident",)), ("active", "blue", ("active",)),
                             ("in live blocks", "green", ("allocated",)), ("dirty", "orange", ("dirty",)),
-                            ("held by freers", "vermilion", ("remote", "held_bytes"))))
+                            ("held", "vermilion", ("remote", "held_bytes"))))
     unit = "a second" if times else "between two"
     rates = [(name, colour, _rates(snapshots, xs, key)) for name, colour, key in (
         ("allocated", "blue", ("blocks_allocated",)), ("freed by others", "vermilion", ("remote", "blocks")))]
