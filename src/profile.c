@@ -395,6 +395,12 @@ static void dump_peak(void)
 	dump_or_warn(".peak");
 }
 
+void hz3_profile_on_signal(void)
+{
+	if (hz3_profile_on)
+		dump_or_warn("");
+}
+
 void hz3_profile_end(void)
 {
 	if (!hz3_profile_on)

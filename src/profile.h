@@ -48,6 +48,9 @@ void hz3_profile_resize(const void *p, const void *now, size_t size);
 /* Load the unwinder and begin, if the option says so.  From a constructor, once malloc works. */
 void hz3_profile_begin(void);
 
+/* stats_signal came: write the profile, if there is one. */
+void hz3_profile_on_signal(void);
+
 /* At exit: write the profile, and the report of leaks, as the options say. */
 void hz3_profile_end(void);
 

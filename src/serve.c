@@ -9,6 +9,7 @@
 #include "metrics.h"
 #include "options.h"
 #include "os.h"
+#include "profile.h"
 #include "report.h"
 
 #define EXIT_MS_MAX 2000u
@@ -47,8 +48,10 @@ static unsigned until_metrics(uint64_t now)
 static void write_what_is_due(void)
 {
 	/* acquire: pairs with the release in the handler. */
-	if (hz3_atomic_load(&wanted, relaxed) && hz3_atomic_exchange(&wanted, false, acquire))
+	if (hz3_atomic_load(&wanted, relaxed) && hz3_atomic_exchange(&wanted, false, acquire)) {
 		hz3_report_on_signal();
+		hz3_profile_on_signal();
+	}
 	if (until_metrics(hz3_os_now_ms()) == 0) {
 		hz3_metrics_write();
 		hz3_atomic_store(&next_metrics_ms, hz3_os_now_ms() + 1000u * (unsigned)hz3_options.metrics_interval, relaxed);

@@ -65,6 +65,11 @@ if command -v go >/dev/null; then
 	grep -q ' makes_blocks$' <(sed -n 1,10p "$dir/top") || fail "go tool pprof shows another function: $(cat "$dir/top")"
 fi
 
+# On a signal, from a process that then ends without a destructor.
+PROFILED_FILE=$dir/s.gz profiled "lg_prof_sample:0,stats_signal:USR2,stats_file:$dir/s.json,prof_file:$dir/s.gz" signal 300
+read_profile "$dir/s.gz"
+expect 3 'makes_blocks' 300 300
+
 # Children of a process with busy threads, each with a profile of its own.
 HZ3_CONF=prof:true,lg_prof_sample:10,prof_file:$dir/child-%p.gz timeout -k 5 60 env LD_PRELOAD="$HZ3_LIB" "$program" fork 40 2>"$dir/err" ||
 	fail "fork: $(cat "$dir/err")"

@@ -3,11 +3,13 @@
  *
  *   flow N     the main thread allocates N blocks of 1000 bytes; a thread "logger" frees three of four; one that grew to 80 MiB stays
  *   fork N     four threads allocate and free while N children are made, each of which allocates, frees and exits
+ *   signal N   allocates N blocks, asks for reports by SIGUSR2, and ends at once when the file $PROFILED_FILE is there
  *   control N  pauses, goes on, resets and dumps by hz3_control; N is not used
  */
 #include "api_test.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -128,6 +130,20 @@ control(control_function *call)
 	free(block[0]);
 }
 
+static void
+by_signal(void)
+{
+	const char *file = getenv("PROFILED_FILE");
+
+	for (size_t i = 0; i < blocks; i++)
+		makes_blocks(1000);
+	raise(SIGUSR2);
+	for (int ms = 0; file && access(file, F_OK) != 0 && ms < 10000; ms++)
+		usleep(1000);
+	CHECK(file && access(file, F_OK) == 0, "no profile after ten seconds");
+	_exit(failures != 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -140,6 +156,8 @@ main(int argc, char **argv)
 		flow();
 	else if (strcmp(how, "fork") == 0)
 		forks();
+	else if (strcmp(how, "signal") == 0)
+		by_signal();
 	else if (call && (block = calloc(1, sizeof(*block))) != NULL)
 		control(call);
 	return failures != 0;
