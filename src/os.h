@@ -99,20 +99,28 @@ size_t hz3_os_address_space_limit(void);
 bool hz3_os_memory_is_limited(void);
 
 /*
- * Is this another process than the one that last said "known"?  Also after a fork of which no handler tells (_Fork, a bare
+ * Is this another process than the one that was last called known?  Also after a fork of which no handler tells (_Fork, a bare
  * clone); not in the child of a vfork, which shares memory with its parent.  Kernels before 4.14 always say no.
  */
 extern _Atomic uint32_t *hz3_os_process;	/* in memory that is 0 in a child */
 
 static inline bool hz3_os_is_new_process(void)
 {
-	return hz3_atomic_load(hz3_os_process, relaxed) == 0;
+	/* acquire: pairs with the release below. */
+	return hz3_atomic_load(hz3_os_process, acquire) != 1;
 }
 
-/* True for the first who says so. */
-static inline bool hz3_os_process_is_known(void)
+/* True for one thread, which does what there is to do in a new process, and then says that it is known. */
+static inline bool hz3_os_meet_process(void)
 {
-	return hz3_atomic_exchange(hz3_os_process, 1, relaxed) == 0;
+	uint32_t new = 0;
+
+	return hz3_atomic_cas_strong(hz3_os_process, &new, 2, relaxed, relaxed);
+}
+
+static inline void hz3_os_process_is_known(void)
+{
+	hz3_atomic_store(hz3_os_process, 1, release);
 }
 
 /* A full memory barrier on every processor that runs a thread of this process.  -1: the system has no such thing. */

@@ -241,7 +241,7 @@ watch_for_new_process(void)
 		return;
 	}
 	hz3_os_process = p;
-	(void)hz3_os_process_is_known();
+	hz3_os_process_is_known();
 }
 
 size_t

@@ -527,6 +527,7 @@ static void take_stock(void)
 		flush_vanished();
 	}
 	hz3_arenas_end_purges();
+	hz3_os_process_is_known();
 }
 
 /* Release what the fork took, and call torn what it could not take. */
@@ -543,7 +544,7 @@ static void fork_child(void)
 	sort_out_locks();
 	leave_torn_heap();
 	/* What was interrupted may go on; so not before the next slow path, here or there: meet_new_process(). */
-	if (locks_held() == 0 && hz3_os_process_is_known())
+	if (locks_held() == 0 && hz3_os_meet_process())
 		take_stock();
 }
 
@@ -554,18 +555,24 @@ static void fork_child(void)
 static HZ3_NOINLINE void meet_new_process(void)
 {
 	/* The child of an ordinary fork, in the handler of somebody who registered it before we did ours. */
-	if (hz3_lock_is_forking() || !hz3_os_process_is_known())
+	if (hz3_lock_is_forking())
 		return;
+	if (!hz3_os_meet_process()) {
+		/* Another thread of the child does it. */
+		while (hz3_os_is_new_process())
+			hz3_os_yield();
+		return;
+	}
 	sort_out_locks();
 	leave_torn_heap();
 	take_stock();
 }
 
-/* In the middle of a slow path, and the one who has the lock may not be there. */
+/* The one who has the lock may not be there. */
 static void before_sleep(void)
 {
-	if (hz3_os_is_new_process() && !hz3_lock_is_forking())
-		sort_out_locks();
+	if (hz3_os_is_new_process())
+		meet_new_process();
 }
 
 static void register_fork_handlers(void)
