@@ -41,6 +41,8 @@ static void *alloc_large(struct hz3_heap *heap, size_t size, size_t alignment, b
 		*zero = true;
 		p = hz3_large_map(size, alignment);
 	} else {
+		/* What others have freed may be the memory: as for small blocks, it is taken in before new memory is. */
+		hz3_heap_drain(heap, hz3_max(size, hz3_options.remote_drain_budget));
 		size_t slice = hz3_heap_run_alloc(heap, n, hz3_max(alignment >> HZ3_SLICE_SHIFT, 1), zero);
 		if (slice)
 			p = hz3_large_place(slice, n, size, alignment);
