@@ -254,7 +254,7 @@ struct hz3_flow_map *hz3_flow_map_take(void)
 void hz3_flow_map_release(struct hz3_flow_map *map)
 {
 	if (map)
-		hz3_os_unmap(map, map->mapped);
+		hz3_os_discard(map, map->mapped);
 }
 
 /* ---- merging ---- */
