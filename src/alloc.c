@@ -6,6 +6,7 @@
 
 #include "abandon.h"
 #include "decay.h"
+#include "guard.h"
 #include "large.h"
 
 /* A thread that allocates does not sit on what it has freed of others'. */
@@ -86,7 +87,7 @@ static HZ3_NOINLINE void *alloc_slow(int class, size_t size, size_t alignment, b
 		p = try_alloc(class, size, alignment, zero);
 	}
 	errno = p ? saved_errno : ENOMEM;
-	if (HZ3_DEBUG && class >= 0 && p)
+	if (HZ3_LIVE_BY_ALLOC && class >= 0 && p)
 		hz3_live_begin(p);
 	return p;
 }
@@ -116,6 +117,12 @@ static void *alloc_large_block(size_t size, size_t alignment, bool *zero)
 	return alloc_slow(-1, size, alignment, zero);
 }
 
+static void *no_memory(void)
+{
+	errno = ENOMEM;
+	return NULL;
+}
+
 /* From the current page of its class: pop, unless that was tried before, or take a fresh block. */
 static void *alloc_current(struct hz3_page *page, bool pop)
 {
@@ -123,12 +130,13 @@ static void *alloc_current(struct hz3_page *page, bool pop)
 
 	if (p == NULL && page->fresh) {
 		p = hz3_page_take_fresh(page);
-		if (HZ3_DEBUG)
+		if (HZ3_LIVE_BY_ALLOC)
 			hz3_live_begin(p);
 	}
 	return p;
 }
 
+/* pop: the direct table was of no use. */
 static HZ3_INLINE void *miss(size_t size, bool pop)
 {
 	bool zero;
@@ -138,10 +146,8 @@ static HZ3_INLINE void *miss(size_t size, bool pop)
 		void *p = alloc_current(hz3_thread_heap->page[class], pop);
 		return p ? p : alloc_slow((int)class, size, HZ3_GRANULE, &zero);
 	}
-	if (size > PTRDIFF_MAX) {
-		errno = ENOMEM;
-		return NULL;
-	}
+	if (size > PTRDIFF_MAX)
+		return no_memory();
 	return alloc_large_block(size, HZ3_GRANULE, &zero);
 }
 
@@ -174,21 +180,48 @@ static HZ3_NOINLINE void *miss_counted(size_t size)
 	return hz3_likely(p != NULL) ? p : miss_without_sample(size);
 }
 
+static HZ3_NOINLINE void *miss_unsampled(size_t size)
+{
+	return miss(size, size > HZ3_DIRECT_MAX);
+}
+
+/*
+ * Some blocks are guarded: as with a profile, every malloc is a miss.  The frame's return address is that of malloc, which has
+ * jumped here.
+ */
+static HZ3_NOINLINE void *miss_guarded(size_t size)
+{
+	struct hz3_heap *heap = hz3_thread_heap;
+
+	/* The thread's first call: now it gets a heap. */
+	if (heap->owner == NULL && (heap = hz3_thread_begin()) != NULL)
+		hz3_thread_end(heap);
+	heap = hz3_thread_heap;
+	if (size <= HZ3_CLASS_SIZE_MAX && heap->owner && hz3_guard_is_due(&heap->guard)) {
+		void *p = hz3_guard_alloc(size, __builtin_frame_address(0));
+		if (p)
+			return p;
+	}
+	return hz3_profile_on ? miss_counted(size) : miss(size, true);
+}
+
 void *hz3_alloc_miss(size_t size)
 {
-	return hz3_unlikely(hz3_profile_on) ? miss_counted(size) : miss(size, size > HZ3_DIRECT_MAX);
+	if (hz3_unlikely(hz3_guard_every != 0))
+		return miss_guarded(size);
+	return hz3_unlikely(hz3_profile_on) ? miss_counted(size) : miss_unsampled(size);
 }
 
 void *hz3_alloc_zero(size_t size)
 {
+	HZ3_FRAMED();
 	bool zero = false;
 	void *p;
 
 	if (size <= HZ3_CLASS_SIZE_MAX) {
 		p = hz3_alloc(size);
 	} else if (size > PTRDIFF_MAX) {
-		errno = ENOMEM;
-		return NULL;
+		return no_memory();
 	} else {
 		p = alloc_large_block(size, HZ3_GRANULE, &zero);
 	}
@@ -201,10 +234,8 @@ void *hz3_alloc_aligned(size_t alignment, size_t size)
 {
 	bool zero;
 
-	if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX) {
-		errno = ENOMEM;
-		return NULL;
-	}
+	if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX)
+		return no_memory();
 	/* Every block is aligned to a granule: asking for that much or less is asking for nothing. */
 	if (alignment <= HZ3_GRANULE)
 		return hz3_alloc(size);
@@ -299,7 +330,7 @@ static HZ3_NOINLINE void free_large_or_inner(void *p, struct hz3_heap *heap, siz
 		free_large(p);
 		return;
 	}
-	if (HZ3_DEBUG)
+	if (HZ3_LIVE_BY_ALLOC)
 		hz3_alloc_end_life(p);
 	slice -= hz3_route_offset(route);
 	if (hz3_route_owner(route) != heap->tag)
@@ -315,9 +346,27 @@ void hz3_alloc_free_other(void *p, struct hz3_heap *heap, size_t slice, uint32_t
 		free_large_or_inner(p, heap, slice);
 		return;
 	}
-	if (HZ3_DEBUG)
+	if (HZ3_LIVE_BY_ALLOC)
 		hz3_alloc_end_life(p);
 	free_remote(p, heap, slice);
+}
+
+/* Not in the window. */
+static HZ3_NOINLINE void free_mapping(void *p)
+{
+	if (hz3_guard_owns(p))
+		hz3_guard_free(p, __builtin_frame_address(0));
+	else
+		free_large(p);
+}
+
+/* With zero_on_free.  A block of a page is filled in builds with safety checks anyway. */
+static void wipe(void *p)
+{
+	int class = hz3_alloc_class_for("free", p);
+
+	if (class < 0 || !HZ3_SAFETY)
+		memset(p, 0, class < 0 ? hz3_large_size_for("free", p) : hz3_class_size((unsigned)class));
 }
 
 void hz3_alloc_free_outside(void *p, struct hz3_heap *heap)
@@ -326,17 +375,21 @@ void hz3_alloc_free_outside(void *p, struct hz3_heap *heap)
 
 	if (!hz3_page_map_covers(granule)) {
 		if (p)
-			free_large(p);
+			free_mapping(p);
 		return;
 	}
-	/* The heaps that stand for none are shared: their view stays empty. */
-	if (heap->owner)
+	/*
+	 * The heaps that stand for none are shared: their view stays empty.  With zero_on_free all views do, so that every free
+	 * comes this way, and those who don't ask for it pay nothing.
+	 */
+	if (hz3_options.zero_on_free)
+		wipe(p);
+	else if (heap->owner)
 		hz3_map_view_renew(&heap->map);
 	free_large_or_inner(p, heap, granule >> HZ3_SLICE_GRANULES_SHIFT);
 }
 
-/* The class of the block at p, or -1 if it is in no page.  Dies if p is in a page and no block starts there. */
-static int class_of(const void *p)
+int hz3_alloc_class_for(const char *call, const void *p)
 {
 	uintptr_t granule = hz3_page_map_granule(p);
 
@@ -348,28 +401,40 @@ static int class_of(const void *p)
 		return -1;
 	unsigned class = hz3_route_class(route);
 	uintptr_t start = (uintptr_t)hz3_slice_address(slice - hz3_route_offset(route));
-	hz3_check(hz3_class_is_block_start(class, (uintptr_t)p - start), "%p is not the start of a block", p);
+	hz3_check(hz3_class_is_block_start(class, (uintptr_t)p - start), "%s: %p is inside a page, and not the start of a block",
+		  call, p);
 	return (int)class;
 }
 
 size_t hz3_alloc_page_usable_size(const void *p)
 {
-	int class = class_of(p);
+	int class = hz3_alloc_class_for("realloc", p);
 
 	return class >= 0 ? hz3_class_size((unsigned)class) : 0;
 }
 
-size_t hz3_alloc_usable_size(const void *p)
+size_t hz3_alloc_size_for(const char *call, const void *p)
 {
 	if (p == NULL)
 		return 0;
-	size_t bytes = hz3_alloc_page_usable_size(p);
-	return bytes ? bytes : hz3_large_usable_size(p);
+	if (hz3_guard_owns(p))
+		return hz3_guard_size(call, p);
+	int class = hz3_alloc_class_for(call, p);
+	return class >= 0 ? hz3_class_size((unsigned)class) : hz3_large_size_for(call, p);
+}
+
+size_t hz3_alloc_usable_size(const void *p)
+{
+	return hz3_alloc_size_for("malloc_usable_size", p);
 }
 
 void *hz3_alloc_resize_large(void *p, size_t size)
 {
-	size_t before = hz3_large_usable_size(p);
+	if (hz3_guard_owns(p)) {
+		hz3_guard_size("realloc", p);
+		return NULL;
+	}
+	size_t before = hz3_large_size_for("realloc", p);
 	if (size <= before && size > before / 2 + HZ3_SLICE)
 		return p;
 	int saved_errno = errno;

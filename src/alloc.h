@@ -26,10 +26,10 @@ static HZ3_INLINE void *hz3_alloc_pop(struct hz3_page *page)
 
 	if (hz3_unlikely(block == NULL))
 		return NULL;
-	struct hz3_block *next = block->next;
+	struct hz3_block *next = hz3_block_next(block);
 	page->free = next;
 	__builtin_prefetch(next, 1);
-	if (HZ3_DEBUG)
+	if (HZ3_LIVE_BY_ALLOC)
 		hz3_live_begin(block);
 	return block;
 }
@@ -82,7 +82,7 @@ static HZ3_INLINE void hz3_alloc_free(void *p)
 		hz3_alloc_free_other(p, heap, slice, upper);
 		return;
 	}
-	if (HZ3_DEBUG)
+	if (HZ3_LIVE_BY_ALLOC)
 		hz3_alloc_end_life(p);
 	struct hz3_page *page = (struct hz3_page *)&heap->map.slice[slice];
 	if (hz3_heap_free_local(page, p))
@@ -95,10 +95,15 @@ void *hz3_alloc_zero(size_t size);
 /* As hz3_alloc, the address a multiple of alignment (a power of 2, any). */
 void *hz3_alloc_aligned(size_t alignment, size_t size);
 
-/* Bytes that the block really has; NULL has none.  Dies on a pointer that is no block. */
+/*
+ * The class of the block at p; -1: it is in no page.  Bytes that the block really has; NULL has none.  Both die on what can't be
+ * a block, with a line that begins with the name of the call.
+ */
+int hz3_alloc_class_for(const char *call, const void *p);
+size_t hz3_alloc_size_for(const char *call, const void *p);
 size_t hz3_alloc_usable_size(const void *p);
 
-/* The same of a block in a page; 0 if the block is in no page. */
+/* The same of a block in a page, for realloc; 0 if the block is in no page. */
 size_t hz3_alloc_page_usable_size(const void *p);
 
 /*

@@ -37,8 +37,9 @@ invalid(void)
 static void *
 realloc_move(void *p, size_t usable, size_t size)
 {
+	HZ3_FRAMED();
 	int saved_errno = errno;
-	void *q = hz3_alloc(size);
+	void *q = hz3_safety_alloc(size);
 
 	if (q == NULL) {
 		if (size > usable)
@@ -47,8 +48,16 @@ realloc_move(void *p, size_t usable, size_t size)
 		return p;
 	}
 	memcpy(q, p, hz3_min(usable, size));
-	hz3_alloc_free(p);
+	hz3_safety_free(p);
 	return q;
+}
+
+static void *
+realloc_checked(void *p, size_t size)
+{
+	void *q = hz3_checked_resize(p, size);
+
+	return q != NULL ? q : realloc_move(p, hz3_checked_usable_size(p), size);
 }
 
 static void *
@@ -65,11 +74,13 @@ hz3_api_realloc(void *p, size_t size)
 	if (hz3_unlikely(size > PTRDIFF_MAX))
 		return hz3_api_no_memory();
 	if (p == NULL)
-		return hz3_alloc(size);
+		return hz3_safety_alloc(size);
 	if (size == 0) {
-		hz3_alloc_free(p);
+		hz3_safety_free(p);
 		return NULL;
 	}
+	if (HZ3_SAFETY)
+		return realloc_checked(p, size);
 	size_t usable = hz3_alloc_page_usable_size(p);
 	if (hz3_unlikely(usable == 0))
 		return realloc_large(p, size);
@@ -82,8 +93,9 @@ hz3_api_realloc(void *p, size_t size)
 static HZ3_NOINLINE int
 posix_memalign_missed(void **memptr, size_t alignment, size_t size)
 {
+	HZ3_FRAMED();
 	int saved_errno = errno;
-	void *p = hz3_alloc_aligned(alignment, size);
+	void *p = hz3_safety_alloc_aligned(alignment, size);
 
 	if (p == NULL) {
 		errno = saved_errno;
@@ -98,7 +110,7 @@ hz3_api_posix_memalign(void **memptr, size_t alignment, size_t size)
 {
 	if (!hz3_is_pow2(alignment) || alignment < sizeof(void *))
 		return EINVAL;
-	void *p = hz3_alloc_aligned_hit(alignment, size);
+	void *p = hz3_safety_alloc_aligned_hit(alignment, size);
 	if (p == NULL)
 		return posix_memalign_missed(memptr, alignment, size);
 	*memptr = p;
@@ -110,8 +122,8 @@ hz3_api_aligned_alloc(size_t alignment, size_t size)
 {
 	if (!hz3_is_pow2(alignment))
 		return invalid();
-	void *p = hz3_alloc_aligned_hit(alignment, size);
-	return hz3_likely(p != NULL) ? p : hz3_alloc_aligned(alignment, size);
+	void *p = hz3_safety_alloc_aligned_hit(alignment, size);
+	return hz3_likely(p != NULL) ? p : hz3_safety_alloc_aligned(alignment, size);
 }
 
 /* The manual page asks for a power of two; glibc has always rounded up to one, and programs rely on it. */
@@ -119,19 +131,19 @@ void *
 hz3_api_memalign(size_t alignment, size_t size)
 {
 	if (alignment <= 16)
-		return hz3_alloc(size);
+		return hz3_safety_alloc(size);
 	if (alignment > SIZE_MAX / 2 + 1)
 		return invalid();
 	if (!hz3_is_pow2(alignment))
 		alignment = (size_t)2 << hz3_log2(alignment);
-	return hz3_alloc_aligned(alignment, size);
+	return hz3_safety_alloc_aligned(alignment, size);
 }
 
 void *
 hz3_api_valloc(size_t size)
 {
 	hz3_thread_setup();
-	return hz3_alloc_aligned(hz3_os_page_size, size);
+	return hz3_safety_alloc_aligned(hz3_os_page_size, size);
 }
 
 void *
@@ -141,7 +153,7 @@ hz3_api_pvalloc(size_t size)
 		return hz3_api_no_memory();
 	hz3_thread_setup();
 	size = hz3_align_up(hz3_max(size, 1), hz3_os_page_size);
-	return hz3_alloc_aligned(hz3_os_page_size, size);
+	return hz3_safety_alloc_aligned(hz3_os_page_size, size);
 }
 
 /* ---- mallopt and mallinfo ---- */
@@ -256,7 +268,7 @@ hz3_api_malloc_stats(void)
 void *
 hz3_malloc(size_t size)
 {
-	return hz3_alloc(size);
+	return hz3_safety_alloc(size);
 }
 
 void *
@@ -280,7 +292,7 @@ hz3_reallocarray(void *p, size_t count, size_t size)
 void
 hz3_free(void *p)
 {
-	hz3_alloc_free(p);
+	hz3_safety_free(p);
 }
 
 void
@@ -298,7 +310,7 @@ hz3_free_aligned_sized(void *p, size_t alignment, size_t size)
 void
 hz3_cfree(void *p)
 {
-	hz3_alloc_free(p);
+	hz3_safety_free(p);
 }
 
 int
@@ -334,14 +346,14 @@ hz3_pvalloc(size_t size)
 size_t
 hz3_malloc_usable_size(const void *p)
 {
-	return hz3_alloc_usable_size(p);
+	return hz3_safety_usable_size(p);
 }
 
 size_t
 hz3_good_size(size_t size)
 {
 	hz3_thread_setup();
-	return hz3_size_class_round(size);
+	return hz3_safety_round(size);
 }
 
 void

@@ -1,15 +1,15 @@
 /*
  * C semantics on top of the heap: overflow, alignment, errno, and glibc's less known functions.
  *
- * What malloc and hz3_malloc have in common.  malloc and free themselves are hz3_alloc() and hz3_alloc_free() as
+ * What malloc and hz3_malloc have in common.  malloc and free themselves are hz3_safety_alloc() and hz3_safety_free() as
  * they stand; whatever else is hot is inline here, so that each exported name is the path itself and jumps nowhere.
  * Any thread may call everything here.
  */
 #ifndef HZ3_API_H
 #define HZ3_API_H
 
-#include "alloc.h"
 #include "base.h"
+#include "safety.h"
 #include "hz3/hz3.h"
 
 /* Sets errno to ENOMEM and returns NULL. */
@@ -36,7 +36,7 @@ hz3_api_calloc(size_t count, size_t size)
 
 	if (hz3_unlikely(__builtin_mul_overflow(count, size, &bytes)))
 		return hz3_api_no_memory();
-	return hz3_alloc_zero(bytes);
+	return hz3_safety_alloc_zero(bytes);
 }
 
 static HZ3_INLINE void *
@@ -53,15 +53,15 @@ hz3_api_reallocarray(void *p, size_t count, size_t size)
 static HZ3_INLINE void
 hz3_api_free_sized(void *p, size_t size)
 {
-	hz3_assert(p == NULL || size <= hz3_alloc_usable_size(p));
-	hz3_alloc_free(p);
+	hz3_safety_free_sized("free_sized", p, size);
 }
 
 static HZ3_INLINE void
 hz3_api_free_aligned_sized(void *p, size_t alignment, size_t size)
 {
-	hz3_assert(hz3_is_pow2(alignment) && ((uintptr_t)p & (alignment - 1)) == 0);
-	hz3_api_free_sized(p, size);
+	hz3_check(hz3_is_pow2(alignment) && ((uintptr_t)p & (alignment - 1)) == 0,
+		  "free_aligned_sized: %p is not aligned to %zu", p, alignment);
+	hz3_safety_free_sized("free_aligned_sized", p, size);
 }
 
 #endif

@@ -39,6 +39,9 @@
 #define HZ3_ALIGNED(n) __attribute__((aligned(n)))
 #define HZ3_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
+/* The function has a frame: those who walk the stack by frame pointers find its caller. */
+#define HZ3_FRAMED() __asm__ volatile("" : : "r"(__builtin_frame_address(0)))
+
 /* What two threads must not share if they write to it; both supported processors use 64-byte lines. */
 #define HZ3_CACHE_LINE 64
 

@@ -80,6 +80,12 @@ get_debug(const struct row *row UNUSED, size_t index UNUSED, union value *value)
 }
 
 static void
+get_safety_checks(const struct row *row UNUSED, size_t index UNUSED, union value *value)
+{
+	value->flag = HZ3_SAFETY;
+}
+
+static void
 get_stats_built(const struct row *row UNUSED, size_t index UNUSED, union value *value)
 {
 	value->flag = HZ3_STATS;
@@ -410,6 +416,7 @@ static const struct row rows[] = {
 	{.name = "background_thread", .type = BOOL, .get = get_background_thread},
 
 	{.name = "config.debug", .type = BOOL, .get = get_debug},
+	{.name = "config.safety_checks", .type = BOOL, .get = get_safety_checks},
 	{.name = "config.stats", .type = BOOL, .get = get_stats_built},
 	{.name = "config.default_sink", .type = STRING, .get = get_default_sink},
 	{.name = "config.prefix", .type = STRING, .get = get_prefix},

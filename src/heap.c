@@ -25,7 +25,7 @@ static size_t last_direct_granule(unsigned class)
 /* What the direct table has of it: nothing, if every malloc must be seen because some are sampled. */
 static struct hz3_page *direct_page(struct hz3_page *page)
 {
-	return hz3_profile_on ? &hz3_page_none : page;
+	return hz3_profile_on || hz3_guard_every ? &hz3_page_none : page;
 }
 
 /* The page that a class allocates from, from now on. */
@@ -43,6 +43,8 @@ void hz3_heap_apply_options(struct hz3_heap *heap)
 {
 	for (unsigned class = 0; class < HZ3_CLASSES; class++)
 		set_current(heap, class, heap->page[class]);
+	if (hz3_options.zero_on_free)
+		heap->map = (struct hz3_map_view){ 0 };
 }
 
 struct hz3_heap *hz3_heap_new(void)
@@ -55,7 +57,8 @@ struct hz3_heap *hz3_heap_new(void)
 	struct hz3_owner *owner = &both->owner;
 	for (unsigned class = 0; class < HZ3_CLASSES; class++)
 		set_current(heap, class, &hz3_page_none);
-	hz3_map_view_renew(&heap->map);
+	if (!hz3_options.zero_on_free)
+		hz3_map_view_renew(&heap->map);
 	heap->owner = owner;
 	owner->heap = heap;
 	owner->frees = &heap->buffer.outbox.flows;

@@ -9,6 +9,7 @@
 #define HZ3_HEAP_H
 
 #include "arena.h"
+#include "guard.h"
 #include "owner.h"
 #include "page.h"
 #include "profile.h"
@@ -51,6 +52,8 @@ struct hz3_heap {
 	struct hz3_remote_buffer buffer;
 	struct hz3_counters counters;
 	struct hz3_profile_turn profile;
+	struct hz3_guard_turn guard;		/* when a block is sampled next */
+	struct hz3_block_queue delayed;		/* with delayed_reuse: blocks that were freed, and wait (safety.c) */
 };
 
 /* What stands for a current page that isn't there: no free block, nothing to carve.  Never written. */
@@ -73,7 +76,7 @@ extern struct hz3_page hz3_page_none;
 /* A new heap with its owner, registered and running.  NULL if there is no memory. */
 struct hz3_heap *hz3_heap_new(void);
 
-/* Options that say what the hot paths may find were read when the heap was there already. */
+/* Options that say what the hot paths may find (guard_sample, zero_on_free) were read when the heap was there already. */
 void hz3_heap_apply_options(struct hz3_heap *heap);
 
 /*
@@ -158,7 +161,7 @@ static HZ3_INLINE bool hz3_heap_free_local(struct hz3_page *page, struct hz3_blo
 	struct hz3_block *head = page->free;
 
 	hz3_check(block != head, "free: %p was freed twice", (void *)block);
-	block->next = head;
+	hz3_block_link(block, head);
 	/* The link before the head: a fork between the two must not leave a list that leads astray. */
 	atomic_signal_fence(memory_order_release);
 	page->free = block;

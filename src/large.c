@@ -353,14 +353,19 @@ size_t hz3_large_end(void *p, size_t *slices_from, size_t *n)
 	return bytes;
 }
 
-size_t hz3_large_usable_size(const void *p)
+size_t hz3_large_size_for(const char *call, const void *p)
 {
 	size_t slice = run_of(p);
 	size_t bytes = slice ? large_at(slice)->bytes : huge_size(p);
 
 	if (bytes == 0)
-		bad_pointer("malloc_usable_size", p);
+		bad_pointer(call, p);
 	return bytes;
+}
+
+size_t hz3_large_usable_size(const void *p)
+{
+	return hz3_large_size_for("malloc_usable_size", p);
 }
 
 static void *run_resize(size_t slice, size_t size)

@@ -26,7 +26,8 @@ void *hz3_large_map(size_t size, size_t alignment);
  */
 size_t hz3_large_end(void *p, size_t *slice, size_t *n);
 
-/* Usable bytes; dies like free. */
+/* Usable bytes; dies like free, and the line begins with the name of the call. */
+size_t hz3_large_size_for(const char *call, const void *p);
 size_t hz3_large_usable_size(const void *p);
 
 /*

@@ -33,6 +33,7 @@ enum hz3_lock_rank {
 	HZ3_RANK_FLOW,
 	HZ3_RANK_PROFILE,
 	HZ3_RANK_META,
+	HZ3_RANK_GUARD,
 	HZ3_RANKS
 };
 

@@ -70,13 +70,13 @@ void NAME(malloc_stats)(void);
 OVERRIDE HZ3_HOT void *
 NAME(malloc)(size_t size)
 {
-	return hz3_alloc(size);
+	return hz3_safety_alloc(size);
 }
 
 OVERRIDE HZ3_HOT void
 NAME(free)(void *p)
 {
-	hz3_alloc_free(p);
+	hz3_safety_free(p);
 }
 
 OVERRIDE void *
@@ -138,13 +138,13 @@ NAME(pvalloc)(size_t size)
 OVERRIDE size_t
 NAME(malloc_usable_size)(const void *p)
 {
-	return hz3_alloc_usable_size(p);
+	return hz3_safety_usable_size(p);
 }
 
 OVERRIDE void
 NAME(cfree)(void *p)
 {
-	hz3_alloc_free(p);
+	hz3_safety_free(p);
 }
 
 OVERRIDE void
@@ -211,14 +211,14 @@ NAME(malloc_stats)(void)
 		call;                                                                                                \
 	}
 
-INTERNAL(void *, __libc_malloc, (size_t size), return hz3_alloc(size))
+INTERNAL(void *, __libc_malloc, (size_t size), return hz3_safety_alloc(size))
 INTERNAL(void *, __libc_calloc, (size_t count, size_t size), return hz3_api_calloc(count, size))
 INTERNAL(void *, __libc_realloc, (void *p, size_t size), return hz3_api_realloc(p, size))
 INTERNAL(void *, __libc_reallocarray, (void *p, size_t count, size_t size), return hz3_api_reallocarray(p, count, size))
 INTERNAL(void *, __libc_memalign, (size_t alignment, size_t size), return hz3_api_memalign(alignment, size))
 INTERNAL(void *, __libc_valloc, (size_t size), return hz3_api_valloc(size))
 INTERNAL(void *, __libc_pvalloc, (size_t size), return hz3_api_pvalloc(size))
-INTERNAL(void, __libc_free, (void *p), hz3_alloc_free(p))
+INTERNAL(void, __libc_free, (void *p), hz3_safety_free(p))
 INTERNAL(int, __posix_memalign, (void **memptr, size_t alignment, size_t size),
 	 return hz3_api_posix_memalign(memptr, alignment, size))
 
@@ -279,7 +279,7 @@ throw_bad_alloc(size_t size)
 static void *
 new_attempt(size_t alignment, size_t size)
 {
-	return alignment <= 16 ? hz3_alloc(size) : hz3_alloc_aligned(alignment, size);
+	return alignment <= 16 ? hz3_safety_alloc(size) : hz3_safety_alloc_aligned(alignment, size);
 }
 
 /* The first attempt has failed.  A handler may throw through us. */
@@ -308,7 +308,8 @@ new_failed(size_t alignment, size_t size)
 static HZ3_NOINLINE void *
 new_missed(size_t size)
 {
-	void *p = hz3_alloc_miss(size);
+	HZ3_FRAMED();
+	void *p = hz3_safety_alloc_miss(size);
 
 	return p != NULL ? p : new_failed(16, size);
 }
@@ -316,7 +317,7 @@ new_missed(size_t size)
 static HZ3_INLINE void *
 own_new(size_t size)
 {
-	void *p = hz3_alloc_hit(size);
+	void *p = hz3_safety_alloc_hit(size);
 
 	return hz3_likely(p != NULL) ? p : new_missed(size);
 }
@@ -327,6 +328,7 @@ own_new_aligned(size_t size, size_t alignment)
 {
 	void *p;
 
+	HZ3_FRAMED();
 	if (!hz3_is_pow2(alignment))
 		throw_bad_alloc(size);
 	p = new_attempt(alignment, size);
@@ -352,22 +354,24 @@ OPERATOR(void *, _ZnwmSt11align_val_t, (size_t size, size_t alignment))
 
 OPERATOR(void, _ZdlPv, (void *p))
 {
-	hz3_alloc_free(p);
+	hz3_safety_free(p);
 }
 
 OPERATOR(void, _ZdlPvSt11align_val_t, (void *p, size_t alignment UNUSED))
 {
-	hz3_alloc_free(p);
+	hz3_safety_free(p);
 }
 
 /* Names that cannot be replaced, to compare with. */
 #define OURS(name) __attribute__((visibility("hidden"), alias(name)))
 OURS("_Znwm") void *hz3_override_new(size_t size);
 OURS("_ZdlPv") void hz3_override_delete(void *p);
+OURS("_ZdlPvSt11align_val_t") void hz3_override_delete_aligned(void *p, size_t alignment);
 
 /* Whose operators are in force, as the linker has bound them.  volatile: the compiler must not guess. */
 static void *(*const volatile new_in_force)(size_t) = _Znwm;
 static void (*const volatile delete_in_force)(void *) = _ZdlPv;
+static void (*const volatile delete_aligned_in_force)(void *, size_t) = _ZdlPvSt11align_val_t;
 
 static HZ3_INLINE bool
 new_is_ours(void)
@@ -381,7 +385,11 @@ delete_is_ours(void)
 	return hz3_likely(delete_in_force == hz3_override_delete);
 }
 
-/* ---- C++: new[], delete[], sized delete ---- */
+/* ---- C++: new[], delete[], sized delete ----
+ *
+ * The compiler names the size of a static type.  It is looked at with safety checks only, and only if the unsized operator, which
+ * it has to go by, is ours.
+ */
 
 OPERATOR(void *, _Znam, (size_t size))
 {
@@ -393,11 +401,10 @@ OPERATOR(void *, _ZnamSt11align_val_t, (size_t size, size_t alignment))
 	return _ZnwmSt11align_val_t(size, alignment);
 }
 
-/* Compilers pass the size of the static type, which is wrong in some broken programs: it is not looked at. */
-OPERATOR(void, _ZdlPvm, (void *p, size_t size UNUSED))
+OPERATOR(void, _ZdlPvm, (void *p, size_t size))
 {
 	if (delete_is_ours())
-		hz3_alloc_free(p);
+		hz3_safety_delete_sized(p, size);
 	else
 		delete_in_force(p);
 }
@@ -405,19 +412,28 @@ OPERATOR(void, _ZdlPvm, (void *p, size_t size UNUSED))
 OPERATOR(void, _ZdaPv, (void *p))
 {
 	if (delete_is_ours())
-		hz3_alloc_free(p);
+		hz3_safety_free(p);
 	else
 		delete_in_force(p);
 }
 
-OPERATOR(void, _ZdaPvm, (void *p, size_t size UNUSED))
+OURS("_ZdaPv") void hz3_override_delete_array(void *p);
+static void (*const volatile delete_array_in_force)(void *) = _ZdaPv;
+
+OPERATOR(void, _ZdaPvm, (void *p, size_t size))
 {
-	_ZdaPv(p);
+	if (HZ3_SAFETY && delete_array_in_force == hz3_override_delete_array)
+		_ZdlPvm(p, size);
+	else
+		_ZdaPv(p);
 }
 
-OPERATOR(void, _ZdlPvmSt11align_val_t, (void *p, size_t size UNUSED, size_t alignment))
+OPERATOR(void, _ZdlPvmSt11align_val_t, (void *p, size_t size, size_t alignment))
 {
-	_ZdlPvSt11align_val_t(p, alignment);
+	if (HZ3_SAFETY && delete_aligned_in_force == hz3_override_delete_aligned)
+		hz3_safety_delete_sized(p, size);
+	else
+		_ZdlPvSt11align_val_t(p, alignment);
 }
 
 OPERATOR(void, _ZdaPvSt11align_val_t, (void *p, size_t alignment))
@@ -470,7 +486,7 @@ OPERATOR(void *, _ZnwmRKSt9nothrow_t, (size_t size, const struct nothrow *tag))
 
 	if (!new_is_ours())
 		return nothrow_by_runtime("_ZnwmRKSt9nothrow_t", _Znwm, size, tag);
-	p = hz3_alloc(size);
+	p = hz3_safety_alloc(size);
 	return hz3_likely(p != NULL) ? p : new_nothrow_failed("_ZnwmRKSt9nothrow_t", _Znwm, size, tag);
 }
 
@@ -480,7 +496,7 @@ OPERATOR(void *, _ZnamRKSt9nothrow_t, (size_t size, const struct nothrow *tag))
 
 	if (!new_is_ours() || hz3_unlikely(new_array_in_force != hz3_override_new_array))
 		return nothrow_by_runtime("_ZnamRKSt9nothrow_t", _Znam, size, tag);
-	p = hz3_alloc(size);
+	p = hz3_safety_alloc(size);
 	return hz3_likely(p != NULL) ? p : new_nothrow_failed("_ZnamRKSt9nothrow_t", _Znam, size, tag);
 }
 

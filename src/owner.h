@@ -91,7 +91,7 @@ static inline uint32_t hz3_stash_push(_Atomic(struct hz3_message *) *stash, stru
 	struct hz3_message *old = hz3_atomic_load(stash, relaxed);
 
 	do {
-		last->next = old;
+		hz3_message_link(last, old);
 		tries++;
 		/*
 		 * release: publishes the messages and the blocks behind them to the acquire in take.

@@ -71,11 +71,18 @@ static void link_blocks(struct hz3_page *page, char *block, unsigned n, size_t s
 		return;
 	struct hz3_block *first = (struct hz3_block *)(void *)block;
 	for (; n > 1; n--, block += size)
-		((struct hz3_block *)(void *)block)->next = (struct hz3_block *)(void *)(block + size);
-	((struct hz3_block *)(void *)block)->next = NULL;
+		hz3_block_link((struct hz3_block *)(void *)block, (struct hz3_block *)(void *)(block + size));
+	hz3_block_link((struct hz3_block *)(void *)block, NULL);
 	/* The links before the head: a fork between them must not leave a list that leads astray. */
 	atomic_signal_fence(memory_order_release);
 	page->free = first;
+}
+
+/* With safety checks, a block that is handed out is filled as one that was freed: it makes no difference whether it was used. */
+static void fill_blocks(char *block, unsigned n, size_t size)
+{
+	for (; n > 0; n--, block += size)
+		hz3_seal_fill(block, size);
 }
 
 unsigned hz3_page_carve(struct hz3_page *page)
@@ -85,6 +92,8 @@ unsigned hz3_page_carve(struct hz3_page *page)
 
 	hz3_assert(page->free == NULL && page->fresh == 0);
 	char *first = (char *)hz3_page_start(page) + (size_t)page->carved * info->size;
+	if (HZ3_SAFETY)
+		fill_blocks(first, n, info->size);
 	page->carved = (uint16_t)(page->carved + n);
 	/* Carved before free: a fork between the two must not leave blocks that will be carved again. */
 	atomic_signal_fence(memory_order_release);
@@ -99,7 +108,7 @@ unsigned hz3_page_count_free(const struct hz3_page *page)
 {
 	unsigned n = page->fresh;
 
-	for (const struct hz3_block *block = page->free; block; block = block->next)
+	for (const struct hz3_block *block = page->free; block; block = hz3_block_next(block))
 		n++;
 	return n;
 }
@@ -109,9 +118,9 @@ static void validate_links(const struct hz3_page *page)
 	uintptr_t start = (uintptr_t)hz3_page_start(page);
 	unsigned n = page->fresh;
 
-	for (const struct hz3_block *block = page->free; block; block = block->next) {
+	for (const struct hz3_block *block = page->free; block; block = hz3_block_next(block)) {
 		uintptr_t offset = (uintptr_t)block - start;
-		hz3_check(offset < hz3_class_page_bytes(page->class) && hz3_class_is_block_start(page->class, offset),
+		hz3_check(hz3_class_has_block(page->class, offset),
 			  "page %p: free list leads to %p, which is no block of it", (void *)start,
 			  (const void *)block);
 		hz3_check(++n <= page->carved, "page %p: free list is longer than the page", (void *)start);

@@ -101,15 +101,23 @@ static inline struct hz3_block *hz3_page_take_fresh(struct hz3_page *page)
 	return (struct hz3_block *)((uintptr_t)hz3_page_start(page) + i * hz3_class_size(page->class));
 }
 
-/* Take any free block; NULL: there is none. */
+/* Is it a block of the page, or the end of a list? */
+static inline bool hz3_page_may_link(const struct hz3_page *page, const struct hz3_block *block)
+{
+	return block == NULL || hz3_class_has_block(page->class, (uintptr_t)block - (uintptr_t)hz3_page_start(page));
+}
+
+/* Take any free block; NULL: there is none.  Not hot, so the link that comes up next is looked at. */
 static inline struct hz3_block *hz3_page_take(struct hz3_page *page)
 {
 	struct hz3_block *block = page->free;
 
-	if (block)
-		page->free = block->next;
-	else if (page->fresh)
+	if (block) {
+		page->free = hz3_block_next(block);
+		hz3_check(hz3_page_may_link(page, page->free), HZ3_DAMAGED, (void *)block);
+	} else if (page->fresh) {
 		block = hz3_page_take_fresh(page);
+	}
 	return block;
 }
 
@@ -117,7 +125,7 @@ static inline struct hz3_block *hz3_page_take(struct hz3_page *page)
 static HZ3_INLINE void hz3_page_splice(struct hz3_page *page, struct hz3_chain chain)
 {
 	if (page->free)
-		chain.last->next = page->free;
+		hz3_block_link(chain.last, page->free);
 	atomic_signal_fence(memory_order_release);
 	page->free = chain.first;
 }

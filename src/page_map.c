@@ -30,7 +30,7 @@ static struct map_array arrays[ARRAYS] = {
 	[ARRAY_ROUTE] = { .element_bytes = sizeof(uint64_t) },
 	[ARRAY_SLICE] = { .element_bytes = sizeof(struct hz3_slice) },
 	[ARRAY_REMOTE] = { .element_bytes = sizeof(struct hz3_page_remote) },
-	[ARRAY_LIVE] = { .element_bytes = HZ3_DEBUG ? HZ3_LIVE_WORDS * sizeof(uint64_t) : 0 },
+	[ARRAY_LIVE] = { .element_bytes = HZ3_LIVE ? HZ3_LIVE_WORDS * sizeof(uint64_t) : 0 },
 };
 
 static size_t window_slices;	/* how many there can be */

@@ -9,7 +9,7 @@
  *           owner field when a page changes hands.
  *   slice   one line, private to whoever holds the slice: a struct hz3_page or a struct hz3_run.
  *   remote  one line, the words that other threads write (page_remote.h).
- *   live    debug builds only: a bit per granule, set where a live block starts.
+ *   live    debug builds and safety checks only: a bit per granule, set where a live block starts.
  *
  * Nothing is reserved: the window is a far part of the address space in which mappings are placed one after the
  * other, so that address space used is memory used, and RLIMIT_AS, overcommit_memory=2 and mlockall see a
@@ -194,7 +194,14 @@ int hz3_page_map_commit(size_t slice, size_t n);
 int hz3_page_map_decommit(size_t slice, size_t n);
 
 /*
- * Debug builds: mark a block live; end its life.  The latter returns false if no live block starts there: it was
+ * Builds that know of each block whether it is live: debug builds, where alloc.h keeps the bits, and those with safety checks, where
+ * safety.c does.
+ */
+#define HZ3_LIVE (HZ3_DEBUG || HZ3_SAFETY)
+#define HZ3_LIVE_BY_ALLOC (HZ3_DEBUG && !HZ3_SAFETY)
+
+/*
+ * In these builds: mark a block live; end its life.  The latter returns false if no live block starts there: it was
  * freed before, or p points into a block.  Any thread.
  */
 #define HZ3_LIVE_WORDS (HZ3_SLICE / HZ3_GRANULE / 64)

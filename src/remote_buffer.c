@@ -76,7 +76,7 @@ static enum hz3_buffer_need begin(struct hz3_remote_buffer *buffer, struct hz3_b
 	const struct hz3_class_info *info = &hz3_class_info[hz3_route_class(hz3_route_of(slice))];
 	size_t set = slice % HZ3_BUFFER_SETS;
 
-	block->next = NULL;
+	hz3_block_link(block, NULL);
 	entry->first = entry->last = block;
 	entry->missing = info->capacity - 1u;
 	entry->capacity = info->capacity;
@@ -172,7 +172,7 @@ static void mend_entry(struct hz3_buffer_entry *entry)
 {
 	unsigned n = 0;
 
-	for (struct hz3_block *block = entry->first; block && n < entry->capacity; block = block->next, n++)
+	for (struct hz3_block *block = entry->first; block && n < entry->capacity; block = hz3_block_next(block), n++)
 		entry->last = block;
 	entry->missing = entry->capacity - n;
 }
@@ -199,7 +199,7 @@ void hz3_buffer_send_one(struct hz3_remote_buffer *buffer, size_t slice, struct 
 {
 	struct hz3_chain chain = { .first = block, .last = block, .count = 1 };
 
-	block->next = NULL;
+	hz3_block_link(block, NULL);
 	hz3_sink_send(&buffer->outbox, hz3_page_at(slice), chain, counters, posted);
 	hz3_sink_post(&buffer->outbox, counters, posted);
 	hz3_count(&counters->flushes[HZ3_FLUSH_UNBATCHED], 1);

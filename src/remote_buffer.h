@@ -70,7 +70,7 @@ static HZ3_INLINE enum hz3_buffer_need hz3_buffer_add(struct hz3_remote_buffer *
 	if (entry->slice != slice && (++entry)->slice != slice)
 		return HZ3_BUFFER_MISS;
 	hz3_check(block != entry->first, "free: %p was freed twice", (void *)block);
-	block->next = entry->first;
+	hz3_block_link(block, entry->first);
 	/* The link before the head: a fork between the two must not leave a list that leads astray. */
 	atomic_signal_fence(memory_order_release);
 	entry->first = block;

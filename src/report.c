@@ -254,8 +254,8 @@ hz3_report_text(hz3_report_write *write, void *arg, struct hz3_view *view)
 
 	hz3_out_begin(&o, write, arg);
 	hz3_out_put(&o, "---- hz3 %s, process %ld ----\n", HZ3_VERSION, (long)getpid());
-	hz3_out_put(&o, "%s; default sink %s%s%s\n", hz3_report_library_path(), hz3_report_sink_name(HZ3_DEFAULT_SINK),
-	    HZ3_DEBUG ? "; debug build" : "", HZ3_CHAOS ? "; chaos build" : "");
+	hz3_out_put(&o, "%s; default sink %s%s%s%s\n", hz3_report_library_path(), hz3_report_sink_name(HZ3_DEFAULT_SINK),
+	    HZ3_DEBUG ? "; debug build" : "", HZ3_CHAOS ? "; chaos build" : "", HZ3_SAFETY ? "; safety checks" : "");
 	text_memory(&o, stats);
 	if (HZ3_STATS) {
 		text_blocks(&o, stats);
@@ -350,6 +350,7 @@ json_build(struct hz3_out *o)
 	hz3_json_open(o, "config", '{');
 	hz3_json_string(o, "default_sink", hz3_report_sink_name(HZ3_DEFAULT_SINK));
 	hz3_json_bool(o, "debug", HZ3_DEBUG);
+	hz3_json_bool(o, "safety_checks", HZ3_SAFETY);
 	hz3_json_bool(o, "stats", HZ3_STATS);
 	hz3_json_close(o, '}');
 }

@@ -101,7 +101,7 @@ bool hz3_sink_add(struct hz3_outbox *outbox, size_t slice, struct hz3_chain chai
 	hz3_flow_count(slot->flow, hz3_route_class(route), chain.count);
 	mail->chains++;
 	mail->blocks += chain.count;
-	message->next = mail->first;
+	hz3_message_link(message, mail->first);
 	if (mail->first == NULL)
 		mail->last = message;
 	/* Complete before it is in the box, with all that is behind it. */

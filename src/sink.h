@@ -108,14 +108,38 @@ uint32_t hz3_pages_collect(struct hz3_inbox *inbox, struct hz3_sink_counters *co
 void hz3_pages_next(struct hz3_inflow *inflow, struct hz3_page **page, struct hz3_chain *chain,
 		    struct hz3_sink_counters *counters);
 
-/* The page that a message is about, and its chain. */
+/* Can there be such a chain in a page of the class?  Its second block is as good as its first and last: nobody has seen the rest. */
+static inline bool hz3_chain_is_possible(struct hz3_chain chain, unsigned class, uintptr_t start)
+{
+	const struct hz3_class_info *info = &hz3_class_info[class];
+
+	if (chain.count == 0 || chain.count > info->capacity || (chain.count == 1) != (chain.first == chain.last) ||
+	    !hz3_class_has_block(class, (uintptr_t)chain.first - start))
+		return false;
+	return chain.count == 1 || (hz3_class_has_block(class, (uintptr_t)chain.last - start) &&
+				    hz3_class_has_block(class, (uintptr_t)hz3_block_next(chain.first) - start));
+}
+
+/*
+ * The page that a message is about, and its chain.  Messages are free blocks, to which the program may have written: what
+ * they say is believed if it can be true.
+ */
 static inline struct hz3_chain hz3_message_open(struct hz3_message *message, struct hz3_page **page)
 {
-	size_t slice = hz3_slice_of(message);
+	uintptr_t granule = hz3_page_map_granule(message);
 
-	slice -= hz3_route_offset(hz3_route_of(slice));
+	hz3_check(hz3_page_map_covers(granule), "a list of freed blocks leads to %p: one of them was written to",
+		  (void *)message);
+	size_t slice = granule >> HZ3_SLICE_GRANULES_SHIFT;
+	uint64_t route = hz3_route_of(slice);
+	slice -= hz3_route_offset(route);
+	hz3_check(hz3_route_owner(route) != 0, "free: %p was freed twice: its page is not in use", (void *)message);
+	hz3_check(hz3_message_is_sealed(message), HZ3_DAMAGED, (void *)message);
+	struct hz3_chain chain = hz3_message_to_chain(hz3_slice_address(slice), message);
+	hz3_check(hz3_chain_is_possible(chain, hz3_route_class(route), (uintptr_t)hz3_slice_address(slice)),
+		  HZ3_DAMAGED, (void *)message);
 	*page = hz3_page_at(slice);
-	return hz3_message_to_chain(hz3_slice_address(slice), message);
+	return chain;
 }
 
 /* The owner looks into the word of its current page, which may be queued.  count is 0 if there was nothing. */

@@ -26,7 +26,7 @@ void hz3_central_next(struct hz3_inflow *inflow, struct hz3_page **page, struct 
 {
 	struct hz3_message *message = inflow->messages;
 
-	inflow->messages = message->next;
+	inflow->messages = hz3_message_next(message);
 	if (inflow->messages)
 		__builtin_prefetch(inflow->messages, 1);
 	*chain = hz3_message_open(message, page);

@@ -11,7 +11,7 @@ static inline void link_tail(void *context, struct hz3_remote_list old)
 {
 	struct link_context *link = context;
 
-	link->last->next = old.count ? hz3_block_at(link->start, old.first) : NULL;
+	hz3_block_link(link->last, old.count ? hz3_block_at(link->start, old.first) : NULL);
 }
 
 /*
@@ -69,7 +69,7 @@ void hz3_pages_post(struct hz3_owner *owner, const struct hz3_mail *mail, struct
 
 	for (struct hz3_message *message = mail->first, *next; message; message = next) {
 		struct hz3_page *page;
-		next = message == mail->last ? NULL : message->next;
+		next = message == mail->last ? NULL : hz3_message_next(message);
 		struct hz3_chain chain = hz3_message_open(message, &page);
 		uint32_t slice = (uint32_t)hz3_page_slice(page);
 		const struct hz3_class_info *info = &hz3_class_info[hz3_route_class(hz3_route_of(slice))];

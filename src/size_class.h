@@ -78,6 +78,13 @@ hz3_class_is_block_start(unsigned class, size_t offset)
 	return i < hz3_class_info[class].capacity && (size_t)i * hz3_class_info[class].size == offset;
 }
 
+/* The same for any offset. */
+static HZ3_INLINE bool
+hz3_class_has_block(unsigned class, size_t offset)
+{
+	return offset < hz3_class_page_bytes(class) && hz3_class_is_block_start(class, offset);
+}
+
 /*
  * What a request of size really gets: the class size, or above the largest class the next multiple of the system's page
  * size.  0 if that would exceed PTRDIFF_MAX, which no block can.

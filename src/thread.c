@@ -7,6 +7,7 @@
 #include "abandon.h"
 #include "arena.h"
 #include "decay.h"
+#include "guard.h"
 #include "large.h"
 #include "meta.h"
 #include "options.h"
@@ -70,8 +71,10 @@ static bool have_key(void)
 static bool set_up(void)
 {
 	hz3_os_init();
+	hz3_seal_secret = hz3_os_random();
 	hz3_options_init();
 	hz3_sink_init();
+	hz3_guard_init();
 	if (!hz3_page_map_init() || !hz3_arenas_init())
 		return false;
 	if (shared_heap == NULL)
@@ -320,7 +323,8 @@ void hz3_thread_shared_unlock(void)
 
 /* By rank: these, the arenas', and those. */
 static struct hz3_lock *const first_locks[] = { &fork_lock, &hz3_decay_lock, &hz3_abandon_lock, &shared_lock, &hz3_large_lock };
-static struct hz3_lock *const last_locks[] = { &hz3_window_lock, &hz3_flow_lock, &hz3_profile_lock, &hz3_meta_lock };
+static struct hz3_lock *const last_locks[] = { &hz3_window_lock, &hz3_flow_lock, &hz3_profile_lock, &hz3_meta_lock,
+					    &hz3_guard_lock };
 
 #define FIRST_LOCKS (sizeof(first_locks) / sizeof(first_locks[0]))
 #define LAST_LOCKS (sizeof(last_locks) / sizeof(last_locks[0]))
@@ -605,4 +609,9 @@ static __attribute__((constructor)) void set_up_process(void)
 	/* Libc may have had no environment then. */
 	hz3_options_init();
 	hz3_sink_init();
+	hz3_guard_init();
+	if (hz3_thread_heap->owner)
+		hz3_heap_apply_options(hz3_thread_heap);
+	if (hz3_options.delayed_reuse && !HZ3_SAFETY)
+		hz3_warn("HZ3_CONF: delayed_reuse has no effect: it needs a library built with --enable-safety-checks");
 }

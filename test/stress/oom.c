@@ -159,7 +159,8 @@ case_fill(void)
 			if (round == 0)
 				first[i] = count;
 			/* Small ones: metadata, the waste of classes, and what libc needs. */
-			CHECK(!on_hz3() || sizes[i] > MIB || count * sizes[i] > room / 10 * 7,
+			size_t takes = stress_has_safety_checks() ? sizes[i] + 16 : sizes[i];
+			CHECK(!on_hz3() || sizes[i] > MIB || count * takes > room / 10 * 7,
 			      "%zu blocks of %zu bytes are all that fits into %zu KiB", count, sizes[i], room / KIB);
 			check_again("fill", sizes[i], first[i], count);
 		}

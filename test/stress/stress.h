@@ -296,6 +296,16 @@ on_hz3(void)
 	return stress_control != NULL;
 }
 
+/* Blocks have ends, which take room. */
+static bool UNUSED
+stress_has_safety_checks(void)
+{
+	bool built = false;
+	size_t bytes = sizeof(built);
+
+	return on_hz3() && stress_control("config.safety_checks", &built, &bytes, NULL, 0) == 0 && built;
+}
+
 static void UNUSED
 stress_find_hz3(void)
 {

@@ -51,9 +51,9 @@ random_chain(unsigned class, uint32_t count, struct hz3_block **blocks, unsigned
 		order[j] = swap;
 		blocks[i] = (struct hz3_block *)(void *)(area + order[i] * hz3_class_size(class));
 		if (i > 0)
-			blocks[i - 1]->next = blocks[i];
+			hz3_block_link(blocks[i - 1], blocks[i]);
 	}
-	blocks[count - 1]->next = NULL;
+	hz3_block_link(blocks[count - 1], NULL);
 	return (struct hz3_chain){ blocks[0], blocks[count - 1], count };
 }
 
@@ -67,13 +67,13 @@ travels(unsigned class, uint32_t count, unsigned long *seed)
 	ck_assert_ptr_eq(message, sent.first);
 	ck_assert_ptr_null(message->next);
 	/* Whatever list the message travels in does not touch the chain. */
-	message->next = (struct hz3_message *)(void *)area;
+	hz3_message_link(message, (struct hz3_message *)(void *)area);
 	struct hz3_chain got = hz3_message_to_chain(area, message);
 	ck_assert_ptr_eq(got.first, sent.first);
 	ck_assert_ptr_eq(got.last, sent.last);
 	ck_assert_uint_eq(got.count, count);
 	struct hz3_block *block = got.first;
-	for (uint32_t i = 0; i < count; i++, block = block->next)
+	for (uint32_t i = 0; i < count; i++, block = hz3_block_next(block))
 		ck_assert_ptr_eq(block, blocks[i]);
 	ck_assert_ptr_null(block);
 }

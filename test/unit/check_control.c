@@ -3,6 +3,7 @@
  */
 #include "unit.h"
 
+#include "alloc.h"
 #include "control.h"
 #include "hz3/hz3.h"
 #include "options.h"
@@ -270,7 +271,7 @@ START_TEST(test_statistics_are_fresh)
 	ck_assert_ptr_nonnull(q);
 	ck_assert_uint_eq(read_number("stats.blocks_live"), live + 2);
 	ck_assert_uint_eq(read_number("stats.allocated"),
-			  bytes + hz3_malloc_usable_size(p) + hz3_malloc_usable_size(q));
+			  bytes + hz3_alloc_usable_size(p) + hz3_alloc_usable_size(q));
 	ck_assert_uint_eq(read_number("stats.large.live"), large + 1);
 	hz3_free(p);
 	hz3_free(q);

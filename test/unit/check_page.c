@@ -95,9 +95,11 @@ START_TEST(splices)
 		struct hz3_chain chain = { .first = hz3_page_take(page), .count = 1 };
 
 		chain.last = chain.first;
-		for (struct hz3_block *block; (block = hz3_page_take(page)); chain.count++)
-			chain.last = chain.last->next = block;
-		chain.last->next = NULL;
+		for (struct hz3_block *block; (block = hz3_page_take(page)); chain.count++) {
+			hz3_block_link(chain.last, block);
+			chain.last = block;
+		}
+		hz3_block_link(chain.last, NULL);
 		page->free = before;
 		hz3_page_splice(page, chain);
 		n += chain.count;
@@ -166,15 +168,15 @@ START_TEST(validation_finds_damage)
 		finds("free blocks and countdown");
 		break;
 	case 1:
-		page->free->next = (struct hz3_block *)((char *)page->free->next + 16);
+		hz3_block_link(page->free, (struct hz3_block *)((char *)page->free->next + 16));
 		finds("no block of it");
 		break;
 	case 2:
-		page->free->next = hz3_slice_address(hz3_page_slice(page) + 1);
+		hz3_block_link(page->free, hz3_slice_address(hz3_page_slice(page) + 1));
 		finds("no block of it");
 		break;
 	case 3: /* a loop */
-		page->free->next->next = page->free;
+		hz3_block_link(page->free->next, page->free);
 		finds("longer than the page");
 		break;
 	case 4:

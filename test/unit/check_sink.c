@@ -34,7 +34,7 @@ static struct hz3_chain
 chain_of(void **blocks, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
-		((struct hz3_block *)blocks[i])->next = i + 1 < count ? blocks[i + 1] : NULL;
+		hz3_block_link(blocks[i], i + 1 < count ? blocks[i + 1] : NULL);
 	return (struct hz3_chain){ blocks[0], blocks[count - 1], count };
 }
 
@@ -70,7 +70,7 @@ collect(struct hz3_heap *heap, unsigned *chains)
 			continue;
 		}
 		++*chains;
-		for (unsigned i = 0; i < chain.count; i++, block = block->next) {
+		for (unsigned i = 0; i < chain.count; i++, block = hz3_block_next(block)) {
 			ck_assert_ptr_eq(core_page_of(block), page);
 			if (i == chain.count - 1)
 				ck_assert_ptr_eq(block, chain.last);

@@ -571,7 +571,7 @@ START_TEST(queued_by_a_vanished_thread)
 	struct hz3_page *page = core_page_of(p[0]);
 	ck_assert_uint_eq(page->state, HZ3_PAGE_ASLEEP);
 	uint32_t granule = hz3_block_granule(hz3_page_start(page), p[0]);
-	((struct hz3_block *)p[0])->next = NULL;
+	hz3_block_link(p[0], NULL);
 	atomic_store(&hz3_page_remote(page)->word,
 		     hz3_remote_pack((struct hz3_remote_list){ granule, granule, 1 }) | HZ3_REMOTE_QUEUED);
 	pid_t pid = fork();
