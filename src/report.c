@@ -347,6 +347,7 @@ json_build(struct hz3_out *o)
 	hz3_json_string(o, "version", HZ3_VERSION);
 	hz3_json_string(o, "library", hz3_report_library_path());
 	hz3_json_count(o, "pid", (uint64_t)getpid());
+	hz3_json_count(o, "time_ms", hz3_os_wall_ns() / 1000000);
 	hz3_json_open(o, "config", '{');
 	hz3_json_string(o, "default_sink", hz3_report_sink_name(HZ3_DEFAULT_SINK));
 	hz3_json_bool(o, "debug", HZ3_DEBUG);

@@ -25,7 +25,7 @@ _hz3_settings() {
 
 # KEY: or KEY:VALUE, of which bash has split off what is before the last colon if COMP_WORDBREAKS has it.
 _hz3_setting() {
-	local hz3run=$1 text=$2 split=$3 key name type values
+	local hz3run=$1 text=$2 split=$3 key name type form values
 	if [[ $text != *:* ]]; then
 		local keys=()
 		while IFS=$'\t' read -r name _; do

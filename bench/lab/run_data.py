@@ -11,9 +11,6 @@ from lab.errors import LabError
 
 FORMAT = 1          # hz3_stats_version that we know
 
-# Where a snapshot may say when it was, and in what units; the newest name first.
-_TIMES = (("uptime_ms", 1e-3), ("time_ms", 1e-3), ("uptime", 1.0), ("time", 1.0))
-
 
 def number(value):
     """A number, or None for anything else."""
@@ -58,11 +55,8 @@ class Snapshot:
     @property
     def time(self):
         """Seconds since some moment, or None."""
-        for key, unit in _TIMES:
-            value = self.number(key)
-            if value is not None:
-                return value * unit
-        return None
+        value = self.number("time_ms")
+        return None if value is None else value / 1000
 
     def flows(self, key):
         """{(owner, freer): Flow} of "flows" or "flows_by_name"; in the first, threads are told apart by their heaps."""

@@ -60,6 +60,7 @@ offers "hz3run --stats=json:ru" run.json
 offers "hz3run --conf=remote_ba" remote_batch:
 offers "hz3run --conf=remote_batch:" true false
 offers "hz3run -c sink:a" auto
+offers "hz3run -c stats_signal:U" USR1 USR2 URG
 offers "hz3run -c narenas:"
 offers "hz3run --conf=stats_file:run" run.json
 includes "hz3run --sink=page gre" grep

@@ -84,6 +84,22 @@ else
 fi
 "${report[@]}" real.json >out && [ "$(cat out)" = real.html ] && [ -s real.html ] || fail "without -o it is not beside the file"
 
+# ---- Snapshots of a server, each when the signal comes ----
+
+start_server "$work/log" "$HZ3_BUILDDIR/tools/hz3run" --stats=json:now.json -c stats_signal:USR2 -- sleep 60
+wait_until 20 grep -qsF -- "$(readlink -f "$HZ3_LIB")" "/proc/$server/maps" || fail "hz3 was not loaded"
+: >run.json
+for _ in 1 2 3; do
+	# Nobody knows when hz3 has begun to listen; before that the signal is fatal, as ever.
+	wait_until 20 grep -qsE '^SigCgt:.*[89a-f]..$' "/proc/$server/status" || fail "nobody listens to the signal"
+	kill -USR2 "$server"
+	wait_until 20 test -s now.json || fail "the signal brings no statistics"
+	cat now.json >>run.json
+	rm now.json
+done
+kill "$server"
+shows signals "Over time" "seconds since the first snapshot"
+
 # ---- One with everything, and with names that must not become HTML ----
 
 cat >make.py <<'PYTHON'
@@ -95,7 +111,7 @@ def run(moment, scale):
               "blocks": (i + 1) * 10 ** k * scale, "bytes": 64 * (i + 1) * 10 ** k, "chains": 3 * (a != b)}
              for i, a in enumerate(names) for k, b in enumerate(names) if i != 3]
     return {
-        "hz3_stats_version": 1, "pid": 7, "uptime_ms": moment, "resident": 10 ** 7 * scale, "active": 5 * 10 ** 6, "dirty": 0,
+        "hz3_stats_version": 1, "pid": 7, "time_ms": 1764000000000 + moment, "resident": 10 ** 7 * scale, "active": 5 * 10 ** 6, "dirty": 0,
         "blocks_allocated": 1000 * scale, "blocks_freed": 900 * scale, "flows": flows, "flows_by_name": flows,
         "remote": {"blocks": 500 * scale, "chains": 50, "blocks_per_chain": 10.0, "sink": "page", "batch": True,
                    "flush_causes": {"budget": 3, "exit": 1}, "sinks": {"page": {"blocks": 500}}},
