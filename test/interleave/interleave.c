@@ -36,7 +36,7 @@ struct object {
 	} history[VALUES_MAX];
 };
 
-enum wait { RUNS, WAITS_FOR_STORE, WAITS_FOR_LOCK, ENDED };
+enum wait { RUNS, WAITS_FOR_STORE, WAITS_FOR_LOCK, SLEEPS, ENDED };
 
 struct thread {
 	jmp_buf base, here;
@@ -46,6 +46,7 @@ struct thread {
 	uint64_t past;				/* hash of everything that it did and saw */
 	enum wait wait;
 	unsigned lock;
+	volatile uint32_t *futex;
 	bool begun;
 };
 
@@ -479,6 +480,47 @@ void il_unlock(unsigned lock)
 	t->view.clock[t - threads]++;
 	remember(t, 3000 + lock);
 	note("unlocks", lock, false);
+}
+
+int il_thread(void)
+{
+	return current;
+}
+
+void il_futex_wait(volatile uint32_t *number, uint32_t value)
+{
+	struct thread *t = step();
+
+	if (t == NULL)
+		return;
+	/* The system looks at what is there now, half of an object, and puts the thread to sleep in the same moment. */
+	uint32_t now = *number;
+	struct object *o = object_at((const volatile void *)((uintptr_t)number & ~(uintptr_t)7), sizeof(uint64_t));
+	saw(t, o, o->values - 1, memory_order_relaxed);
+	note("futex: wait", now, false);
+	if (now != value)
+		return;
+	t->wait = SLEEPS;
+	t->futex = number;
+	to_scheduler();
+	note("wakes up", 0, false);
+}
+
+void il_futex_wake(volatile uint32_t *number)
+{
+	struct thread *t = step();
+	unsigned sleepers[IL_THREADS], n = 0;
+
+	if (t == NULL)
+		return;
+	for (unsigned i = 0; i < thread_count; i++)
+		if (threads[i].wait == SLEEPS && threads[i].futex == number)
+			sleepers[n++] = i;
+	unsigned woken = n ? sleepers[decide(n)] : IL_THREADS;
+	if (n)
+		threads[woken].wait = RUNS;
+	remember(t, 5000 + woken);
+	note("futex: wake", woken, false);
 }
 
 void il_barrier_everywhere(void)

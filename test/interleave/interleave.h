@@ -62,6 +62,13 @@ void il_yield(void);
 void il_lock(unsigned lock);
 void il_unlock(unsigned lock);
 
+/* As the system call futex: sleep if the number is there still; wake one that sleeps, any. */
+void il_futex_wait(volatile uint32_t *number, uint32_t value);
+void il_futex_wake(volatile uint32_t *number);
+
+/* Who is running: 0 to IL_THREADS - 1, or -1 before and after. */
+int il_thread(void);
+
 /* As the system call membarrier: every thread has a full barrier, at this moment. */
 void il_barrier_everywhere(void);
 

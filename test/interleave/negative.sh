@@ -14,23 +14,21 @@ one_in=4
 [ "${HZ3_STRESS:-}" != long ] || one_in=1
 
 broken() {
-	local name=$1 program=$2 file=$3 script=$4 flags=${5:--zE} copy=$work/copy from
+	local name=$1 program=$2 file=$3 script=$4 flags=${5:--zE} copy=$work/copy
 	controls=$((controls + 1))
 	[ $((controls % one_in)) = 0 ] || return
 	rm -rf "$copy"
-	mkdir "$copy"
-	cp "$here"/*.[ch] "$HZ3_SRCDIR"/src/{atomic,block,page_remote,owner,heap}.h "$copy"
-	from=$HZ3_SRCDIR/src/$file
-	[ -e "$from" ] || from=$here/$file
-	sed "$flags" "$script" "$from" >"$copy/$file"
-	if cmp -s "$from" "$copy/$file"; then
+	copy_sources "$copy" || exit 1
+	mv "$copy/$file" "$work/whole"
+	sed "$flags" "$script" "$work/whole" >"$copy/$file"
+	if cmp -s "$work/whole" "$copy/$file"; then
 		echo "FAIL: $name: there is no such line in $file any more"
 		failed=1
 	elif ! build "$program" "$copy" -O0 2>"$work/log"; then
 		echo "FAIL: $name: $file does not compile"
 		cat "$work/log"
 		failed=1
-	elif timeout 60 "$work/$program" >"$work/log" 2>&1; then
+	elif timeout 60 "$work/$program" -r 2000 >"$work/log" 2>&1; then
 		echo "FAIL: $name: not found"
 		failed=1
 	elif ! grep -q '^FAILED' "$work/log"; then
@@ -139,6 +137,16 @@ weaker "enter: not an acquire" borrow heap.h hz3_heap_enter 'borrowed, acquire' 
 broken "enter: busy after the look" borrow heap.h \
 	's/(\thz3_atomic_store\(&heap->busy, 1, relaxed\);\n)([^}]*)return !hz3_unlikely\(([^;]*)\);/\2bool b = \3;\n\1\treturn !b;/'
 weaker "leave: not a release" borrow heap.h hz3_heap_leave '0, release' '0, relaxed'
+
+# ---- The lock ----
+weaker "unlock: not a release" mutex lock.c release '0, release' '0, relaxed'
+weaker "unlock: sleepers are looked for first" mutex lock.c release 'if \(hz3_unlikely\(hz3_atomic_exchange\(&lock->word, 0, release\) & WAITERS\)\)' \
+	'bool sleepers = hz3_atomic_load(\&lock->word, relaxed) \& WAITERS; hz3_atomic_store(\&lock->word, 0, release); if (sleepers)'
+weaker "unlock: nobody is woken" mutex lock.c release '& WAITERS' '\& 0'
+weaker "lock: not an acquire" mutex lock.c take_if_free 'acquire, relaxed' 'relaxed, relaxed'
+weaker "lock: after a sleep, not an acquire" mutex lock.c sleep_and_take 'acquire, relaxed' 'relaxed, relaxed'
+weaker "lock: after a sleep, other sleepers are forgotten" mutex lock.c sleep_and_take 'my_identity\(\) \| WAITERS, acquire' 'my_identity(), acquire'
+weaker "lock: sleeps without leaving a mark" mutex lock.c sleep_and_take 'word \| WAITERS, relaxed' 'word, relaxed'
 
 echo "one in $one_in of $controls controls"
 exit $failed

@@ -12,8 +12,9 @@ options=(-r 2000 -s "${HZ3_STRESS_SEED:-1}")
 can_build
 build_interleaver || exit 1
 failed=0
-for program in stash queue handover exit borrow; do
-	build "$program" "$here" -O1 -Wall -Wextra || exit 1
+copy_sources "$work/sources" || exit 1
+for program in stash queue handover exit borrow mutex; do
+	build "$program" "$work/sources" -O1 -Wall -Wextra || exit 1
 	"$work/$program" "${options[@]}" || failed=1
 done
 exit $failed

@@ -108,12 +108,14 @@ stress_alarm(int signal UNUSED)
 	stress_give_up("stress test: it hangs, or is far too slow\n");
 }
 
-/* The process dies after so many seconds.  A forked child has no limit until it sets its own. */
+/* The process dies after so many seconds, times HZ3_PATIENCE, of which slow builds need more.  A forked child has no limit until it sets its own. */
 static void UNUSED
 stress_limit(unsigned seconds)
 {
+	const char *patience = getenv("HZ3_PATIENCE");
+
 	signal(SIGALRM, stress_alarm);
-	alarm(seconds);
+	alarm(seconds * (patience != NULL ? (unsigned)atoi(patience) : 1));
 }
 
 /* ---- Random numbers ---- */

@@ -109,10 +109,10 @@ START_TEST(sends_and_collects)
 	ck_assert_uint_eq(sink->drained_blocks, 3 * wake + 12);
 	ck_assert_uint_eq(sink->page_drains, chains = sink == &counters.sink[HZ3_SINK_PAGE] ? 3 : 4);
 	ck_assert_uint_eq(sink->drains, 1);
-	ck_assert_uint_eq(sink->cas_retries, 0);
-	ck_assert_uint_eq(sink->rmw_push, sink == &counters.sink[HZ3_SINK_PAGE] ? 5 : 1);
+	/* A weak compare and exchange may fail without a cause. */
+	ck_assert_uint_eq(sink->rmw_push - sink->cas_retries, sink == &counters.sink[HZ3_SINK_PAGE] ? 5 : 1);
 	ck_assert_uint_eq(sink->rmw_drain, sink == &counters.sink[HZ3_SINK_PAGE] ? 4 : 1);
-	ck_assert_uint_eq(sink->rmw_queue_push, sink == &counters.sink[HZ3_SINK_PAGE] ? 1 : 0);
+	ck_assert_uint_le(sink->rmw_queue_push, sink == &counters.sink[HZ3_SINK_PAGE] ? 1 + sink->cas_retries : 0);
 	ck_assert_uint_eq(sink->queued_pages, sink == &counters.sink[HZ3_SINK_PAGE] ? 3 : 0);
 	ck_assert_uint_eq(sink->rmw_queue_drain, sink == &counters.sink[HZ3_SINK_PAGE] ? 1 : 0);
 	ck_assert(!posted.to_parked);
@@ -271,7 +271,7 @@ START_TEST(one_list_for_all_classes)
 		send_chain(&blocks[class], 1);
 	}
 	post();
-	ck_assert_uint_eq(counters.sink[HZ3_SINK_CENTRAL].rmw_push, 1);
+	ck_assert_uint_eq(counters.sink[HZ3_SINK_CENTRAL].rmw_push - counters.sink[HZ3_SINK_CENTRAL].cas_retries, 1);
 	ck_assert_uint_eq(collect(owner, &chains), HZ3_CLASSES);
 	ck_assert_uint_eq(chains, HZ3_CLASSES);
 	ck_assert_uint_eq(counters.sink[HZ3_SINK_CENTRAL].rmw_drain, 1);
