@@ -19,7 +19,10 @@ failed=0
 check() {
 	local file=$1 want=$2 errors
 	shift 2
-	spin "$@" -run "$models/$file" >log 2>&1
+	# What must fail does so soon: the compiler would take longer.
+	[ "$want" = pass ] || set -- "$@" -run -O0
+	[ "$want" = fail ] || set -- "$@" -run
+	spin "$@" "$models/$file" >log 2>&1
 	errors=$(sed -n 's/.*errors: \([0-9]*\).*/\1/p' log)
 	case $want:$errors in
 	pass:0 | fail:[1-9]*) echo "ok: spin $* $file must $want" ;;
@@ -36,7 +39,7 @@ while read -r file want option; do
 	check "$file" "$want" ${option:+"$option"}
 	runs=$((runs + 1))
 done < <(sed -nE 's/^ \* +spin (-D[A-Z_]+ )?-run ([a-z]+\.pml) +must (pass|fail).*/\2 \3 \1/p' "$models"/*.pml)
-[ "$runs" -ge 13 ] || {
+[ "$runs" -ge 28 ] || {
 	echo "FAIL: only $runs runs are named in the models"
 	failed=1
 }
