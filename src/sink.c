@@ -83,21 +83,13 @@ static void slot_post(struct hz3_outbox *outbox, unsigned i, struct hz3_counters
 		posted->to_parked = true;
 }
 
-bool hz3_sink_add(struct hz3_outbox *outbox, size_t slice, struct hz3_chain chain)
+/* The slot is the owner's. */
+static HZ3_INLINE void slot_add(struct hz3_outbox *outbox, unsigned i, uint64_t route, size_t slice, struct hz3_chain chain)
 {
-	uint64_t route = hz3_route_of(slice);
-	uint32_t owner = hz3_route_owner(route);
-	unsigned i = owner % HZ3_OUTBOX_SLOTS;
 	struct hz3_outbox_slot *slot = &outbox->slot[i];
 	struct hz3_mail *mail = &slot->mail[choose(hz3_route_class(route), chain.count)];
-
-	if (hz3_unlikely(slot->owner != owner)) {
-		if (slot->owner != 0)
-			return false;
-		slot->owner = owner;
-		slot->flow = hz3_flow_to(&outbox->flows, owner);
-	}
 	struct hz3_message *message = hz3_message_from_chain(hz3_slice_address(slice), chain);
+
 	hz3_flow_count(slot->flow, hz3_route_class(route), chain.count);
 	mail->chains++;
 	mail->blocks += chain.count;
@@ -108,6 +100,31 @@ bool hz3_sink_add(struct hz3_outbox *outbox, size_t slice, struct hz3_chain chai
 	atomic_signal_fence(memory_order_release);
 	mail->first = message;
 	outbox->used |= (uint64_t)1 << i;
+}
+
+/* The slot is free, or another's.  Apart from the other chains' way, so that those save no registers. */
+static HZ3_NOINLINE bool slot_begin(struct hz3_outbox *outbox, size_t slice, struct hz3_chain chain)
+{
+	uint64_t route = hz3_route_of(slice);
+	uint32_t owner = hz3_route_owner(route);
+	struct hz3_outbox_slot *slot = &outbox->slot[owner % HZ3_OUTBOX_SLOTS];
+
+	if (slot->owner != 0)
+		return false;
+	slot->owner = owner;
+	slot->flow = hz3_flow_to(&outbox->flows, owner);
+	slot_add(outbox, owner % HZ3_OUTBOX_SLOTS, route, slice, chain);
+	return true;
+}
+
+bool hz3_sink_add(struct hz3_outbox *outbox, size_t slice, struct hz3_chain chain)
+{
+	uint64_t route = hz3_route_of(slice);
+	uint32_t owner = hz3_route_owner(route);
+
+	if (hz3_unlikely(outbox->slot[owner % HZ3_OUTBOX_SLOTS].owner != owner))
+		return slot_begin(outbox, slice, chain);
+	slot_add(outbox, owner % HZ3_OUTBOX_SLOTS, route, slice, chain);
 	return true;
 }
 
