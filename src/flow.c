@@ -70,7 +70,7 @@ static struct hz3_flow_name pattern_of(struct hz3_flow_name name)
 	return out;
 }
 
-static struct hz3_flow_name name_of(const struct hz3_flows *flows)
+struct hz3_flow_name hz3_flow_name_of(const struct hz3_flows *flows)
 {
 	struct hz3_flow_name name;
 
@@ -200,7 +200,7 @@ static void fold_local_locked(struct hz3_flows *flows, const struct hz3_counters
 		if (blocks == 0)
 			continue;
 		if (sum == NULL)
-			sum = sum_for_locked(name_of(flows), (struct hz3_flow_name){ { 0 } }, true);
+			sum = sum_for_locked(hz3_flow_name_of(flows), (struct hz3_flow_name){ { 0 } }, true);
 		sum->blocks[hz3_flow_group(class)] += blocks;
 		sum->bytes[hz3_flow_group(class)] += blocks * hz3_class_size(class);
 		flows->local_folded[class] = now;
@@ -256,14 +256,14 @@ struct hz3_flow *hz3_flow_find(struct hz3_flows *flows, uint32_t owner)
 
 static void fold_rows_locked(struct hz3_flows *flows, const struct hz3_owner *owner)
 {
-	struct hz3_flow_name name = name_of(flows), others = { { 0 } };
+	struct hz3_flow_name name = hz3_flow_name_of(flows), others = { { 0 } };
 
 	for (struct hz3_flow *flow = owner->freed_by; flow; flow = flow->next)
-		fold_row_locked(flow, name, name_of(flow->freer));
+		fold_row_locked(flow, name, hz3_flow_name_of(flow->freer));
 	for (unsigned i = 0; i < HZ3_FLOW_CELLS; i++) {
 		struct hz3_flow *flow = hz3_atomic_load(&flows->cell[i], relaxed);
 		if (flow && is_new_locked(flow))
-			fold_row_locked(flow, name_of(hz3_owner_by_id(flow->owner)->frees), name);
+			fold_row_locked(flow, hz3_flow_name_of(hz3_owner_by_id(flow->owner)->frees), name);
 	}
 	hz3_flow_name_set(&others, "(others)");
 	fold_row_locked(&flows->others, others, name);

@@ -132,6 +132,9 @@ bool hz3_flow_sums_full_locked(void);
 /* Add what a row says beyond what was folded. */
 void hz3_flow_add_locked(struct hz3_flow_sum *sum, const struct hz3_flow_counts *counts, const struct hz3_flow_counts *folded);
 
+/* The name of the thread that has the heap, or had it last. */
+struct hz3_flow_name hz3_flow_name_of(const struct hz3_flows *flows);
+
 /* Names as text; the pattern that a name has in common with others: "worker-12" is "worker-*". */
 void hz3_flow_name_get(const struct hz3_flow_name *name, char text[HZ3_FLOW_NAME_BYTES]);
 void hz3_flow_name_set(struct hz3_flow_name *name, const char *text);

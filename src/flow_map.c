@@ -124,10 +124,10 @@ static void put_row(struct hz3_flow_map *map, const struct hz3_flow_sum *sum, ui
 /* What a thread frees of one owner's; others: of many. */
 static void take_flow_locked(struct hz3_flow_map *map, uint32_t freer, const struct hz3_flow *flow)
 {
-	struct hz3_flow_sum sum = { .freer = hz3_owner_by_id(freer)->frees->name };
+	struct hz3_flow_sum sum = { .freer = hz3_flow_name_of(hz3_owner_by_id(freer)->frees) };
 
 	if (flow->owner)
-		sum.owner = hz3_owner_by_id(flow->owner)->frees->name;
+		sum.owner = hz3_flow_name_of(hz3_owner_by_id(flow->owner)->frees);
 	else
 		hz3_flow_name_set(&sum.owner, "(others)");
 	hz3_flow_add_locked(&sum, &flow->counts, &flow->folded);
@@ -138,7 +138,7 @@ static void take_local_locked(struct hz3_flow_map *map, uint32_t id)
 {
 	const struct hz3_counters *counters = &hz3_owner_by_id(id)->heap->counters;
 	const struct hz3_flows *flows = hz3_owner_by_id(id)->frees;
-	struct hz3_flow_sum sum = { .owner = flows->name, .local = true };
+	struct hz3_flow_sum sum = { .owner = hz3_flow_name_of(flows), .local = true };
 
 	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
 		uint64_t blocks = __atomic_load_n(&counters->class[class].freed_local, __ATOMIC_RELAXED) -
