@@ -579,8 +579,19 @@ static void before_sleep(void)
 		meet_new_process();
 }
 
+/* A lock that the fork forgets would hang a child now and then. */
+static bool every_rank_is_listed(void)
+{
+	unsigned ranks = 0;
+
+	for (unsigned i = 0; i < lock_count(); i++)
+		ranks |= 1u << lock_at(i)->rank;
+	return ranks == (1u << HZ3_RANKS) - 1;
+}
+
 static void register_fork_handlers(void)
 {
+	hz3_assert(every_rank_is_listed());
 	static _Atomic bool warned;
 	int none = HANDLERS_NONE;
 
