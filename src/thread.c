@@ -88,6 +88,7 @@ static bool set_up(void)
 }
 
 static void register_fork_handlers(void);
+static void before_sleep(void);
 static void meet_new_process(void);
 static struct hz3_heap *come_back(void);
 
@@ -104,6 +105,9 @@ bool hz3_thread_setup(void)
 		hz3_cpu_relax();
 	}
 	bool done = set_up();
+	/* Once, and before another thread can sleep on a lock of ours. */
+	if (done)
+		hz3_lock_before_sleep = before_sleep;
 	hz3_atomic_store(&setup_state, done ? SETUP_DONE : SETUP_NOT_BEGUN, release);
 	/*
 	 * With the first malloc, and not in a constructor: those of preloaded libraries run last.  Handlers run before
@@ -595,7 +599,6 @@ static void register_fork_handlers(void)
 	static _Atomic bool warned;
 	int none = HANDLERS_NONE;
 
-	hz3_lock_before_sleep = before_sleep;
 	/* relaxed: only who registers them has to know. */
 	if (hz3_likely(hz3_atomic_load(&fork_handlers, relaxed) != HANDLERS_NONE) ||
 	    !hz3_atomic_cas_strong(&fork_handlers, &none, HANDLERS_TRYING, seq_cst, seq_cst))
