@@ -241,8 +241,11 @@ static void give_back(struct hz3_remote_buffer *buffer, size_t keep)
 {
 	if (buffer->budget <= keep)
 		return;
-	hz3_atomic_fetch_sub(&granted, buffer->budget - keep, relaxed);
+	size_t surplus = buffer->budget - keep;
+	/* In this order, as below: what a fork cuts may leave the account too high in the child, never too low. */
 	buffer->budget = keep;
+	atomic_signal_fence(memory_order_seq_cst);
+	hz3_atomic_fetch_sub(&granted, surplus, relaxed);
 }
 
 /*
@@ -255,10 +258,13 @@ bool hz3_buffer_raise_budget(struct hz3_remote_buffer *buffer)
 
 	/* Counted before it has anything: or those who came first would never see that they hold more than their share. */
 	if (!buffer->shares) {
-		buffer->shares = true;
 		hz3_atomic_fetch_add(&sharers, 1, relaxed);
+		atomic_signal_fence(memory_order_seq_cst);
+		buffer->shares = true;
 	}
-	size_t share = hz3_min(option(&hz3_options.remote_budget), cap / hz3_atomic_load(&sharers, relaxed));
+	/* None: in the child of a fork in a signal handler this one was taken off the account. */
+	size_t sharing = hz3_max(hz3_atomic_load(&sharers, relaxed), 1);
+	size_t share = hz3_min(option(&hz3_options.remote_budget), cap / sharing);
 	if (buffer->budget >= share) {
 		if (share < option(&hz3_options.remote_budget))
 			hz3_count(&buffer->refused, 1);
@@ -277,9 +283,11 @@ bool hz3_buffer_raise_budget(struct hz3_remote_buffer *buffer)
 void hz3_buffer_return_budget(struct hz3_remote_buffer *buffer)
 {
 	give_back(buffer, 0);
-	if (buffer->shares)
-		hz3_atomic_fetch_sub(&sharers, 1, relaxed);
+	bool shared = buffer->shares;
 	buffer->shares = false;
+	atomic_signal_fence(memory_order_seq_cst);
+	if (shared)
+		hz3_atomic_fetch_sub(&sharers, 1, relaxed);
 }
 
 size_t hz3_buffer_granted(void)
