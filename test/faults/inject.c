@@ -258,23 +258,40 @@ statistics(void)
 #define WORKERS 3
 #define EACH (SLOTS / 4)
 
-static _Atomic unsigned arrived, phase;
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t moved = PTHREAD_COND_INITIALIZER;
+static unsigned arrived, phase;	/* under gate */
 
 static void
 wait_for_phase(unsigned n)
 {
-	atomic_fetch_add(&arrived, 1);
-	while (atomic_load(&phase) < n)
-		sched_yield();
+	pthread_mutex_lock(&gate);
+	arrived++;
+	pthread_cond_broadcast(&moved);
+	while (phase < n)
+		pthread_cond_wait(&moved, &gate);
+	pthread_mutex_unlock(&gate);
 }
 
-/* By the thread that started the others, once all have arrived: the next phase. */
+/* By the thread that started the others: until all have come as far. */
+static void
+wait_for_workers(unsigned workers, unsigned n)
+{
+	pthread_mutex_lock(&gate);
+	while (arrived < workers * n)
+		pthread_cond_wait(&moved, &gate);
+	pthread_mutex_unlock(&gate);
+}
+
+/* And then, the next phase. */
 static void
 let_go(unsigned workers, unsigned n)
 {
-	while (atomic_load(&arrived) < workers * n)
-		sched_yield();
-	atomic_store(&phase, n);
+	wait_for_workers(workers, n);
+	pthread_mutex_lock(&gate);
+	phase = n;
+	pthread_cond_broadcast(&moved);
+	pthread_mutex_unlock(&gate);
 }
 
 static void
@@ -315,8 +332,7 @@ start_workers(pthread_t *threads)
 	pthread_attr_t attr;
 	unsigned n = 0;
 
-	atomic_store(&arrived, 0);
-	atomic_store(&phase, 0);
+	arrived = phase = 0;
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STRESS_STACK);
 	/* A thread's start takes memory as well. */
@@ -381,8 +397,7 @@ forks(void)
 
 	fill_part(WORKERS, &random_state);
 	let_go(n, 1);
-	while (atomic_load(&arrived) < n * 2)
-		sched_yield();
+	wait_for_workers(n, 2);
 	pid_t pid = fork();
 	if (pid == 0)
 		live_as_a_child();
