@@ -7,6 +7,7 @@
 #include "meta.h"
 #include "options.h"
 #include "os.h"
+#include "usdt.h"
 
 /*
  * Free runs hang in bins by length: one bin for each length up to 32, then four per doubling.  A bitmap says which
@@ -549,10 +550,9 @@ static size_t decommit_kind_locked(struct hz3_arena *arena, unsigned kind, size_
 static size_t purge(struct hz3_arena *arena, uint64_t before_ms, size_t keep)
 {
 	size_t bytes = 0, slice, n = 0;
-	unsigned kind = HZ3_RUN_CLEAN;
 
 	hz3_lock(&arena->lock);
-	while (kind != HZ3_RUN_DIRTY && hz3_atomic_load(&arena->counters.dirty, relaxed) > keep) {
+	while (hz3_atomic_load(&arena->counters.dirty, relaxed) > keep) {
 		slice = purge_begin_locked(arena, before_ms, &n);
 		if (slice == 0)
 			break;
@@ -560,11 +560,14 @@ static size_t purge(struct hz3_arena *arena, uint64_t before_ms, size_t keep)
 			     may_unmap_locked(arena, slice, n, HOLES_MAX);
 		hz3_atomic_fetch_add(&purging, 1, relaxed);
 		hz3_unlock(&arena->lock);
-		kind = purge_run(slice, n, unmap);
+		unsigned kind = purge_run(slice, n, unmap);
 		hz3_lock(&arena->lock);
 		hz3_atomic_fetch_sub(&purging, 1, relaxed);
 		purge_end_locked(arena, slice, n, kind);
-		bytes += kind == HZ3_RUN_DIRTY ? 0 : n << HZ3_SLICE_SHIFT;
+		if (kind == HZ3_RUN_DIRTY)
+			break;
+		bytes += n << HZ3_SLICE_SHIFT;
+		HZ3_USDT2(hz3, purge, hz3_slice_address(slice), n << HZ3_SLICE_SHIFT);
 	}
 	/* Clean runs that were too short before may have grown together. */
 	if (bytes && hz3_arenas_scarce())

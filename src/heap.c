@@ -3,6 +3,7 @@
 
 #include "meta.h"
 #include "probe.h"
+#include "usdt.h"
 
 #define SWEEP_BUDGET ((size_t)1 << 20)
 
@@ -294,6 +295,7 @@ static HZ3_NOINLINE size_t drain_pending(struct hz3_heap *heap, size_t budget)
 	/* The rest has to be found by those who look after sleepers, also if one of them has looked while it was out of sight. */
 	if (hz3_sink_leave(heap->owner, inflow))
 		hz3_owner_note_post(heap->owner);
+	HZ3_USDT2(hz3, drain, heap->tag, blocks);
 	return blocks;
 }
 

@@ -10,6 +10,7 @@
 #include "os.h"
 #include "pprof.h"
 #include "table.h"
+#include "usdt.h"
 #include "backtrace.h"
 
 #define NAME_BYTES 16
@@ -265,7 +266,9 @@ void hz3_profile_add(struct hz3_profile_turn *turn, const void *p, size_t size, 
 	hz3_lock(&hz3_profile_lock);
 	uint32_t stack = find_stack_locked(pc, depth), name = find_name_locked(thread);
 	uint32_t row = stack && name ? find_row_locked(stack, name, 0, false) : 0;
-	if (!add_sample_locked(p, size, owner, row))
+	if (add_sample_locked(p, size, owner, row))
+		HZ3_USDT3(otel_memory, alloc, p, size, (uint64_t)(weight(size) * (double)size));
+	else
 		lost++;
 	bool peak = is_peak_locked();
 	hz3_unlock(&hz3_profile_lock);
@@ -283,6 +286,7 @@ void hz3_profile_remove(const void *p, uint32_t owner)
 	uint32_t n = find_sample_locked(p);
 	if (n) {
 		struct sample sample = *sample_at(n);
+		HZ3_USDT1(otel_memory, free, p);
 		hz3_os_get_thread_name(thread);
 		hz3_table_remove(&samples, n);
 		count_live_locked(sample.row, sample.size, -1);

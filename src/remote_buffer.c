@@ -3,6 +3,7 @@
 
 #include "arena.h"
 #include "probe.h"
+#include "usdt.h"
 
 #define BUDGET_STEP_MIN ((size_t)16 << 10)
 
@@ -153,6 +154,7 @@ void hz3_buffer_flush(struct hz3_remote_buffer *buffer, struct hz3_counters *cou
 
 	if (held == 0)
 		return;
+	HZ3_USDT2(hz3, flush, held, cause);
 	send_probe(buffer);
 	for (unsigned word = 0; word < HZ3_BUFFER_SET_WORDS; word++) {
 		for (uint64_t used = buffer->used[word]; used; used &= used - 1) {
