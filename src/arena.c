@@ -162,7 +162,7 @@ static void age_remove(struct hz3_arena *arena, struct hz3_run *run)
 static void tag_ends(struct hz3_run *run)
 {
 	size_t first = run_slice(run), last = first + run->slices - 1;
-	uint64_t tag = (uint64_t)HZ3_ROUTE_FREE << HZ3_ROUTE_KIND_SHIFT | (run->slices & 0xffffff);
+	uint64_t tag = (uint64_t)(HZ3_ROUTE_FREE + run->kind) << HZ3_ROUTE_KIND_SHIFT | (run->slices & 0xffffff);
 
 	hz3_atomic_store(&hz3_page_map.route[first].whole, tag, relaxed);
 	hz3_atomic_store(&hz3_page_map.route[last].whole, tag, relaxed);
@@ -197,27 +197,25 @@ static void run_link_locked(struct hz3_arena *arena, struct hz3_run *run, struct
 	tag_ends(run);
 }
 
+static bool is_free(uint64_t route, unsigned kind)
+{
+	return hz3_route_owner(route) == 0 && hz3_route_kind(route) == HZ3_ROUTE_FREE + kind;
+}
+
 /* The free run of the given kind that ends just before slice, or starts at it; NULL if there is none. */
 static struct hz3_run *run_before(struct hz3_arena *arena, size_t slice, unsigned kind)
 {
 	if (slice <= 1 || arena_of(slice - 1) != arena)
 		return NULL;
 	uint64_t route = hz3_route_of(slice - 1);
-	if (hz3_route_owner(route) != 0 || hz3_route_kind(route) != HZ3_ROUTE_FREE)
-		return NULL;
-	struct hz3_run *run = run_at(slice - (route & 0xffffff));
-	return run->kind == kind ? run : NULL;
+	return is_free(route, kind) ? run_at(slice - (route & 0xffffff)) : NULL;
 }
 
 static struct hz3_run *run_from(struct hz3_arena *arena, size_t slice, unsigned kind)
 {
 	if (slice >= hz3_page_map_slices() || arena_of(slice) != arena)
 		return NULL;
-	uint64_t route = hz3_route_of(slice);
-	if (hz3_route_owner(route) != 0 || hz3_route_kind(route) != HZ3_ROUTE_FREE)
-		return NULL;
-	struct hz3_run *run = run_at(slice);
-	return run->kind == kind ? run : NULL;
+	return is_free(hz3_route_of(slice), kind) ? run_at(slice) : NULL;
 }
 
 /*
@@ -755,7 +753,7 @@ static void mend(struct hz3_lock *lock)
 	hz3_atomic_store(&arena->counters.dirty, 0, relaxed);
 	for (size_t slice = 1; slice < slices; slice++) {
 		uint64_t route = hz3_route_of(slice);
-		if (arena_of(slice) == arena && hz3_route_owner(route) == 0 && hz3_route_kind(route) == HZ3_ROUTE_FREE)
+		if (arena_of(slice) == arena && hz3_route_owner(route) == 0 && hz3_route_kind(route) >= HZ3_ROUTE_FREE)
 			hz3_route_set(slice, 0);
 	}
 }

@@ -7,11 +7,14 @@
 #include "lock.h"
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+/* From linux/futex.h, which not every compiler finds. */
+#define WAIT_PRIVATE 128
+#define WAKE_PRIVATE 129
 
 #define SPINS 100
 
@@ -88,7 +91,7 @@ sleep_and_take(struct hz3_lock *lock)
 		if (!(word & WAITERS) &&
 		    !hz3_atomic_cas_strong(&lock->word, &word, word | WAITERS, relaxed, relaxed))
 			continue;
-		(void)syscall(SYS_futex, futex_of(lock), FUTEX_WAIT_PRIVATE, (uint32_t)(word | WAITERS), NULL, NULL, 0);
+		(void)syscall(SYS_futex, futex_of(lock), WAIT_PRIVATE, (uint32_t)(word | WAITERS), NULL, NULL, 0);
 	}
 	errno = saved_errno;
 }
@@ -98,7 +101,7 @@ wake_one(struct hz3_lock *lock)
 {
 	int saved_errno = errno;
 
-	(void)syscall(SYS_futex, futex_of(lock), FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	(void)syscall(SYS_futex, futex_of(lock), WAKE_PRIVATE, 1, NULL, NULL, 0);
 	errno = saved_errno;
 }
 

@@ -69,7 +69,7 @@ extern struct hz3_lock hz3_window_lock;
 enum hz3_route_kind {
 	HZ3_ROUTE_NONE = 0,		/* owner 0: not allocated */
 	HZ3_ROUTE_LARGE = 1,		/* first slice of a large run */
-	HZ3_ROUTE_FREE = 2,		/* end of a free run; length in the low 24 bits */
+	HZ3_ROUTE_FREE = 2,		/* end of a free run: this plus its kind (arena.h); length in the low 24 bits */
 };
 
 static HZ3_INLINE uint64_t hz3_route_page(uint32_t owner, unsigned class, unsigned offset)

@@ -391,7 +391,7 @@ static void dump_or_warn(const char *suffix)
 	int error = dump(NULL, suffix);
 
 	if (error)
-		hz3_warn("prof: no profile written: error %d (%s)", error, strerrordesc_np(error));
+		hz3_warn("prof: no profile written: error %d (see errno(3))", error);
 }
 
 static void dump_peak(void)

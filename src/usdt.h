@@ -15,7 +15,7 @@
 
 #include "base.h"
 
-#if HAVE_SYS_SDT_H
+#ifdef HAVE_SYS_SDT_H
 #include <sys/sdt.h>
 #define HZ3_USDT1(provider, name, a) DTRACE_PROBE1(provider, name, a)
 #define HZ3_USDT2(provider, name, a, b) DTRACE_PROBE2(provider, name, a, b)

@@ -39,16 +39,9 @@ static void add_range(struct walk *walk, enum use use, size_t slice, size_t n)
 	walk->n += n;
 }
 
-/* Arenas are not locked: a free run may just be used, or grow; what is read of it is believed for statistics only. */
-static enum use use_of_free_run(size_t slice)
-{
-	const struct hz3_run *run = (const struct hz3_run *)&hz3_page_map.slice[slice];
-	uint8_t kind = __atomic_load_n(&run->kind, __ATOMIC_RELAXED);
+static const enum use use_of_free_run[] = { [HZ3_RUN_DIRTY] = DIRTY, [HZ3_RUN_CLEAN] = CLEAN, [HZ3_RUN_UNCOMMITTED] = NO_MEMORY };
 
-	return kind == HZ3_RUN_DIRTY ? DIRTY : kind == HZ3_RUN_CLEAN ? CLEAN : NO_MEMORY;
-}
-
-/* What begins with the slice, and of how many. */
+/* What begins with the slice, and of how many.  Arenas are not locked: a free run may just be used, or grow. */
 static enum use look(size_t slice, size_t *n)
 {
 	uint64_t route = hz3_route_of(slice);
@@ -62,9 +55,11 @@ static enum use look(size_t slice, size_t *n)
 	case HZ3_ROUTE_LARGE:
 		*n = hz3_large_run_slices(slice);
 		return LARGE;
-	case HZ3_ROUTE_FREE:
+	case HZ3_ROUTE_FREE + HZ3_RUN_DIRTY:
+	case HZ3_ROUTE_FREE + HZ3_RUN_CLEAN:
+	case HZ3_ROUTE_FREE + HZ3_RUN_UNCOMMITTED:
 		*n = route & 0xffffff;
-		return use_of_free_run(slice);
+		return use_of_free_run[hz3_route_kind(route) - HZ3_ROUTE_FREE];
 	}
 	/* In use, with no route: in a thread's stock, or on its way from one use to another. */
 	return KEPT;

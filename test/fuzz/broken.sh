@@ -53,7 +53,7 @@ for target in ops threads; do
 	notices $target overlap 'overlap|, not |usable'
 	notices $target shift 'overlap|, not |not aligned'
 	notices $target lose ', not '
-	notices $target misalign 'not aligned'
+	notices $target misalign 'not aligned|aligned to [0-9]+ gives'
 	notices $target small 'usable'
 	notices $target cut ', not '
 	notices $target dirty 'calloc: block '

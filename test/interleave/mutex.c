@@ -20,7 +20,7 @@ static long futex(uint32_t *number, int operation, uint32_t value, ...);
 
 static long futex(uint32_t *number, int operation, uint32_t value, ...)
 {
-	if (operation == FUTEX_WAIT_PRIVATE)
+	if (operation == WAIT_PRIVATE)
 		il_futex_wait(number, value);
 	else
 		il_futex_wake(number);
@@ -29,11 +29,6 @@ static long futex(uint32_t *number, int operation, uint32_t value, ...)
 
 static struct hz3_lock lock;
 static uint64_t inside, times;
-
-_Noreturn void hz3_die(const char *format, ...)
-{
-	il_check(false, "dies: %s", format);
-}
 
 static void set_up(void)
 {
