@@ -288,7 +288,7 @@ fork_here(size_t i, unsigned me)
 
 	if (depth >= FORKS_DEEP)
 		return;
-	pid_t pid = fork();
+	pid_t pid = fork_somehow(records[i].extra / 64);
 	FUZZ_CHECK(pid >= 0, "fork: %s", strerror(errno));
 	if (pid == 0)
 		be_child(i, me);

@@ -119,6 +119,22 @@ alignment_of(unsigned align)
 	return align < 248 ? (size_t)1 << align % 25 : (size_t)1 << (56 + align % 8);
 }
 
+/* ---- Forking ---- */
+
+extern pid_t _Fork(void) __attribute__((weak));
+
+/* As programs do it, or, where hz3 promises that too, without the handlers that make hz3 ready for it. */
+static pid_t UNUSED
+fork_somehow(unsigned extra)
+{
+#if !defined(__SANITIZE_THREAD__) && !defined(FUZZ_LIBFUZZER)
+	if (on_hz3() && _Fork != NULL && extra % 4 == 1)
+		return _Fork();
+#endif
+	(void)extra;
+	return fork();
+}
+
 /* ---- What a request may come to ---- */
 
 static bool
@@ -382,12 +398,17 @@ do_page_alloc(struct table *t, unsigned slot, size_t size, bool whole)
 		hold(t, slot, p, size, page, false);
 }
 
-/* Blocks of one size into the slots from this one on, so that pages fill up. */
+/* Blocks of one size into the slots from this one on, so that pages fill up; seldom large ones, and mappings. */
 static void
 do_burst(struct table *t, unsigned slot, size_t size, unsigned extra)
 {
-	size = size % (extra % 16 == 0 ? 256 * KIB : 4 * KIB);
-	unsigned n = size > 4 * KIB ? 8 + extra % 16 : 8 + extra * 4;
+	unsigned n;
+
+	if (extra % 32 == 1)
+		size = MIB + size % MIB;
+	else
+		size = size % (extra % 16 == 0 ? 256 * KIB : 4 * KIB);
+	n = size > MIB ? extra : size > 4 * KIB ? 8 + extra % 16 : 8 + extra * 4;
 
 	for (unsigned i = 0; i < n; i++) {
 		unsigned at = (slot + i) % SLOTS;

@@ -91,10 +91,10 @@ next_record(struct worker *w)
 }
 
 static void
-fork_worker(struct worker *w)
+fork_worker(struct worker *w, unsigned extra)
 {
 	int status;
-	pid_t pid = fork();
+	pid_t pid = fork_somehow(extra);
 
 	FUZZ_CHECK(pid >= 0, "fork: %s", strerror(errno));
 	if (pid == 0) {
@@ -126,7 +126,7 @@ step(struct worker *w)
 	case FORK:
 		/* Children cost more than all else. */
 		if (r.extra < 16)
-			fork_worker(w);
+			fork_worker(w, r.extra);
 		return false;
 	case EXIT:
 		return r.extra < 64;
