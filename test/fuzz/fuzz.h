@@ -117,7 +117,7 @@ fuzz_fail(const char *format, ...)
 	} while (0)
 
 /* A sanitizer's first complaint ends the case, whose process leaves by _exit(). */
-const char *__tsan_default_options(void);
+const char *__tsan_default_options(void) __attribute__((visibility("default")));
 const char *
 __tsan_default_options(void)
 {

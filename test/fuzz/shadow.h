@@ -164,8 +164,8 @@ hold(struct table *t, unsigned slot, void *p, size_t size, size_t alignment, boo
 {
 	struct held *h = &t->slot[slot];
 
-	*h = (struct held){p, size, call.usable(p), alignment, ++t->ids};
 	FUZZ_CHECK(((uintptr_t)p & (alignment - 1)) == 0, "block %p of %zu bytes is not aligned to %zu", p, size, alignment);
+	*h = (struct held){p, size, call.usable(p), alignment, ++t->ids};
 	FUZZ_CHECK(h->usable >= size, "block %p of %zu bytes has %zu usable ones", p, size, h->usable);
 	span_add(t, p, h->usable);
 	if (zero)
