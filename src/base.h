@@ -35,6 +35,8 @@
 #define HZ3_HOT __attribute__((hot))
 #define HZ3_COLD __attribute__((cold))
 #define HZ3_NOINLINE __attribute__((noinline))
+/* Reads what others may be writing, and believes it only as far as any value does no harm. */
+#define HZ3_RACY __attribute__((noinline, no_sanitize("thread")))
 #define HZ3_INLINE inline __attribute__((always_inline))
 #define HZ3_ALIGNED(n) __attribute__((aligned(n)))
 #define HZ3_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))

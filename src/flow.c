@@ -75,6 +75,7 @@ struct hz3_flow_name hz3_flow_name_of(const struct hz3_flows *flows)
 	struct hz3_flow_name name;
 
 	for (unsigned i = 0; i < HZ3_FLOW_NAME_BYTES / 8; i++)
+		/* relaxed: see flow.h. */
 		name.word[i] = __atomic_load_n(&flows->name.word[i], __ATOMIC_RELAXED);
 	return name;
 }

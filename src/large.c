@@ -428,7 +428,7 @@ size_t hz3_large_huge_resident(void)
 	return bytes;
 }
 
-size_t hz3_large_run_slices(size_t slice)
+HZ3_RACY size_t hz3_large_run_slices(size_t slice)
 {
 	/* relaxed: the run may end while we look. */
 	return __atomic_load_n(&large_at(slice)->slices, __ATOMIC_RELAXED);
