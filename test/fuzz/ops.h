@@ -730,7 +730,19 @@ make_number(uint64_t *random, int64_t min, int64_t max)
 	}
 }
 
-/* What is printed at start or exit is left out. */
+/* What prints or writes files by itself. */
+static bool
+is_left_out(const char *name)
+{
+	static const char *const names[] = {"stats_print", "banner", "prof_peak", "prof_leak"};
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void
 make_conf(uint64_t *random, char *conf)
 {
@@ -738,7 +750,7 @@ make_conf(uint64_t *random, char *conf)
 
 	for (unsigned i = 0; i < OPTIONS; i++) {
 		if (options[i].type == OPTION_OF_PATH || options[i].type == OPTION_OF_SINK || stress_below(random, 3) != 0 ||
-		    strcmp(options[i].name, "stats_print") == 0 || strcmp(options[i].name, "banner") == 0)
+		    is_left_out(options[i].name))
 			continue;
 		used += snprintf(conf + used, (size_t)(FUZZ_CONF_BYTES - used), ",%s:%lld", options[i].name,
 				 (long long)make_number(random, options[i].min, options[i].max));
@@ -756,7 +768,7 @@ ops_variant(unsigned i, uint64_t *random, char *conf)
 		"remote_batch:0",
 		"sink:page,remote_budget:0,dirty_decay_ms:0,empty_pages_max:0",
 		"sink:central,remote_budget:64,remote_cap:1,remote_flush_slow_paths:1,remote_drain_budget:4K",
-		"sink:auto,huge_threshold:1M,narenas:3,dirty_max:0",
+		"sink:auto,huge_threshold:1M,narenas:3,dirty_max:0,prof:1,lg_prof_sample:10",
 		"sink:page,dirty_decay_ms:-1,empty_pages_max:65536",
 	};
 
