@@ -91,11 +91,13 @@ static void small_buffers(const struct hz3_view *view, struct hz3_advices *out)
 	/* More than this, and it is not the buffer that cuts chains short. */
 	if (view->flows->sent_bytes >= FULL_BYTES_SMALL * flushes)
 		return;
+	/* relaxed: the control call may be changing it. */
+	size_t budget = __atomic_load_n(&hz3_options.remote_budget, __ATOMIC_RELAXED);
 	say(out, "small_buffers",
 	    "%s %% of all flushes were made because a buffer was full, with %s blocks a chain: buffers may hold %s each, and %s "
 	    "together. Raise remote_budget or remote_cap.",
 	    percent(full, flushes).text, hz3_number_ratio(blocks, chains, 1).text,
-	    hz3_number_size(hz3_options.remote_budget).text, hz3_number_size(view->stats.held_bytes_cap).text);
+	    hz3_number_size(budget).text, hz3_number_size(view->stats.held_bytes_cap).text);
 }
 
 static void ping_pong(const struct hz3_view *view, struct hz3_advices *out)
