@@ -99,8 +99,8 @@ HZ3_API void *hz3_pvalloc(size_t size) HZ3_NOTHROW HZ3_ATTR((malloc, warn_unused
 /* Bytes of the block p that may be used, at least the size asked for; 0 for NULL. */
 HZ3_API size_t hz3_malloc_usable_size(const void *p) HZ3_NOTHROW;
 
-/* What hz3_malloc_usable_size would say of hz3_malloc(size), without allocating; 0 over PTRDIFF_MAX.  (A block that the heap
- * profile samples has more.) */
+/* What hz3_malloc_usable_size would say of hz3_malloc(size), without allocating; 0 over PTRDIFF_MAX.  (A sampled block
+ * has more for the heap profile, and exactly size for guard_sample.) */
 HZ3_API size_t hz3_good_size(size_t size) HZ3_NOTHROW;
 
 /* ---- Saying what a thread is about to do -------------------------------------------------------------- */

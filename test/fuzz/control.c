@@ -73,8 +73,11 @@ learn_names(void)
 {
 	const char *text;
 
-	for (size_t i = 0; (text = hz3_control_name(i)) != NULL; i++)
-		learn_name(text);
+	/* Those of the profile write files, or are refused where there is none: test/api/profile.sh has them. */
+	for (size_t i = 0; (text = hz3_control_name(i)) != NULL; i++) {
+		if (strncmp(text, "prof.", 5) != 0)
+			learn_name(text);
+	}
 	for (size_t i = 0; i < OPTIONS; i++) {
 		snprintf(option_names[i], NAME_BYTES, "opt.%s", options[i].name);
 		learn_name(option_names[i]);
