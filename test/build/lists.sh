@@ -11,12 +11,12 @@ tools() {
 
 missing=0
 # By kind of file: the tree may be built in place.
-for file in src/*.{c,h,def,map} tools/*.{c,h,in,bash} bench/*.{c,h} $(tools) bench/lab/*.py test/*/*.{c,cc,h,sh} script/* doc/*.{md,1,3} doc/*/*.pml \
+for file in src/*.{c,h,def,map} tools/*.{c,h,in,bash} bench/*.{c,h} $(tools) bench/lab/*.py test/*/*.{c,cc,h,py,sh} script/* doc/*.{md,1,3} doc/*/*.pml \
 	examples/*/* examples/*/src/* debian/*.{install,symbols} debian/source/*; do
 	[ -f "$file" ] || continue
 	case $file in
 	*.in) name=${file%.in} ;;
-	test/bench/*.c | test/build/*.c | test/faults/shim.c | test/pages/*.c | test/interleave/*.c) name=$file ;;
+	test/bench/*.c | test/build/*.c | test/faults/shim.c | test/pages/*.c | test/interleave/*.c | test/soak/*.c) name=$file ;;
 	test/*.c | test/*.cc | bench/*.c) name=${file%.*} ;;
 	*) name=$file ;;
 	esac

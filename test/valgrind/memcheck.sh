@@ -1,0 +1,109 @@
+#!/bin/bash
+# hz3 itself runs without an error under valgrind's memcheck: API tests with it preloaded, which valgrind is told to leave
+# alone (otherwise it puts its own malloc in the place of any), and unit tests, whose malloc valgrind knows.
+#
+#   HZ3_VALGRIND=long    all of them (make check-valgrind), each with a limit of HZ3_VALGRIND_LIMIT seconds (600)
+#
+# Not helgrind and drd: they don't know C11's atomic operations and take each for a race.  Races are ThreadSanitizer's.
+
+set -u
+command -v valgrind >/dev/null || {
+	echo "SKIP: there is no valgrind"
+	exit 77
+}
+[ -z "$HZ3_SANITIZER$HZ3_MALLOC_PREFIX" ] || {
+	echo "SKIP: not with a sanitizer or a prefix"
+	exit 77
+}
+cd "$HZ3_BUILDDIR" || exit 1
+limit=${HZ3_VALGRIND_LIMIT:-600}
+work=$(mktemp -d "${TMPDIR:-/tmp}/hz3-valgrind.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+unset HZ3_CONF
+
+memcheck() {
+	timeout -k 5 "$limit" valgrind -q --tool=memcheck --error-exitcode=99 --leak-check=no --track-origins=yes --vgdb=no \
+		--num-callers=20 --log-file="$work/%p.log" "$@"
+}
+preloaded() {
+	# The variable is for the program: valgrind, which is a program too, hands it on.
+	LD_PRELOAD=$HZ3_LIB memcheck --soname-synonyms=somalloc=nouserintercepts "$@"
+}
+
+# Under valgrind the program must really have hz3, or nothing is tested.
+cat >"$work/probe.c" <<'PROGRAM'
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Status 0: malloc is hz3's.  With an argument, a value that depends on what nobody wrote: status 99 by memcheck. */
+int
+main(int argc, char **argv)
+{
+	volatile char unwritten[16];
+	size_t (*usable)(const void *) = (size_t(*)(const void *))dlsym(RTLD_DEFAULT, "hz3_malloc_usable_size");
+	void *p = malloc(100);
+
+	if (argc > 1 && unwritten[argc] == 77)
+		return 3;
+	return usable == NULL || usable(p) < 100 || argv[0] == NULL;
+}
+PROGRAM
+$CC -O0 -w -o "$work/probe" "$work/probe.c" -ldl || exit 1
+preloaded "$work/probe" || {
+	echo "FAIL: under valgrind malloc is not hz3's: status $?"
+	cat "$work"/*.log
+	exit 1
+}
+preloaded "$work/probe" wrong
+[ $? = 99 ] || {
+	echo "FAIL: memcheck does not see a read of what nobody wrote"
+	exit 1
+}
+
+if [ "${HZ3_VALGRIND:-}" = long ]; then
+	tests=(test/api/* test/unit/check_*)
+else
+	tests=(test/api/{control,semantics})
+fi
+
+failed=0
+ran=0
+for test in "${tests[@]}"; do
+	[ -f "$test" ] && [ -x "$test" ] || continue
+	case $test in
+	*/new_delete | */replaced_operators)
+		echo "not tried: $test; valgrind puts its own operator new everywhere, whatever it is told"
+		continue
+		;;
+	esac
+	rm -f "$work"/*.log
+	started=$SECONDS
+	case $test in
+	# The test is that misuse ends a program; memcheck's own view of the same is of no interest.
+	test/api/*) HZ3_EMULATOR=valgrind preloaded "$test" >"$work/out" 2>&1 ;;
+	*) CK_DEFAULT_TIMEOUT=$limit memcheck "$test" >"$work/out" 2>&1 ;;
+	esac
+	status=$?
+	echo "status $status: $test, $((SECONDS - started)) s"
+	cat "$work"/*.log 2>/dev/null >"$work/errors" || :
+	case $status in
+	77) ;;
+	0) ran=$((ran + 1)) ;;
+	124) echo "not tried to its end: $test takes more than $limit s" ;;
+	*)
+		failed=1
+		tail -n 15 "$work/out"
+		;;
+	esac
+	if grep -qE '^==[0-9]+== (Conditional jump|Use of uninit|Invalid|Syscall param|Source and dest|Jump to the)' "$work/errors"; then
+		echo "FAIL: $test: memcheck says"
+		head -n 40 "$work/errors"
+		failed=1
+	fi
+done
+[ $ran != 0 ] || {
+	echo "FAIL: no test could be run"
+	failed=1
+}
+exit $failed
