@@ -43,6 +43,7 @@ class Job:
     load: Optional[Callable[[Path, threading.Event], None]] = None
     probe: tuple[tuple[str, str], ...] = ()
     ends_by_itself: bool = False
+    found_by: str = ""      # of a negative control: what must be said of it
 
     def missing(self) -> Optional[str]:
         return next((program for program in self.needs if shutil.which(program) is None), None)
@@ -68,11 +69,11 @@ class Job:
                 load.start()
                 stack.callback(load.join)
                 stack.callback(stop.set)
-            while child.runs() and time.monotonic() < end and not failures:
+            while (runs := child.runs()) and time.monotonic() < end and not failures:
                 time.sleep(0.1)
             if failures:
                 raise LabError(f"the load of {self.name}: {failures[0]}")
-            if self.ends_by_itself:
+            if self.ends_by_itself and runs:
                 # A workload checks its blocks once more at its end.
                 child.wait()
 
@@ -176,6 +177,8 @@ JOBS = [
 
 # What must be found out: a program that leaks, and memory that hz3 can't account for.
 CONTROLS = [
-    Job("leak", workload("server", "-w", "2", "-s", "mixed", "-n", "4000"), probe=(("HZ3_SOAK_LEAK", "500000"),), ends_by_itself=True),
-    Job("hoard", workload("server", "-w", "2", "-s", "mixed", "-n", "4000"), probe=(("HZ3_SOAK_HOARD", "6000000"),), ends_by_itself=True),
+    Job("leak", workload("server", "-w", "2", "-s", "mixed", "-n", "4000"), probe=(("HZ3_SOAK_LEAK", "500000"),), ends_by_itself=True,
+        found_by="RSS gr"),
+    Job("hoard", workload("server", "-w", "2", "-s", "mixed", "-n", "4000"), probe=(("HZ3_SOAK_HOARD", "6000000"),), ends_by_itself=True,
+        found_by="over the bound"),
 ]
