@@ -11,6 +11,7 @@
 
 #define THREADS 4
 #define MORE_MIB 4	/* hz3's own code, tables, and the first MiB of blocks */
+#define THREADS_MIB 32		/* a program with threads is asked for from here */
 #define FILL_MAX (64 * MIB)	/* in blocks so small that their number would take long */
 
 struct link {
@@ -191,6 +192,9 @@ climb(int resource, unsigned mib, const char *lib)
 
 	/* To programs, the larger rungs are like one another. */
 	for (unsigned i = 0; i < PROGRAMS && (mib <= 64 || stress_long); i++) {
+		/* How many of its threads are there at once is up to the machine, and each has pages of its own. */
+		if (mib < THREADS_MIB && strstr(programs[i], "threading") != NULL)
+			continue;
 		if (run_limited(resource, mib - MORE_MIB, programs[i], NULL) != 0)
 			continue;
 		int status = run_limited(resource, mib, programs[i], lib);
