@@ -192,10 +192,12 @@ static HZ3_NOINLINE void *miss_unsampled(size_t size)
 static HZ3_NOINLINE void *miss_guarded(size_t size)
 {
 	struct hz3_heap *heap = hz3_thread_heap;
+	int saved_errno = errno;
 
 	/* The thread's first call: now it gets a heap. */
 	if (heap->owner == NULL && (heap = hz3_thread_begin()) != NULL)
 		hz3_thread_end(heap);
+	errno = saved_errno;
 	heap = hz3_thread_heap;
 	if (size <= HZ3_CLASS_SIZE_MAX && heap->owner && hz3_guard_is_due(&heap->guard)) {
 		void *p = hz3_guard_alloc(size, __builtin_frame_address(0));
