@@ -25,7 +25,12 @@
 /* The status of a child that has said itself what is wrong. */
 #define FUZZ_SAID 3
 #define FUZZ_CASE_BYTES (256 * KIB)
+/* What takes seconds takes minutes under the thread sanitizer. */
+#if defined(__SANITIZE_THREAD__)
+#define FUZZ_CASE_SECONDS 600
+#else
 #define FUZZ_CASE_SECONDS 60
+#endif
 #define FUZZ_CONF_BYTES 1024
 #define FUZZ_TEXT_BYTES 4096
 
