@@ -47,6 +47,10 @@
 /* What two threads must not share if they write to it; both supported processors use 64-byte lines. */
 #define HZ3_CACHE_LINE 64
 
+/* Operations of the system call futex, private to the process: from linux/futex.h, which not every compiler finds. */
+#define HZ3_FUTEX_WAIT 128
+#define HZ3_FUTEX_WAKE 129
+
 /* A slice is the unit of address lookup; pages start on slice boundaries. */
 #define HZ3_SLICE_SHIFT 16
 #define HZ3_SLICE ((size_t)1 << HZ3_SLICE_SHIFT)

@@ -12,10 +12,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* From linux/futex.h, which not every compiler finds. */
-#define WAIT_PRIVATE 128
-#define WAKE_PRIVATE 129
-
 #define SPINS 100
 
 /* How often a fork yields for a lock for which it must not wait. */
@@ -91,7 +87,7 @@ sleep_and_take(struct hz3_lock *lock)
 		if (!(word & WAITERS) &&
 		    !hz3_atomic_cas_strong(&lock->word, &word, word | WAITERS, relaxed, relaxed))
 			continue;
-		(void)syscall(SYS_futex, futex_of(lock), WAIT_PRIVATE, (uint32_t)(word | WAITERS), NULL, NULL, 0);
+		(void)syscall(SYS_futex, futex_of(lock), HZ3_FUTEX_WAIT, (uint32_t)(word | WAITERS), NULL, NULL, 0);
 	}
 	errno = saved_errno;
 }
@@ -101,7 +97,7 @@ wake_one(struct hz3_lock *lock)
 {
 	int saved_errno = errno;
 
-	(void)syscall(SYS_futex, futex_of(lock), WAKE_PRIVATE, 1, NULL, NULL, 0);
+	(void)syscall(SYS_futex, futex_of(lock), HZ3_FUTEX_WAKE, 1, NULL, NULL, 0);
 	errno = saved_errno;
 }
 

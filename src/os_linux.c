@@ -602,22 +602,18 @@ hz3_os_name_of_thread(uint32_t id, char *name)
 	return true;
 }
 
-/* From linux/futex.h. */
-#define WAIT_PRIVATE 128
-#define WAKE_PRIVATE 129
-
 void
 hz3_os_wait(const _Atomic uint32_t *word, uint32_t value, unsigned ms)
 {
 	struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
 
-	(void)syscall(SYS_futex, word, WAIT_PRIVATE, value, ms == UINT32_MAX ? NULL : &time, NULL, 0);
+	(void)syscall(SYS_futex, word, HZ3_FUTEX_WAIT, value, ms == UINT32_MAX ? NULL : &time, NULL, 0);
 }
 
 void
 hz3_os_wake(const _Atomic uint32_t *word)
 {
-	(void)syscall(SYS_futex, word, WAKE_PRIVATE, 1, NULL, NULL, 0);
+	(void)syscall(SYS_futex, word, HZ3_FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
 void

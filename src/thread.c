@@ -609,7 +609,6 @@ static void register_fork_handlers(void)
 		hz3_warn("no fork handlers yet: a fork from several threads may hang");
 }
 
-/* The first malloc is usually earlier; what it may have missed is made good. */
 void hz3_thread_profile_begin(void)
 {
 	hz3_profile_begin();
@@ -617,6 +616,7 @@ void hz3_thread_profile_begin(void)
 		hz3_heap_apply_options(hz3_thread_heap);
 }
 
+/* The first malloc is usually earlier; what it may have missed is made good. */
 static __attribute__((constructor)) void set_up_process(void)
 {
 	(void)hz3_thread_setup();

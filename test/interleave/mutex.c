@@ -20,7 +20,7 @@ static long futex(uint32_t *number, int operation, uint32_t value, ...);
 
 static long futex(uint32_t *number, int operation, uint32_t value, ...)
 {
-	if (operation == WAIT_PRIVATE)
+	if (operation == HZ3_FUTEX_WAIT)
 		il_futex_wait(number, value);
 	else
 		il_futex_wake(number);
