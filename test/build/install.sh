@@ -97,8 +97,9 @@ if python3 -c 'import argparse, html, json' 2>/dev/null; then
 	python3 "$(find_one /bin/hz3-report)" "$work/run.json" >/dev/null && [ -s "$work/run.html" ] || fail "the installed hz3-report"
 fi
 
-# No file, and no directory that is nobody else's.  (Shared ones, such as bin, may not be ours to take away.)
+# No file, and below the prefix no directory that is nobody else's.  (Shared ones, such as bin, may not be ours to take away.)
+prefix=$(dirname "$(dirname "$(find_one /bin/hz3run)")")
 make_in_root uninstall
-left=$(find "$root" ! -type d -o -type d -iname '*hz3*')
+left=$(find "$root" ! -type d && find "$prefix" -mindepth 1 -type d -iname '*hz3*')
 [ -z "$left" ] || fail "make uninstall leaves $left"
 echo "make uninstall leaves nothing"

@@ -293,7 +293,8 @@ exhausted(void)
 		free(huge[i]);
 	stress_purge();
 	CHECK(stress_live() < 100, "%zu blocks live in the end", stress_live());
-	CHECK(stress_stat("stats.mapped") <= mapped_before + 512 * MIB, "%zu MiB stay mapped",
+	/* Blocks of up to 40 MiB leave holes: half of what was live at most, 384 + 40 and 160 MiB, is added for them. */
+	CHECK(stress_stat("stats.mapped") <= mapped_before + 584 * 3 / 2 * MIB, "%zu MiB stay mapped",
 	      stress_stat("stats.mapped") / MIB);
 	CHECK(stress_stat("stats.huge_mappings") == 0, "huge mappings are left");
 }
