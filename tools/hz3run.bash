@@ -121,7 +121,7 @@ _hz3run() {
 }
 
 _hz3_config() {
-	_hz3_offer "$2" --prefix --bindir --libdir --includedir --mandir --version --config --cc --malloc-prefix --cflags \
+	_hz3_offer "$2" --prefix --bindir --libdir --includedir --mandir --docdir --version --config --cc --malloc-prefix --cflags \
 		--cppflags --cxxflags --libs --ldflags --static --root= --help
 }
 
