@@ -430,6 +430,18 @@ size_t hz3_alloc_usable_size(const void *p)
 	return hz3_alloc_size_for("malloc_usable_size", p);
 }
 
+/*
+ * To the profile, a block of another size is another block, wherever it is: each has one chance to be sampled, or blocks that grow
+ * step by step would count several times.  False: a small one, which is to move, since only a sample has a run of its own.
+ */
+static bool end_sample(const void *p, size_t size)
+{
+	if (size <= HZ3_CLASS_SIZE_MAX)
+		return false;
+	hz3_profile_remove(p, hz3_thread_heap->owner ? hz3_thread_heap->owner->id : 0);
+	return true;
+}
+
 void *hz3_alloc_resize_large(void *p, size_t size)
 {
 	if (hz3_guard_owns(p)) {
@@ -437,19 +449,22 @@ void *hz3_alloc_resize_large(void *p, size_t size)
 		return NULL;
 	}
 	size_t before = hz3_large_size_for("realloc", p);
-	if (size <= before && size > before / 2 + HZ3_SLICE)
+	if (size <= before && size > before / 2 + (before > HZ3_CLASS_SIZE_MAX ? HZ3_SLICE : 0))
 		return p;
+	if (hz3_unlikely(hz3_profile_on) && !end_sample(p, size))
+		return NULL;
 	int saved_errno = errno;
 	struct hz3_heap *heap = hz3_thread_begin();
 	void *q = hz3_large_resize(p, size);
 	if (q) {
-		if (hz3_unlikely(hz3_profile_on))
-			hz3_profile_resize(p, q, size);
 		hz3_count(&heap->counters.large_alloc_bytes, hz3_large_usable_size(q));
 		hz3_count(&heap->counters.large_asked_bytes, size);
 		hz3_count(&heap->counters.large_free_bytes, before);
 	}
 	hz3_thread_end(heap);
 	errno = saved_errno;
+	heap = hz3_thread_heap;
+	if (q && is_sampled(heap, size))
+		hz3_profile_add(&heap->profile, q, size, heap->owner->id);
 	return q;
 }

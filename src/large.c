@@ -11,7 +11,7 @@
 
 /* A large run in use, in the line of its first slice; owned by whoever holds the block. */
 struct large_run {
-	size_t bytes;			/* usable: whole system pages */
+	size_t bytes;			/* usable */
 	size_t slices;
 	size_t offset;			/* of the block in the run; less than a slice */
 };
@@ -273,6 +273,12 @@ static struct large_run *large_at(size_t slice)
 	return (struct large_run *)&hz3_page_map.slice[slice];
 }
 
+/* Whole system pages; of a small block (a sample) what it would have in a page, since programs grow into what they are told. */
+static size_t usable_of(size_t size)
+{
+	return size <= HZ3_CLASS_SIZE_MAX ? hz3_class_size(hz3_size_class(size)) : hz3_align_up(size, hz3_os_page_size);
+}
+
 static size_t slices_for(size_t bytes)
 {
 	return hz3_align_up(bytes, HZ3_SLICE) >> HZ3_SLICE_SHIFT;
@@ -301,7 +307,7 @@ void *hz3_large_place(size_t slice, size_t n, size_t size, size_t alignment)
 {
 	struct large_run *run = large_at(slice);
 
-	run->bytes = hz3_align_up(size, hz3_os_page_size);
+	run->bytes = usable_of(size);
 	run->slices = n;
 	run->offset = colour(slice, (n << HZ3_SLICE_SHIFT) - run->bytes, alignment);
 	hz3_route_set(slice, large_route);

@@ -301,20 +301,6 @@ void hz3_profile_remove(const void *p, uint32_t owner)
 	hz3_unlock(&hz3_profile_lock);
 }
 
-void hz3_profile_resize(const void *p, const void *now, size_t size)
-{
-	hz3_lock(&hz3_profile_lock);
-	uint32_t n = find_sample_locked(p);
-	if (n) {
-		struct sample sample = *sample_at(n);
-		hz3_table_remove(&samples, n);
-		count_live_locked(sample.row, sample.size, -1);
-		if (!add_sample_locked(now, size, sample.owner, sample.row))
-			lost++;
-	}
-	hz3_unlock(&hz3_profile_lock);
-}
-
 /* After a fork in a signal handler that had interrupted one of the above: the child forgets, and its tables' old memory is lost. */
 static void mend(struct hz3_lock *lock)
 {

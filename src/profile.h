@@ -41,9 +41,8 @@ bool hz3_profile_is_due(struct hz3_profile_turn *turn, size_t size);
 /* p is a new block of size bytes that was due; owner is the allocating thread's number. */
 void hz3_profile_add(struct hz3_profile_turn *turn, const void *p, size_t size, uint32_t owner);
 
-/* A block that is in no page is about to be freed by a thread with this number; or was resized, and is at "now". */
+/* A block that is in no page is about to be freed, or resized, by a thread with this number. */
 void hz3_profile_remove(const void *p, uint32_t owner);
-void hz3_profile_resize(const void *p, const void *now, size_t size);
 
 /* Load the unwinder and begin, if the option says so.  From a constructor, once malloc works. */
 void hz3_profile_begin(void);

@@ -55,6 +55,15 @@ expect 4 'makes_blocks' 21000000 29000000
 expect 1 'freed-remotely=yes .*makes_blocks' 67500 82500
 [ -s "$dir/err" ] && fail "something was printed: $(cat "$dir/err")"
 
+# Blocks that grow count once: 6.4 MB of small ones, with a standard deviation of 2.5 %, and 20 MiB in one that is sampled for certain.
+profiled lg_prof_sample:12 regrow 2000
+read_profile "$dir/p.gz"
+expect 4 'regrows' $((6400000 * 85 / 100 + (20 << 20))) $((6400000 * 115 / 100 + (20 << 20)))
+profiled lg_prof_sample:0 regrow 2000
+read_profile "$dir/p.gz"
+expect 3 'regrows' 2001 2001
+expect 4 'regrows' $((6400000 + (20 << 20))) $((6400000 + (20 << 20)))
+
 # The default, with go's pprof where there is one.
 profiled prof_peak:true flow 100000
 [ -s "$dir/p.gz.peak" ] || fail "no profile of the peak"

@@ -2,12 +2,14 @@
  * What profile.sh profiles: "profiled HOW N"; without arguments, "flow 1000".  The names of the functions and threads are what the profile has to show.
  *
  *   flow N     the main thread allocates N blocks of 1000 bytes; a thread "logger" frees three of four; one that grew to 80 MiB stays
+ *   regrow N   N blocks grow from 200 to 3200 bytes by 200, and one by MiB to 20 of them; all stay
  *   fork N     four threads allocate and free while N children are made, each of which allocates, frees and exits
  *   signal N   allocates N blocks, asks for reports by SIGUSR2, and ends at once when the file $PROFILED_FILE is there
  *   control N  pauses, goes on, resets and dumps by hz3_control; N is not used
  */
 #include "api_test.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -72,6 +74,23 @@ flow(void)
 	CHECK(pthread_create(&thread, NULL, logger, NULL) == 0, "no thread");
 	pthread_join(thread, NULL);
 	CHECK(grows((size_t)40 << 20, (size_t)80 << 20) != NULL, "no memory");
+}
+
+/* Small blocks that move at each step, and a large one that mostly doesn't. */
+APART void
+regrows(void)
+{
+	static const size_t last = 3200, large = (size_t)1 << 20;
+	void *p = NULL;
+
+	/* Half of them only when they are full to the end, as programs do that ask for usable sizes. */
+	for (size_t size = 200; size <= last; size += 200)
+		for (size_t i = 0; i < blocks; i++)
+			if (i % 2 == 0 || malloc_usable_size(block[i]) < size)
+				CHECK((block[i] = opaque(realloc(block[i], size))) != NULL, "no memory");
+	for (size_t size = large; size <= 20 * large; size += large)
+		CHECK((p = opaque(realloc(p, size))) != NULL, "no memory");
+	opaque(p);
 }
 
 static atomic_bool done;
@@ -154,6 +173,8 @@ main(int argc, char **argv)
 	blocks = argc == 3 ? strtoul(argv[2], NULL, 10) : 1000;
 	if (strcmp(how, "flow") == 0)
 		flow();
+	else if (strcmp(how, "regrow") == 0 && (block = calloc(blocks, sizeof(*block))) != NULL)
+		regrows();
 	else if (strcmp(how, "fork") == 0)
 		forks();
 	else if (strcmp(how, "signal") == 0)
