@@ -53,7 +53,7 @@ struct hz3_heap {
 	struct hz3_counters counters;
 	struct hz3_profile_turn profile;
 	struct hz3_guard_turn guard;		/* when a block is sampled next */
-	struct hz3_block_queue delayed;		/* with delayed_reuse: blocks that were freed, and wait (safety.c) */
+	struct hz3_block_queue delayed;		/* with delayed_reuse: blocks that were freed, and wait (delayed.h) */
 };
 
 /* What stands for a current page that isn't there: no free block, nothing to carve.  Never written. */

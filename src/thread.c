@@ -7,6 +7,7 @@
 #include "abandon.h"
 #include "arena.h"
 #include "decay.h"
+#include "delayed.h"
 #include "guard.h"
 #include "large.h"
 #include "meta.h"
@@ -275,11 +276,22 @@ void hz3_thread_trim_shared(void)
 	hz3_unlock(&shared_lock);
 }
 
-/* Of the calling thread's heap: flush, take in what others freed, give empty pages and the budget back. */
+/* What waits before it can be used again: the thread will not come back for it. */
+static void give_up_delayed(struct hz3_heap *heap)
+{
+	if (HZ3_SAFETY && hz3_delayed_give_up(heap))
+		hz3_abandon_request_drain();
+}
+
+/*
+ * Of the calling thread's heap: free what waits for that, flush, take in what others freed, give empty pages and the budget
+ * back.
+ */
 static void put_away(bool current_pages)
 {
 	struct hz3_heap *heap = hz3_thread_begin();
 
+	give_up_delayed(heap);
 	settle(heap, HZ3_FLUSH_EXIT);
 	if (current_pages)
 		hz3_heap_trim(heap);
@@ -413,8 +425,10 @@ static bool park_vanished(struct hz3_heap *mine)
 			continue;
 		any = true;
 		hz3_flow_end(owner->frees);
-		if (!hz3_heap_is_whole(heap))
+		if (!hz3_heap_is_whole(heap)) {
 			hz3_heap_mend(heap);
+			hz3_delayed_mend(heap);
+		}
 		hz3_abandon_park_locked(heap);
 	}
 	hz3_unlock(&hz3_abandon_lock);
@@ -467,13 +481,14 @@ static void rescan_pages(struct hz3_counters *counters)
 	}
 }
 
-/* What vanished threads had collected, and not sent. */
+/* What vanished threads had freed, or collected, and not sent. */
 static void flush_vanished(void)
 {
 	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
 		struct hz3_owner *owner = hz3_owner_by_id(id);
 		if (hz3_atomic_load(&owner->state, relaxed) != HZ3_OWNER_PARKED)
 			continue;
+		give_up_delayed(owner->heap);
 		flush(owner->heap, HZ3_FLUSH_FORK);
 		hz3_buffer_return_budget(&owner->heap->buffer);
 	}
