@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "abandon.h"
+#include "account.h"
 #include "arena.h"
 #include "decay.h"
 #include "delayed.h"
@@ -134,6 +135,9 @@ static struct hz3_heap *enter(struct hz3_heap *heap)
 	/* May call malloc, which finds the heap in place. */
 	if (have_key() && pthread_setspecific(exit_key, heap) == 0) {
 		hz3_atomic_fetch_add(&entered, 1, relaxed);
+		/* The thread that had it before may have chosen another. */
+		hz3_heap_set_arena(heap, heap->owner->id);
+		hz3_account_begin(heap);
 		hz3_flow_begin(heap->owner, &heap->counters);
 		return heap;
 	}
@@ -305,6 +309,30 @@ void hz3_thread_go_idle(void)
 {
 	if (hz3_thread_heap->owner)
 		put_away(true);
+}
+
+unsigned hz3_thread_arena(void)
+{
+	struct hz3_heap *heap = hz3_thread_begin();
+	unsigned arena = 0;
+
+	if (heap) {
+		arena = hz3_heap_arena_index(heap);
+		hz3_thread_end(heap);
+	}
+	return arena;
+}
+
+bool hz3_thread_set_arena(unsigned arena)
+{
+	struct hz3_heap *heap = hz3_thread_begin();
+	bool good = heap && heap != shared_heap && arena < hz3_arenas_count();
+
+	if (good)
+		hz3_heap_set_arena(heap, arena);
+	if (heap)
+		hz3_thread_end(heap);
+	return good;
 }
 
 bool hz3_thread_is_multi(void)
