@@ -12,6 +12,7 @@
 #include "size_class.h"
 #include "stats.h"
 #include "thread.h"
+#include "top.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -430,6 +431,7 @@ report_begin(void)
 	hz3_thread_setup();
 	hz3_report_setup();
 	hz3_serve_setup();
+	hz3_top_setup();
 	hz3_thread_profile_begin();
 }
 

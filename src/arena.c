@@ -702,6 +702,11 @@ struct hz3_arena *hz3_arena_for(unsigned i)
 	return &arenas[i % arena_count];
 }
 
+unsigned hz3_arena_index(const struct hz3_arena *arena)
+{
+	return arena->index;
+}
+
 const struct hz3_arena_counters *hz3_arena_counters(unsigned i)
 {
 	return &arenas[i].counters;

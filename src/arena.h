@@ -55,6 +55,7 @@ unsigned hz3_arenas_count(void);
 
 /* The arena for the i-th heap. */
 struct hz3_arena *hz3_arena_for(unsigned i);
+unsigned hz3_arena_index(const struct hz3_arena *arena);
 const struct hz3_arena_counters *hz3_arena_counters(unsigned i);
 
 /*

@@ -8,7 +8,7 @@
 #include "os.h"
 #include "thread.h"
 
-#define JOBS_MAX 2
+#define JOBS_MAX 3
 #define RETRY_MS 1000u
 #define STACK_BYTES ((size_t)256 << 10)
 

@@ -1,5 +1,5 @@
 /*
- * The one thread of hz3's own, for whatever has to be done when nobody calls: decay.c, serve.c.
+ * The one thread of hz3's own, for whatever has to be done when nobody calls: decay.c, serve.c, top.c.
  *
  * It starts when the first job wants it, and not in processes where none does.  It has all signals blocked, so that no handler of
  * the program's ever runs on it, and it ends when all other threads have ended.  A forked child does not have it; a job
@@ -17,7 +17,7 @@ struct hz3_background_job {
 	bool always;
 };
 
-/* At most two; each once, before anything may start the thread on its behalf. */
+/* At most three; each once, before anything may start the thread on its behalf. */
 void hz3_background_add(const struct hz3_background_job *job);
 
 /* Any thread, with no lock held and its heap at rest.  False: it can't be had now. */

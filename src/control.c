@@ -5,11 +5,13 @@
  */
 #include "control.h"
 
+#include "account.h"
 #include "arena.h"
 #include "atomic.h"
 #include "decay.h"
 #include "hz3/hz3.h"
 #include "options.h"
+#include "os.h"
 #include "profile.h"
 #include "report.h"
 #include "sink.h"
@@ -18,6 +20,7 @@
 #include "thread.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 /* The C types that values have outside.  An action has no value: it happens when the name is called. */
@@ -48,11 +51,12 @@ struct row {
 	const char *name;
 	enum type type;
 	void (*get)(const struct row *row, size_t index, union value *value);
-	int (*set)(const struct row *row, const union value *value);
+	int (*set)(const struct row *row, size_t index, const union value *value);
 	size_t where;		/* byte offset of what get reads: meaning depends on get */
 	size_t and_where;	/* the same, of what is to be added; 0: nothing */
 	size_t count;		/* how many values "<i>" may have */
-	bool bare;		/* may be called without a value, which is then all 0 */
+	bool (*has)(size_t index);	/* whether it is there, with this "<i>"; NULL: it is */
+	bool bare;		/* may be called without a value, which is then where */
 };
 
 #define UNUSED __attribute__((unused))
@@ -73,22 +77,17 @@ get_version(const struct row *row UNUSED, size_t index UNUSED, union value *valu
 	value->string = HZ3_VERSION;
 }
 
+/* What the library was built with: where is the answer itself. */
 static void
-get_debug(const struct row *row UNUSED, size_t index UNUSED, union value *value)
+get_built(const struct row *row, size_t index UNUSED, union value *value)
 {
-	value->flag = HZ3_DEBUG;
+	value->flag = row->where != 0;
 }
 
 static void
-get_safety_checks(const struct row *row UNUSED, size_t index UNUSED, union value *value)
+get_malloc_conf(const struct row *row UNUSED, size_t index UNUSED, union value *value)
 {
-	value->flag = HZ3_SAFETY;
-}
-
-static void
-get_stats_built(const struct row *row UNUSED, size_t index UNUSED, union value *value)
-{
-	value->flag = HZ3_STATS;
+	value->string = "";
 }
 
 static void
@@ -123,6 +122,13 @@ get_int_option(const struct row *row, size_t index UNUSED, union value *value)
 	value->signed_number = __atomic_load_n((int *)option_address(row->where), __ATOMIC_RELAXED);
 }
 
+/* jemalloc's type for this one. */
+static void
+get_opt_narenas(const struct row *row UNUSED, size_t index UNUSED, union value *value)
+{
+	value->number = (unsigned)hz3_options.narenas;
+}
+
 static void
 get_size_option(const struct row *row, size_t index UNUSED, union value *value)
 {
@@ -155,7 +161,7 @@ in_range(size_t offset, int64_t value)
 }
 
 static int
-set_size_option(const struct row *row, const union value *value)
+set_size_option(const struct row *row, size_t index UNUSED, const union value *value)
 {
 	if (value->size > INT64_MAX || !in_range(row->where, (int64_t)value->size))
 		return EINVAL;
@@ -206,7 +212,7 @@ get_sink(const struct row *row UNUSED, size_t index UNUSED, union value *value)
 }
 
 static int
-set_sink(const struct row *row UNUSED, const union value *value)
+set_sink(const struct row *row UNUSED, size_t index UNUSED, const union value *value)
 {
 	for (int sink = 0; sink < 3; sink++) {
 		if (value->string != NULL && strcmp(value->string, hz3_report_sink_name(sink)) == 0) {
@@ -224,7 +230,7 @@ get_batch(const struct row *row UNUSED, size_t index UNUSED, union value *value)
 }
 
 static int
-set_batch(const struct row *row UNUSED, const union value *value)
+set_batch(const struct row *row UNUSED, size_t index UNUSED, const union value *value)
 {
 	hz3_sink_set_batch(value->flag);
 	return 0;
@@ -262,22 +268,196 @@ get_bin_slab_size(const struct row *row UNUSED, size_t index, union value *value
 	value->size = hz3_class_page_bytes((unsigned)index);
 }
 
-/* ---- decay ---- */
+static void
+get_quantum(const struct row *row UNUSED, size_t index UNUSED, union value *value)
+{
+	value->size = HZ3_GRANULE;
+}
 
 static void
-get_decay_ms(const struct row *row UNUSED, size_t index UNUSED, union value *value)
+get_page(const struct row *row UNUSED, size_t index UNUSED, union value *value)
 {
-	value->signed_number = hz3_decay_ms();
+	value->size = hz3_os_page_size;
+}
+
+/* ---- one arena, or all: "<i>" is ALL_ARENAS for that, as in jemalloc ---- */
+
+#define ALL_ARENAS 4096u
+
+static bool
+has_arena(size_t index)
+{
+	return index < hz3_arenas_count() || index == ALL_ARENAS;
+}
+
+static unsigned
+first_arena(size_t index)
+{
+	return index == ALL_ARENAS ? 0 : (unsigned)index;
+}
+
+static unsigned
+end_of_arenas(size_t index)
+{
+	return index == ALL_ARENAS ? hz3_arenas_count() : (unsigned)index + 1;
+}
+
+static int
+act_purge_arena(const struct row *row UNUSED, size_t index, const union value *value UNUSED)
+{
+	if (index == ALL_ARENAS)
+		(void)hz3_decay_purge_all();
+	else
+		(void)hz3_arena_purge((unsigned)index, 0);
+	return 0;
+}
+
+static int
+act_decay_arena(const struct row *row UNUSED, size_t index, const union value *value UNUSED)
+{
+	for (unsigned i = first_arena(index); i < end_of_arenas(index); i++)
+		(void)hz3_decay_arena(i);
+	return 0;
+}
+
+/* Of all together: as arenas.dirty_decay_ms. */
+static void
+get_decay_ms(const struct row *row UNUSED, size_t index, union value *value)
+{
+	value->signed_number = index == ALL_ARENAS ? hz3_decay_ms() : hz3_decay_arena_ms((unsigned)index);
 }
 
 /* The same range as at start. */
 static int
-set_decay_ms(const struct row *row UNUSED, const union value *value)
+set_decay_ms(const struct row *row UNUSED, size_t index, const union value *value)
+{
+	if (!in_range(offsetof(struct hz3_options, dirty_decay_ms), value->signed_number))
+		return EINVAL;
+	if (index == ALL_ARENAS)
+		hz3_decay_set_all_ms(value->signed_number);
+	else
+		hz3_decay_set_arena_ms((unsigned)index, value->signed_number);
+	return 0;
+}
+
+static void
+get_default_decay_ms(const struct row *row UNUSED, size_t index UNUSED, union value *value)
+{
+	value->signed_number = hz3_decay_ms();
+}
+
+static int
+set_default_decay_ms(const struct row *row UNUSED, size_t index UNUSED, const union value *value)
 {
 	if (!in_range(offsetof(struct hz3_options, dirty_decay_ms), value->signed_number))
 		return EINVAL;
 	hz3_decay_set_ms(value->signed_number);
 	return 0;
+}
+
+/* Running threads that take their pages from there. */
+static void
+get_nthreads(const struct row *row UNUSED, size_t index, union value *value)
+{
+	value->number = 0;
+	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
+		const struct hz3_owner *owner = hz3_owner_by_id(id);
+
+		/* relaxed, both: a count of what comes and goes. */
+		if (hz3_atomic_load(&owner->state, relaxed) == HZ3_OWNER_RUNNING && owner->heap != hz3_thread_shared_heap())
+			value->number += index == ALL_ARENAS || hz3_heap_arena_index(owner->heap) == index;
+	}
+}
+
+/* A counter of arenas: where is its offset in struct hz3_arena_counters. */
+static uint64_t
+sum_of_arenas(size_t index, size_t where)
+{
+	uint64_t sum = 0;
+
+	for (unsigned i = first_arena(index); i < end_of_arenas(index); i++) {
+		const _Atomic size_t *counter = (const void *)((const char *)hz3_arena_counters(i) + where);
+		/* relaxed: a statistic. */
+		sum += hz3_atomic_load(counter, relaxed);
+	}
+	return sum;
+}
+
+static void
+get_arena_count(const struct row *row, size_t index, union value *value)
+{
+	value->size = sum_of_arenas(index, row->where);
+}
+
+static void
+get_arena_bytes(const struct row *row, size_t index, union value *value)
+{
+	value->size = sum_of_arenas(index, row->where) << HZ3_SLICE_SHIFT;
+}
+
+static void
+get_arena_pages(const struct row *row, size_t index, union value *value)
+{
+	value->size = (sum_of_arenas(index, row->where) << HZ3_SLICE_SHIFT) / hz3_os_page_size;
+}
+
+/* ---- the calling thread ---- */
+
+/* The string is the thread's own: it stays until the thread has another name. */
+static void
+get_thread_name(const struct row *row UNUSED, size_t index UNUSED, union value *value)
+{
+	struct hz3_heap *heap = hz3_thread_begin();
+	char name[HZ3_FLOW_NAME_BYTES];
+
+	value->string = "";
+	if (heap == NULL)
+		return;
+	if (heap != hz3_thread_shared_heap()) {
+		hz3_os_get_thread_name(name);
+		hz3_flow_name_set(&heap->owner->frees->name, name);
+	}
+	value->string = (const char *)&heap->owner->frees->name;
+	hz3_thread_end(heap);
+}
+
+static int
+set_thread_name(const struct row *row UNUSED, size_t index UNUSED, const union value *value)
+{
+	if (value->string == NULL || strlen(value->string) >= HZ3_FLOW_NAME_BYTES)
+		return EINVAL;
+	hz3_os_name_thread(value->string);
+	return 0;
+}
+
+static void
+get_thread_arena(const struct row *row UNUSED, size_t index UNUSED, union value *value)
+{
+	value->number = hz3_thread_arena();
+}
+
+static int
+set_thread_arena(const struct row *row UNUSED, size_t index UNUSED, const union value *value)
+{
+	return hz3_thread_set_arena(value->number) ? 0 : EINVAL;
+}
+
+static bool
+has_counters(size_t index UNUSED)
+{
+	return HZ3_STATS;
+}
+
+static void
+get_thread_allocated(const struct row *row UNUSED, size_t index UNUSED, union value *value)
+{
+	value->size = hz3_account_read().allocated;
+}
+
+static void
+get_thread_deallocated(const struct row *row UNUSED, size_t index UNUSED, union value *value)
+{
+	value->size = hz3_account_read().freed;
 }
 
 static void
@@ -323,7 +503,7 @@ get_epoch(const struct row *row UNUSED, size_t index UNUSED, union value *value)
 }
 
 static int
-set_epoch(const struct row *row UNUSED, const union value *value UNUSED)
+set_epoch(const struct row *row UNUSED, size_t index UNUSED, const union value *value UNUSED)
 {
 	hz3_atomic_fetch_add(&epoch, 1, relaxed);
 	return 0;
@@ -332,21 +512,21 @@ set_epoch(const struct row *row UNUSED, const union value *value UNUSED)
 /* ---- actions ---- */
 
 static int
-act_flush(const struct row *row UNUSED, const union value *value UNUSED)
+act_flush(const struct row *row UNUSED, size_t index UNUSED, const union value *value UNUSED)
 {
 	hz3_thread_flush_buffer();
 	return 0;
 }
 
 static int
-act_idle(const struct row *row UNUSED, const union value *value UNUSED)
+act_idle(const struct row *row UNUSED, size_t index UNUSED, const union value *value UNUSED)
 {
 	hz3_thread_go_idle();
 	return 0;
 }
 
 static int
-act_purge(const struct row *row UNUSED, const union value *value UNUSED)
+act_purge(const struct row *row UNUSED, size_t index UNUSED, const union value *value UNUSED)
 {
 	(void)hz3_decay_purge_all();
 	return 0;
@@ -360,6 +540,9 @@ act_purge(const struct row *row UNUSED, const union value *value UNUSED)
 	 .get = get_size_option,                                                                                     \
 	 .set = set_size_option,                                                                                     \
 	 .where = offsetof(struct hz3_options, option)}
+#define BUILT(text, answer) {.name = text, .type = BOOL, .get = get_built, .where = (answer)}
+#define OF_ARENA(text, kind, ...) {.name = text, .type = kind, .count = ALL_ARENAS + 1, .has = has_arena, __VA_ARGS__}
+#define COUNTER(field) .where = offsetof(struct hz3_arena_counters, field)
 #define STAT(text, field) {.name = text, .type = SIZE, .get = get_stat, .where = offsetof(struct hz3_stats, field)}
 #define BIN_STAT(field)                                                                                              \
 	{.name = "stats.bins.<i>." #field,                                                                           \
@@ -387,23 +570,28 @@ get_prof_active(const struct row *row UNUSED, size_t index UNUSED, union value *
 }
 
 static int
-set_prof_active(const struct row *row UNUSED, const union value *value)
+set_prof_active(const struct row *row UNUSED, size_t index UNUSED, const union value *value)
 {
 	return hz3_profile_set_active(value->flag) ? 0 : EPERM;
 }
 
 static int
-dump_profile(const struct row *row UNUSED, const union value *value)
+dump_profile(const struct row *row UNUSED, size_t index UNUSED, const union value *value)
 {
 	return hz3_profile_dump(value->string);
 }
 
+#define KEEP_SAMPLE SIZE_MAX
+
+/* The value is a new lg_prof_sample, if there is one. */
 static int
-reset_profile(const struct row *row UNUSED, const union value *value UNUSED)
+reset_profile(const struct row *row UNUSED, size_t index UNUSED, const union value *value)
 {
 	if (!hz3_profile_on)
 		return EPERM;
-	hz3_profile_reset();
+	if (value->size != KEEP_SAMPLE && (value->size > INT_MAX || !in_range(offsetof(struct hz3_options, lg_prof_sample), (int64_t)value->size)))
+		return EINVAL;
+	hz3_profile_reset(value->size == KEEP_SAMPLE ? hz3_options.lg_prof_sample : (int)value->size);
 	return 0;
 }
 
@@ -413,13 +601,27 @@ static const struct row rows[] = {
 	{.name = "purge", .type = ACTION, .set = act_purge},
 	{.name = "thread.flush", .type = ACTION, .set = act_flush},
 	{.name = "thread.idle", .type = ACTION, .set = act_idle},
+	{.name = "thread.name", .type = STRING, .get = get_thread_name, .set = set_thread_name},
+	{.name = "thread.arena", .type = UNSIGNED, .get = get_thread_arena, .set = set_thread_arena},
+	{.name = "thread.allocated", .type = SIZE, .get = get_thread_allocated, .has = has_counters},
+	{.name = "thread.deallocated", .type = SIZE, .get = get_thread_deallocated, .has = has_counters},
 	{.name = "background_thread", .type = BOOL, .get = get_background_thread},
 
-	{.name = "config.debug", .type = BOOL, .get = get_debug},
-	{.name = "config.safety_checks", .type = BOOL, .get = get_safety_checks},
-	{.name = "config.stats", .type = BOOL, .get = get_stats_built},
+	BUILT("config.debug", HZ3_DEBUG),
+	BUILT("config.safety_checks", HZ3_SAFETY),
+	BUILT("config.opt_safety_checks", HZ3_SAFETY),
+	BUILT("config.stats", HZ3_STATS),
+	BUILT("config.prof", true),
+	BUILT("config.cache_oblivious", true),
+	BUILT("config.fill", false),
+	BUILT("config.lazy_lock", false),
+	BUILT("config.utrace", false),
+	BUILT("config.xmalloc", false),
+	{.name = "config.malloc_conf", .type = STRING, .get = get_malloc_conf},
 	{.name = "config.default_sink", .type = STRING, .get = get_default_sink},
 	{.name = "config.prefix", .type = STRING, .get = get_prefix},
+
+	{.name = "opt.narenas", .type = UNSIGNED, .get = get_opt_narenas},
 
 	{.name = "remote.sink", .type = STRING, .get = get_sink, .set = set_sink},
 	{.name = "remote.batch", .type = BOOL, .get = get_batch, .set = set_batch},
@@ -427,16 +629,22 @@ static const struct row rows[] = {
 	SIZE_OPTION("remote.cap", remote_cap),
 
 	{.name = "arenas.narenas", .type = UNSIGNED, .get = get_narenas},
-	{.name = "arenas.dirty_decay_ms", .type = SIGNED, .get = get_decay_ms, .set = set_decay_ms},
+	{.name = "arenas.dirty_decay_ms", .type = SIGNED, .get = get_default_decay_ms, .set = set_default_decay_ms},
+	{.name = "arenas.quantum", .type = SIZE, .get = get_quantum},
+	{.name = "arenas.page", .type = SIZE, .get = get_page},
 	{.name = "arenas.nbins", .type = UNSIGNED, .get = get_nbins},
 	{.name = "arenas.bin.<i>.size", .type = SIZE, .get = get_bin_size, .count = HZ3_CLASSES},
 	{.name = "arenas.bin.<i>.nregs", .type = UNSIGNED, .get = get_bin_nregs, .count = HZ3_CLASSES},
 	{.name = "arenas.bin.<i>.slab_size", .type = SIZE, .get = get_bin_slab_size, .count = HZ3_CLASSES},
 
+	OF_ARENA("arena.<i>.purge", ACTION, .set = act_purge_arena),
+	OF_ARENA("arena.<i>.decay", ACTION, .set = act_decay_arena),
+	OF_ARENA("arena.<i>.dirty_decay_ms", SIGNED, .get = get_decay_ms, .set = set_decay_ms),
+
 	{.name = "prof.active", .type = BOOL, .get = get_prof_active, .set = set_prof_active},
-	{.name = "prof.lg_sample", .type = SIGNED, .get = get_int_option, .where = offsetof(struct hz3_options, lg_prof_sample)},
+	{.name = "prof.lg_sample", .type = SIZE, .get = get_int_option, .where = offsetof(struct hz3_options, lg_prof_sample)},
 	{.name = "prof.dump", .type = STRING, .set = dump_profile, .bare = true},
-	{.name = "prof.reset", .type = ACTION, .set = reset_profile},
+	{.name = "prof.reset", .type = SIZE, .set = reset_profile, .bare = true, .where = KEEP_SAMPLE},
 
 	STAT("stats.allocated", allocated),
 	STAT("stats.active", active),
@@ -460,6 +668,14 @@ static const struct row rows[] = {
 	STAT("stats.large.freed", large.freed),
 	STAT("stats.large.live", large.live),
 	STAT("stats.large.live_bytes", large.live_bytes),
+
+	OF_ARENA("stats.arenas.<i>.dirty_decay_ms", SIGNED, .get = get_decay_ms),
+	OF_ARENA("stats.arenas.<i>.nthreads", UNSIGNED, .get = get_nthreads),
+	OF_ARENA("stats.arenas.<i>.pactive", SIZE, .get = get_arena_pages, COUNTER(active)),
+	OF_ARENA("stats.arenas.<i>.pdirty", SIZE, .get = get_arena_pages, COUNTER(dirty)),
+	OF_ARENA("stats.arenas.<i>.mapped", SIZE, .get = get_arena_bytes, COUNTER(committed)),
+	OF_ARENA("stats.arenas.<i>.dirty_nmadvise", SIZE, .get = get_arena_count, COUNTER(purges)),
+	OF_ARENA("stats.arenas.<i>.dirty_purged", SIZE, .get = get_arena_pages, COUNTER(purged_slices)),
 
 	BIN_STAT(size),
 	BIN_STAT(allocated),
@@ -489,6 +705,7 @@ static const struct row rows[] = {
 	STAT("stats.remote.held_bytes", held_bytes),
 	STAT("stats.remote.held_bytes_peak", held_bytes_peak),
 	STAT("stats.remote.held_bytes_cap", held_bytes_cap),
+	STAT("stats.remote.held_refused", held_refused),
 	STAT("stats.remote.handover_pages", sum.handover_pages),
 	STAT("stats.remote.handover_blocks", sum.handover_blocks),
 	STAT("stats.remote.forwarded_chains", sum.forwarded_chains),
@@ -536,24 +753,27 @@ name_fits(const struct row *row, const char *name, size_t *index)
 }
 
 static bool
+is_there(const struct row *row, size_t index)
+{
+	return row->has == NULL || row->has(index);
+}
+
+static bool
 find_row(const char *name, struct row *row, size_t *index)
 {
 	const struct hz3_option_row *option;
 
-	*index = 0;
-	if (strncmp(name, "opt.", 4) == 0) {
-		option = hz3_option_find(name + 4);
-		if (option != NULL)
-			option_row(option, row);
-		return option != NULL;
-	}
 	for (size_t i = 0; i < ROWS; i++) {
 		if (name_fits(&rows[i], name, index)) {
 			*row = rows[i];
-			return true;
+			return is_there(row, *index);
 		}
 	}
-	return false;
+	*index = 0;
+	option = strncmp(name, "opt.", 4) == 0 ? hz3_option_find(name + 4) : NULL;
+	if (option != NULL)
+		option_row(option, row);
+	return option != NULL;
 }
 
 /* ---- the call ---- */
@@ -593,11 +813,12 @@ use_row(const struct row *row, size_t index, void *old, size_t *old_bytes, const
 	if (new_ == NULL && row->type != ACTION && !row->bare)
 		return 0;
 	memset(&value, 0, sizeof(value));
+	value.size = row->bare ? row->where : 0;
 	if (new_ != NULL && row->type == BOOL && *(const unsigned char *)new_ > 1)
 		return EINVAL;
 	if (new_ != NULL)
 		memcpy(&value, new_, new_bytes);
-	return row->set(row, &value);
+	return row->set(row, index, &value);
 }
 
 int

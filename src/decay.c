@@ -38,6 +38,54 @@ void hz3_decay_set_ms(int64_t ms)
 	hz3_atomic_store(&decay_ms, ms, relaxed);
 }
 
+/* By arena: what it has of its own, and 2 more; 0: as all.  relaxed, as above. */
+static _Atomic int64_t own_decay_ms[HZ3_ARENAS_MAX];
+
+int64_t hz3_decay_arena_ms(unsigned arena)
+{
+	int64_t own = hz3_atomic_load(&own_decay_ms[arena], relaxed);
+
+	return own ? own - 2 : hz3_decay_ms();
+}
+
+void hz3_decay_set_arena_ms(unsigned arena, int64_t ms)
+{
+	hz3_atomic_store(&own_decay_ms[arena], ms + 2, relaxed);
+}
+
+void hz3_decay_set_all_ms(int64_t ms)
+{
+	hz3_decay_set_ms(ms);
+	for (unsigned i = 0; i < HZ3_ARENAS_MAX; i++)
+		hz3_atomic_store(&own_decay_ms[i], 0, relaxed);
+}
+
+size_t hz3_decay_arena(unsigned arena)
+{
+	int64_t ms = hz3_decay_arena_ms(arena);
+
+	return ms < 0 ? 0 : hz3_arena_purge(arena, (uint64_t)ms);
+}
+
+static void decay_arenas(void)
+{
+	for (unsigned i = 0; i < hz3_arenas_count(); i++)
+		hz3_decay_arena(i);
+}
+
+/* The shortest of all arenas; -1 if none decays. */
+static int64_t shortest_ms(void)
+{
+	int64_t shortest = -1;
+
+	for (unsigned i = 0; i < hz3_arenas_count(); i++) {
+		int64_t ms = hz3_decay_arena_ms(i);
+		if (ms >= 0 && (shortest < 0 || ms < shortest))
+			shortest = ms;
+	}
+	return shortest;
+}
+
 int hz3_decay_thread_runs(void)
 {
 	return hz3_atomic_load(&wants_thread, relaxed) && hz3_background_runs();
@@ -45,7 +93,7 @@ int hz3_decay_thread_runs(void)
 
 static unsigned round_ms(void)
 {
-	int64_t quarter = hz3_decay_ms() / 4;
+	int64_t quarter = shortest_ms() / 4;
 
 	return quarter < ROUND_MS_MIN ? ROUND_MS_MIN : quarter > ROUND_MS_MAX ? ROUND_MS_MAX : (unsigned)quarter;
 }
@@ -63,8 +111,7 @@ static void do_round(void)
 	hz3_scavenge_sleepers_locked(heap);
 	hz3_heap_trim(heap);
 	hz3_thread_end(heap);
-	if (hz3_decay_ms() >= 0)
-		hz3_arenas_purge((uint64_t)hz3_decay_ms());
+	decay_arenas();
 	hz3_unlock(&hz3_decay_lock);
 }
 
@@ -115,6 +162,14 @@ static bool is_due(_Atomic uint64_t *next_ms, uint64_t now)
 	return true;
 }
 
+/* Keep so many bytes at most in each arena that decays. */
+static void purge_to(size_t keep)
+{
+	for (unsigned i = 0; i < hz3_arenas_count(); i++)
+		if (hz3_decay_arena_ms(i) >= 0)
+			hz3_arena_purge_to(i, keep);
+}
+
 /* What the background thread would do, where there is none. */
 static void tick_inline(uint64_t now)
 {
@@ -122,18 +177,15 @@ static void tick_inline(uint64_t now)
 		hz3_abandon_drain();
 	if (hz3_abandon_wants_trim() && is_due(&next_trim_ms, now))
 		hz3_abandon_trim(round_ms());
-	if (hz3_decay_ms() < 0)
+	if (shortest_ms() < 0)
 		return;
 	size_t dirty_max = hz3_options.dirty_max;
 	if (hz3_arenas_scarce())
 		dirty_max = hz3_min(dirty_max, DIRTY_MAX_SCARCE);
-	if (hz3_arenas_dirty() > dirty_max) {
-		for (unsigned i = 0; i < hz3_arenas_count(); i++)
-			hz3_arena_purge_to(i, dirty_max / hz3_arenas_count());
-		return;
-	}
-	if (is_due(&next_purge_ms, now))
-		hz3_arenas_purge((uint64_t)hz3_decay_ms());
+	if (hz3_arenas_dirty() > dirty_max)
+		purge_to(dirty_max / hz3_arenas_count());
+	else if (is_due(&next_purge_ms, now))
+		decay_arenas();
 }
 
 void hz3_decay_tick(void)

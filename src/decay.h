@@ -29,9 +29,19 @@ size_t hz3_decay_purge_all(void);
 /* Memory has run out: the same, and the address space of free runs with it.  True if something was got. */
 int hz3_decay_reclaim(void);
 
-/* dirty_decay_ms in force; may be set at any time. */
+/*
+ * dirty_decay_ms in force, for all arenas that have none of their own; that of one arena; and the same for all, also for those
+ * that had their own.  May be set at any time.
+ */
 int64_t hz3_decay_ms(void);
 void hz3_decay_set_ms(int64_t ms);
+int64_t hz3_decay_arena_ms(unsigned arena);
+void hz3_decay_set_arena_ms(unsigned arena, int64_t ms);
+void hz3_decay_set_all_ms(int64_t ms);
+
+/* Give back what of the arena is due.  Returns bytes. */
+size_t hz3_decay_arena(unsigned arena);
+
 int hz3_decay_thread_runs(void);
 
 /* Around fork; the child has no background thread. */

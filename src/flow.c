@@ -253,6 +253,28 @@ struct hz3_flow *hz3_flow_find(struct hz3_flows *flows, uint32_t owner)
 	return flows->used < HZ3_FLOW_ROWS ? make_row(flows, i, owner) : &flows->others;
 }
 
+static uint64_t bytes_of(const struct hz3_flow *flow)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned class = 0; class < HZ3_CLASSES; class++)
+		bytes += get(&flow->counts.blocks[class]) * hz3_class_size(class);
+	return bytes;
+}
+
+uint64_t hz3_flow_bytes(const struct hz3_flows *flows)
+{
+	uint64_t bytes = bytes_of(&flows->others);
+
+	for (unsigned i = 0; i < HZ3_FLOW_CELLS; i++) {
+		/* relaxed: this thread wrote it. */
+		const struct hz3_flow *flow = hz3_atomic_load(&flows->cell[i], relaxed);
+		if (flow)
+			bytes += bytes_of(flow);
+	}
+	return bytes;
+}
+
 /* ---- threads come and go ---- */
 
 static void fold_rows_locked(struct hz3_flows *flows, const struct hz3_owner *owner)

@@ -100,6 +100,9 @@ static inline void hz3_flow_count_page(struct hz3_flows *flows, uint32_t owner, 
 	hz3_count(&flow->handed_bytes, blocks * hz3_class_size(class));
 }
 
+/* Bytes of all that was counted in the rows.  The thread that counts. */
+uint64_t hz3_flow_bytes(const struct hz3_flows *flows);
+
 /* The calling thread gets a heap, with these counters: what was counted so far is another thread's. */
 void hz3_flow_begin(struct hz3_owner *owner, const struct hz3_counters *counters);
 

@@ -36,22 +36,41 @@ uint64_t hz3_flow_map_freed(const struct hz3_flow_map *map, const char *owner, u
 }
 
 /* What is freed by others first, and of that most blocks. */
-static bool before(const struct hz3_flow_row *a, const struct hz3_flow_row *b)
+static bool before(const struct hz3_flow_rank *a, const struct hz3_flow_rank *b)
 {
 	if (a->local != b->local)
 		return b->local;
-	return hz3_flow_row_blocks(a) > hz3_flow_row_blocks(b);
+	return a->blocks > b->blocks;
 }
 
+/* Of rows that take each other's places: from the one that comes to this place on, until it is this one's turn. */
+static void move_round(struct hz3_flow_map *map, unsigned start)
+{
+	struct hz3_flow_row row = map->row[start];
+	unsigned i = start;
+
+	while (map->rank[i].from != start) {
+		unsigned from = map->rank[i].from;
+		map->row[i] = map->row[from];
+		map->rank[i].from = (uint16_t)i;
+		i = from;
+	}
+	map->row[i] = row;
+	map->rank[i].from = (uint16_t)i;
+}
+
+/* Rows are long: first their order is found, and then each is moved once. */
 static void rank(struct hz3_flow_map *map)
 {
-	for (unsigned i = 1; i < map->rows; i++) {
-		struct hz3_flow_row row = map->row[i];
+	for (unsigned i = 0; i < map->rows; i++) {
+		struct hz3_flow_rank rank = { hz3_flow_row_blocks(&map->row[i]), (uint16_t)i, map->row[i].local };
 		unsigned j = i;
-		for (; j > 0 && before(&row, &map->row[j - 1]); j--)
-			map->row[j] = map->row[j - 1];
-		map->row[j] = row;
+		for (; j > 0 && before(&rank, &map->rank[j - 1]); j--)
+			map->rank[j] = map->rank[j - 1];
+		map->rank[j] = rank;
 	}
+	for (unsigned i = 0; i < map->rows; i++)
+		move_round(map, i);
 }
 
 /* ---- taking one ---- */
@@ -192,7 +211,7 @@ static uint64_t arrived_locked(const struct hz3_owner *owner)
 }
 
 /* Deliveries first: of what happens while we read, rather too much than too little waits. */
-static uint64_t waiting_locked(struct hz3_owner *owner)
+uint64_t hz3_flow_waiting_locked(struct hz3_owner *owner)
 {
 	uint64_t arrived = arrived_locked(owner), sent = 0;
 
@@ -218,7 +237,7 @@ static void put_waiting(struct hz3_flow_map *map, struct hz3_flow_waiting waitin
 static void take_waiting_locked(struct hz3_flow_map *map, uint32_t id)
 {
 	struct hz3_owner *owner = hz3_owner_by_id(id);
-	struct hz3_flow_waiting waiting = { .heap = id, .bytes = waiting_locked(owner) };
+	struct hz3_flow_waiting waiting = { .heap = id, .bytes = hz3_flow_waiting_locked(owner) };
 
 	if (waiting.bytes == 0)
 		return;

@@ -22,6 +22,13 @@ struct hz3_flow_row {
 	uint64_t blocks[HZ3_FLOW_GROUPS], bytes[HZ3_FLOW_GROUPS], chains[HZ3_FLOW_GROUPS];
 };
 
+/* For sorting. */
+struct hz3_flow_rank {
+	uint64_t blocks;
+	uint16_t from;
+	bool local;
+};
+
 /* Blocks that were sent to an owner and have not been taken in. */
 struct hz3_flow_waiting {
 	char owner[HZ3_FLOW_NAME_BYTES];
@@ -38,6 +45,7 @@ struct hz3_flow_map {
 	bool names_full;		/* names of ended threads were taken together */
 	bool rows_full;			/* some thread frees of more owners than it has rows for, or the map was too short */
 	struct hz3_flow_waiting waiting[HZ3_FLOW_MAP_WAITING];	/* most bytes first */
+	struct hz3_flow_rank rank[HZ3_FLOW_MAP_ROWS];
 	struct hz3_flow_row row[HZ3_FLOW_MAP_ROWS];
 };
 
@@ -47,6 +55,9 @@ void hz3_flow_map_release(struct hz3_flow_map *map);
 
 /* Take rows together: by name, and where several names differ in their last digits only, as "worker-*".  Most blocks first. */
 void hz3_flow_map_merge(struct hz3_flow_map *map);
+
+/* Bytes that were sent to an owner and have not come home.  Under hz3_flow_lock. */
+uint64_t hz3_flow_waiting_locked(struct hz3_owner *owner);
 
 /* Sums over a row; and what was freed of the row's owners by anybody, in a group. */
 uint64_t hz3_flow_row_blocks(const struct hz3_flow_row *row);

@@ -71,10 +71,24 @@ struct hz3_heap *hz3_heap_new(void)
 		return NULL;
 	}
 	heap->tag = owner->id;
-	heap->arena = hz3_arena_for(owner->id);
+	hz3_heap_set_arena(heap, owner->id);
 	atomic_signal_fence(memory_order_seq_cst);
 	hz3_atomic_store(&heap->busy, 0, relaxed);
 	return heap;
+}
+
+/* relaxed, both: arenas stay. */
+void hz3_heap_set_arena(struct hz3_heap *heap, unsigned arena)
+{
+	__atomic_store_n(&heap->arena, hz3_arena_for(arena), __ATOMIC_RELAXED);
+}
+
+unsigned hz3_heap_arena_index(const struct hz3_heap *heap)
+{
+	const struct hz3_arena *arena = __atomic_load_n(&heap->arena, __ATOMIC_RELAXED);
+
+	/* NULL: it is just being made. */
+	return arena ? hz3_arena_index(arena) : UINT32_MAX;
 }
 
 static struct hz3_class_counters *class_counters(struct hz3_heap *heap, const struct hz3_page *page)
@@ -266,6 +280,7 @@ static void forward(struct hz3_heap *heap, struct hz3_page *page, struct hz3_cha
 	hz3_check(hz3_route_owner(hz3_route_of(hz3_page_slice(page))) != 0,
 		  "free: %p was freed twice: its page is not in use", (void *)chain.first);
 	hz3_count(&heap->counters.forwarded_chains, 1);
+	hz3_count(&heap->counters.forwarded_bytes, chain.count * hz3_class_size(hz3_route_class(hz3_route_of(hz3_page_slice(page)))));
 	hz3_sink_send(&heap->buffer.outbox, page, chain, &heap->counters, &posted);
 	hz3_sink_post(&heap->buffer.outbox, &heap->counters, &posted);
 	finish_post(heap, &posted);
@@ -594,7 +609,7 @@ void hz3_heap_mend(struct hz3_heap *heap)
 
 	/* It may be new, and not complete. */
 	heap->tag = heap->owner->id;
-	heap->arena = hz3_arena_for(heap->owner->id);
+	hz3_heap_set_arena(heap, heap->owner->id);
 	hz3_buffer_mend(&heap->buffer);
 	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
 		struct hz3_page *page = heap->page[class];

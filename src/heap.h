@@ -53,7 +53,9 @@ struct hz3_heap {
 	struct hz3_counters counters;
 	struct hz3_profile_turn profile;
 	struct hz3_guard_turn guard;		/* when a block is sampled next */
-	struct hz3_block_queue delayed;		/* with delayed_reuse: blocks that were freed, and wait (safety.c) */
+	bool knows_earlier;			/* account.c, as the next two */
+	uint64_t earlier_allocated, earlier_freed;	/* bytes, by the threads that had the heap before */
+	struct hz3_block_queue delayed;		/* with delayed_reuse: blocks that were freed, and wait (delayed.h) */
 };
 
 /* What stands for a current page that isn't there: no free block, nothing to carve.  Never written. */
@@ -75,6 +77,10 @@ extern struct hz3_page hz3_page_none;
 
 /* A new heap with its owner, registered and running.  NULL if there is no memory. */
 struct hz3_heap *hz3_heap_new(void);
+
+/* Where it gets its memory from now on; an index.  Its own thread's to set, anybody's to read. */
+void hz3_heap_set_arena(struct hz3_heap *heap, unsigned arena);
+unsigned hz3_heap_arena_index(const struct hz3_heap *heap);
 
 /* Options that say what the hot paths may find (guard_sample, zero_on_free) were read when the heap was there already. */
 void hz3_heap_apply_options(struct hz3_heap *heap);

@@ -92,7 +92,7 @@ get_number(const struct hz3_option_row *row)
 	case HZ3_OPTION_BOOL:
 		return *(const hz3_option_BOOL *)p;
 	case HZ3_OPTION_INT:
-		return *(const hz3_option_INT *)p;
+		return __atomic_load_n((const hz3_option_INT *)p, __ATOMIC_RELAXED);
 	case HZ3_OPTION_SIZE:
 		/* relaxed: the control call changes some of these while the statistics read them; each stands alone. */
 		return (int64_t)__atomic_load_n((const hz3_option_SIZE *)p, __ATOMIC_RELAXED);

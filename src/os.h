@@ -166,6 +166,29 @@ int hz3_os_open_input(const char *path);
 int hz3_os_rename(const char *from, const char *to);
 int hz3_os_remove(const char *path);
 
+/*
+ * A file in memory that other processes find by its name in /proc/PID/fd ("/memfd:NAME (deleted)"), and may read, but not change.  Its
+ * mapping is this process's alone: the child of a fork inherits the descriptor, but not the memory.
+ */
+struct hz3_os_shared {
+	void *memory;	/* zeroes at first; readable and writable */
+	size_t bytes;
+	int fd;
+	dev_t device;
+	ino_t inode;
+};
+
+/* False, with errno: it can't be had.  Any number of bytes. */
+bool hz3_os_share(struct hz3_os_shared *shared, const char *name, size_t bytes);
+
+/* Whether the descriptor is that file's still: the program may close what it does not know. */
+bool hz3_os_is_shared(const struct hz3_os_shared *shared);
+
+/* Close and unmap; inherited: in the child of a fork, where there is nothing to unmap. */
+void hz3_os_unshare(struct hz3_os_shared *shared, bool inherited);
+
+uint32_t hz3_os_process_id(void);
+
 /* Creates or truncates a file (mode 0644, close-on-exec) and returns a descriptor for writing, or -1. */
 int hz3_os_open_output(const char *path);
 void hz3_os_close(int fd);

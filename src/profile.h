@@ -57,8 +57,8 @@ void hz3_profile_end(void);
 bool hz3_profile_set_active(bool active);
 bool hz3_profile_is_active(void);
 
-/* Forget everything that was sampled. */
-void hz3_profile_reset(void);
+/* Forget everything that was sampled; from now on a block is sampled every 2^lg_sample bytes. */
+void hz3_profile_reset(int lg_sample);
 
 /*
  * Write a gzipped profile.proto (pprof) to a path, in which %p is the process id; NULL or "" is the option prof_file.  Returns 0 or an

@@ -207,6 +207,22 @@ void hz3_buffer_send_one(struct hz3_remote_buffer *buffer, size_t slice, struct 
 	hz3_count(&counters->flushes[HZ3_FLUSH_UNBATCHED], 1);
 }
 
+size_t hz3_buffer_bytes(const struct hz3_remote_buffer *buffer)
+{
+	size_t bytes = 0;
+
+	for (unsigned set = 0; set < HZ3_BUFFER_SETS; set++) {
+		if ((buffer->used[set / 64] >> set % 64 & 1) == 0)
+			continue;
+		for (unsigned way = 0; way < HZ3_BUFFER_WAYS; way++) {
+			const struct hz3_buffer_entry *entry = &buffer->entry[set][way];
+			if (entry->slice)
+				bytes += (size_t)(entry->capacity - entry->missing) * entry->block_bytes;
+		}
+	}
+	return bytes;
+}
+
 /* relaxed: these two may be set while we run (control.c). */
 static size_t option(const size_t *value)
 {

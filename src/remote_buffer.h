@@ -105,6 +105,9 @@ void hz3_buffer_mend(struct hz3_remote_buffer *buffer);
 void hz3_buffer_send_one(struct hz3_remote_buffer *buffer, size_t slice, struct hz3_block *block,
 			 struct hz3_counters *counters, struct hz3_posted *posted);
 
+/* Bytes of the blocks in its entries; held_bytes has those in the outbox as well. */
+size_t hz3_buffer_bytes(const struct hz3_remote_buffer *buffer);
+
 /* When held_bytes exceeds the budget: ask for a larger grant.  False: there is none to be had, flush. */
 bool hz3_buffer_raise_budget(struct hz3_remote_buffer *buffer);
 

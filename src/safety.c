@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "delayed.h"
+
 /* A block as it is found when a call names it. */
 struct found {
 	size_t bytes;			/* in all */
@@ -109,43 +111,16 @@ static struct found end(const char *call, void *p)
 	return found;
 }
 
-static void append(struct hz3_block_queue *queue, struct hz3_block *block, size_t bytes)
-{
-	hz3_block_link(block, NULL);
-	if (queue->first) {
-		hz3_check(hz3_block_next(queue->last) == NULL, HZ3_DAMAGED, (void *)queue->last);
-		hz3_block_link(queue->last, block);
-	} else {
-		queue->first = block;
-	}
-	queue->last = block;
-	queue->bytes += bytes;
-}
-
-/* The oldest, to which nobody has written while it waited; NULL: what there is may wait on. */
-static struct hz3_block *take_oldest(struct hz3_block_queue *queue)
-{
-	struct hz3_block *block = queue->first;
-
-	if (block == NULL || queue->bytes <= hz3_options.delayed_reuse)
-		return NULL;
-	size_t bytes = hz3_alloc_size_for("free", block);
-	hz3_check(hz3_seal_is_filled(block, bytes), HZ3_DAMAGED, (void *)block);
-	queue->first = hz3_block_next(block);
-	queue->bytes -= bytes;
-	return block;
-}
-
 /*
- * To the end of the heap's queue, which stays with the heap when the thread ends.  Entered only for the child of a fork: it lets
- * go of heaps whose threads were about to change something.  Whether the buffer is lent is no matter.
+ * To the end of the heap's queue.  Entered only for the child of a fork: it lets go of heaps whose threads were about to change
+ * something.  Whether the buffer is lent is no matter.
  */
 static void delay(struct hz3_heap *heap, struct hz3_block *block, size_t bytes)
 {
 	(void)hz3_heap_enter(heap);
-	append(&heap->delayed, block, bytes);
+	hz3_delayed_add(heap, block, bytes);
 	hz3_heap_leave(heap);
-	while ((block = take_oldest(&heap->delayed)) != NULL)
+	while ((block = hz3_delayed_take(heap, hz3_options.delayed_reuse)) != NULL)
 		hz3_alloc_free(block);
 }
 

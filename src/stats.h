@@ -66,6 +66,7 @@ struct hz3_counters {
 	uint64_t handover_pages;	/* pages taken whole by the thread that freed their last block; in the sinks' sums too */
 	uint64_t handover_blocks;
 	uint64_t forwarded_chains;
+	uint64_t forwarded_bytes;	/* of their blocks */
 	uint64_t slow_allocs;
 	uint64_t large_allocs;		/* runs and huge mappings */
 	uint64_t large_frees;

@@ -5,8 +5,10 @@
 #include <pthread.h>
 
 #include "abandon.h"
+#include "account.h"
 #include "arena.h"
 #include "decay.h"
+#include "delayed.h"
 #include "guard.h"
 #include "large.h"
 #include "meta.h"
@@ -133,6 +135,9 @@ static struct hz3_heap *enter(struct hz3_heap *heap)
 	/* May call malloc, which finds the heap in place. */
 	if (have_key() && pthread_setspecific(exit_key, heap) == 0) {
 		hz3_atomic_fetch_add(&entered, 1, relaxed);
+		/* The thread that had it before may have chosen another. */
+		hz3_heap_set_arena(heap, heap->owner->id);
+		hz3_account_begin(heap);
 		hz3_flow_begin(heap->owner, &heap->counters);
 		return heap;
 	}
@@ -275,11 +280,22 @@ void hz3_thread_trim_shared(void)
 	hz3_unlock(&shared_lock);
 }
 
-/* Of the calling thread's heap: flush, take in what others freed, give empty pages and the budget back. */
+/* What waits before it can be used again: the thread will not come back for it. */
+static void give_up_delayed(struct hz3_heap *heap)
+{
+	if (HZ3_SAFETY && hz3_delayed_give_up(heap))
+		hz3_abandon_request_drain();
+}
+
+/*
+ * Of the calling thread's heap: free what waits for that, flush, take in what others freed, give empty pages and the budget
+ * back.
+ */
 static void put_away(bool current_pages)
 {
 	struct hz3_heap *heap = hz3_thread_begin();
 
+	give_up_delayed(heap);
 	settle(heap, HZ3_FLUSH_EXIT);
 	if (current_pages)
 		hz3_heap_trim(heap);
@@ -293,6 +309,30 @@ void hz3_thread_go_idle(void)
 {
 	if (hz3_thread_heap->owner)
 		put_away(true);
+}
+
+unsigned hz3_thread_arena(void)
+{
+	struct hz3_heap *heap = hz3_thread_begin();
+	unsigned arena = 0;
+
+	if (heap) {
+		arena = hz3_heap_arena_index(heap);
+		hz3_thread_end(heap);
+	}
+	return arena;
+}
+
+bool hz3_thread_set_arena(unsigned arena)
+{
+	struct hz3_heap *heap = hz3_thread_begin();
+	bool good = heap && heap != shared_heap && arena < hz3_arenas_count();
+
+	if (good)
+		hz3_heap_set_arena(heap, arena);
+	if (heap)
+		hz3_thread_end(heap);
+	return good;
 }
 
 bool hz3_thread_is_multi(void)
@@ -413,8 +453,10 @@ static bool park_vanished(struct hz3_heap *mine)
 			continue;
 		any = true;
 		hz3_flow_end(owner->frees);
-		if (!hz3_heap_is_whole(heap))
+		if (!hz3_heap_is_whole(heap)) {
 			hz3_heap_mend(heap);
+			hz3_delayed_mend(heap);
+		}
 		hz3_abandon_park_locked(heap);
 	}
 	hz3_unlock(&hz3_abandon_lock);
@@ -467,13 +509,14 @@ static void rescan_pages(struct hz3_counters *counters)
 	}
 }
 
-/* What vanished threads had collected, and not sent. */
+/* What vanished threads had freed, or collected, and not sent. */
 static void flush_vanished(void)
 {
 	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
 		struct hz3_owner *owner = hz3_owner_by_id(id);
 		if (hz3_atomic_load(&owner->state, relaxed) != HZ3_OWNER_PARKED)
 			continue;
+		give_up_delayed(owner->heap);
 		flush(owner->heap, HZ3_FLUSH_FORK);
 		hz3_buffer_return_budget(&owner->heap->buffer);
 	}

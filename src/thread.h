@@ -52,6 +52,10 @@ void hz3_thread_trim_shared(void);
 /* The calling thread is going to be idle: flush, take in what others freed, give empty pages and the budget back. */
 void hz3_thread_go_idle(void);
 
+/* The arena that the calling thread's heap takes pages from, for as long as the thread lives; false: there is no such arena, or no heap. */
+unsigned hz3_thread_arena(void);
+bool hz3_thread_set_arena(unsigned arena);
+
 /* Does the process have more than one thread, as far as we saw? */
 bool hz3_thread_is_multi(void);
 

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 #
-# bash completion for hz3run, hz3-config and hz3-report.  The settings and their values come from hz3run --settings, and so
+# bash completion for hz3run, hz3top, hz3-config and hz3-report.  The settings and their values come from hz3run --settings, and so
 # from the library's own table; what follows the program's name is completed as for that program.
 
 # Candidates that begin with a word, into COMPREPLY.
@@ -110,7 +110,7 @@ _hz3run() {
 	--conf=*) _hz3_setting "$1" "${text#*=}" $split ;;
 	--library=*) _hz3_files "${text#*=}" ;;
 	-*)
-		_hz3_offer "$text" --sink= --stats --stats= --conf= --verify --quiet --print --library= --settings --help --version --
+		_hz3_offer "$text" --sink= --stats --stats= --top --conf= --verify --quiet --print --library= --settings --help --version --
 		[[ ${COMPREPLY[*]} != *= ]] || compopt -o nospace 2>/dev/null
 		;;
 	*)
@@ -132,6 +132,36 @@ _hz3_report() {
 	esac
 }
 
+# The processes that publish: their numbers and names.
+_hz3top_processes() {
+	mapfile -t COMPREPLY < <("$1" 2>/dev/null | awk '
+		NR > 1 { print $1; if ($3 !~ /[^-a-zA-Z0-9_.]/) print $3 }' | sort -u | awk -v word="$2" 'index($0, word) == 1')
+}
+
+_hz3top() {
+	local columns="name alloc free in out waiting held kept bytes tid" _hz3_word last
+	_hz3_words
+	last=$((${#_hz3_word[@]} - 1))
+	# shellcheck disable=SC2086
+	case ${_hz3_word[last - 1]} in
+	-s | --sort) _hz3_offer "${_hz3_word[last]}" $columns && return ;;
+	-p | --pid) _hz3top_processes "$1" "${_hz3_word[last]}" && return ;;
+	-d | --delay | -n | --count) return ;;
+	esac
+	# shellcheck disable=SC2086
+	case ${_hz3_word[last]} in
+	--sort=*) _hz3_offer "${_hz3_word[last]#*=}" $columns ;;
+	--pid=*) _hz3top_processes "$1" "${_hz3_word[last]#*=}" ;;
+	--delay=* | --count=*) ;;
+	-*)
+		_hz3_offer "${_hz3_word[last]}" --delay= --count= --once --batch --json --sort= --pid= --help --version
+		[[ ${COMPREPLY[*]} != *= ]] || compopt -o nospace 2>/dev/null
+		;;
+	*) _hz3top_processes "$1" "${_hz3_word[last]}" ;;
+	esac
+}
+
 complete -F _hz3run hz3run
+complete -F _hz3top hz3top
 complete -F _hz3_config hz3-config
 complete -F _hz3_report hz3-report

@@ -343,6 +343,7 @@ static const char usage[] =
 	"  -s, --sink=NAME         how remote frees travel: central, page or auto\n"
 	"  -S, --stats[=text]      print statistics to standard error when the program ends\n"
 	"      --stats=json[:FILE] write them as JSON; %p in FILE is the process id [hz3-%p.json]\n"
+	"  -t, --top               let hz3top look at it while it runs\n"
 	"  -c, --conf=KEY:VALUE    any other setting of hz3(3)\n"
 	"  -v, --verify            do not start a program that will not run on hz3\n"
 	"  -q, --quiet             no warning if it will not\n"
@@ -360,6 +361,7 @@ enum {
 static const struct option options[] = {
 	{"sink", required_argument, NULL, 's'},
 	{"stats", optional_argument, NULL, 'S'},
+	{"top", no_argument, NULL, 't'},
 	{"conf", required_argument, NULL, 'c'},
 	{"verify", no_argument, NULL, 'v'},
 	{"quiet", no_argument, NULL, 'q'},
@@ -387,6 +389,9 @@ take_option(int option)
 		break;
 	case 'S':
 		set_stats(optarg);
+		break;
+	case 't':
+		set("top", "true", "--top");
 		break;
 	case 'c':
 		set_pairs(optarg);
@@ -435,7 +440,7 @@ main(int argc, char **argv)
 	int option, error;
 
 	/* "+": what follows the program's name is the program's. */
-	while ((option = getopt_long(argc, argv, "+s:S::c:vqphV", options, NULL)) != -1)
+	while ((option = getopt_long(argc, argv, "+s:S::tc:vqphV", options, NULL)) != -1)
 		take_option(option);
 	find_library(library);
 	if (given.print) {

@@ -27,7 +27,7 @@ work(void *arg)
 	for (int i = 0; i < BLOCKS; i++)
 		free(block[i]);
 	for (int i = 0; i < 5000; i++)
-		free(malloc(20000));
+		free(opaque(malloc(20000)));
 	return arg;
 }
 

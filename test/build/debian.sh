@@ -72,6 +72,8 @@ has libhz3-dev 'usr/share/man/man3/hz3\.3\.gz'
 has hz3-tools usr/bin/hz3run
 has hz3-tools 'usr/share/man/man1/hz3run\.1\.gz'
 has hz3-tools usr/bin/hz3-report
+has hz3-tools usr/bin/hz3top
+has hz3-tools 'usr/share/man/man1/hz3top\.1\.gz'
 has hz3-bench usr/libexec/hz3/bench/compare
 
 # ---- Beside jemalloc, and beside each other: no file twice ----

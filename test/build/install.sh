@@ -6,10 +6,10 @@
 
 header=$(find_one /hz3/hz3.h)
 pc=$(find_one /pkgconfig/hz3.pc)
-for page in man3/hz3.3 man1/hz3run.1 man1/hz3-config.1 man1/hz3-report.1; do
+for page in man3/hz3.3 man1/hz3run.1 man1/hz3-config.1 man1/hz3-report.1 man1/hz3top.1; do
 	find_one "/$page" >/dev/null
 done
-for tool in hz3run hz3-config hz3-report; do
+for tool in hz3run hz3-config hz3-report hz3top; do
 	find_one "/bin/$tool" >/dev/null
 	find_one "/bash-completion/completions/$tool" >/dev/null
 done

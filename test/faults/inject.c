@@ -470,6 +470,9 @@ end_steps(void)
 
 #define ROUNDS (stress_long ? 60 : 12)
 
+/* Seconds, at most. */
+#define BALANCED_AFTER 8
+
 struct tally {
 	long calls[FAULT_CALLS];	/* while armed */
 	long hits;
@@ -492,7 +495,7 @@ count_mappings(void)
 }
 
 static struct tally
-tally(void)
+look(void)
 {
 	struct tally t = {.hits = shim->hits};
 
@@ -504,8 +507,33 @@ tally(void)
 	t.mapped = stress_stat("stats.mapped");
 	t.metadata = stress_stat("stats.metadata");
 	t.shim_mapped = shim->mapped;
-	t.resident = stress_rss();
+	/* Not the pages of programs and libraries: which of those are there is the system's choice. */
+	t.resident = stress_read_number("/proc/self/status", "\nRssAnon:", 0) * KIB;
 	t.mappings = count_mappings();
+	return t;
+}
+
+static bool
+is_balanced(const struct tally *t)
+{
+	return t->dirty == 0 && t->mapped + t->metadata == t->shim_mapped;
+}
+
+/*
+ * The background thread may be in the midst of a round, and on a busy machine stay there for a while: a page that it has emptied is
+ * dirty, and what it is giving back is so for the system and not yet for the statistics.  Nobody gives it more to do, so the books
+ * balance when it has done; what is lost never comes back.
+ */
+static struct tally
+tally(void)
+{
+	double until = stress_now() + BALANCED_AFTER;
+	struct tally t = look();
+
+	while (!is_balanced(&t) && stress_threads() > 1 && stress_now() < until) {
+		stress_sleep_ms(10);
+		t = look();
+	}
 	return t;
 }
 

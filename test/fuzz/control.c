@@ -8,6 +8,7 @@
 #define STRESS_CORE
 #include "ops.h"
 
+#include "arena.h"
 #include "control.h"
 #include "size_class.h"
 
@@ -84,7 +85,16 @@ learn_names(void)
 	}
 }
 
-/* An index is a number below the number of classes, without sign or zeros before it. */
+/* Which indices there are. */
+static bool
+has_index(const char *pattern, int index)
+{
+	if (strncmp(pattern, "arena.", 6) == 0 || strncmp(pattern, "stats.arenas.", 13) == 0)
+		return index < (int)hz3_arenas_count() || index == 4096;
+	return index < (int)HZ3_CLASSES;
+}
+
+/* An index is a number without sign or zeros before it. */
 static bool
 fits(const char *pattern, const char *text)
 {
@@ -100,7 +110,7 @@ fits(const char *pattern, const char *text)
 	if (digits == 0 || digits > 4 || (digits > 1 && text[before] == '0'))
 		return false;
 	memcpy(number, text + before, digits);
-	return atoi(number) < (int)HZ3_CLASSES && strcmp(at + 3, text + before + digits) == 0;
+	return has_index(pattern, atoi(number)) && strcmp(at + 3, text + before + digits) == 0;
 }
 
 static const struct name *
@@ -117,7 +127,7 @@ find_name(const char *text)
 static void
 draw_name(const struct request *q, char *out, size_t cap)
 {
-	static const char *const odd[] = {"", "-1", "01", "00", "+1", " 1", "1 ", "4294967296", "99999999999999999999", "<i>", "x", "1.1"};
+	static const char *const odd[] = {"", "-1", "01", "00", "+1", " 1", "1 ", "4294967296", "99999999999999999999", "4096", "4097", "<i>", "x", "1.1"};
 	char index[32];
 
 	snprintf(index, sizeof(index), "%u", q->index);
@@ -157,6 +167,7 @@ static const struct range {
 	{"remote.budget", 0, 64 << 20},
 	{"remote.cap", 0, INT64_MAX},
 	{"arenas.dirty_decay_ms", -1, 3600000},
+	{"arena.<i>.dirty_decay_ms", -1, 3600000},
 	{"remote.batch", 0, 1},
 };
 
@@ -428,7 +439,7 @@ make(uint64_t *random, uint8_t *data)
 		memcpy(&q, bits, sizeof(q));
 		/* Settings more often than statistics. */
 		if (stress_below(random, 3) == 0)
-			q.name = (uint16_t)stress_below(random, 20);
+			q.name = (uint16_t)stress_below(random, 40);
 		if (stress_below(random, 2) == 0)
 			q.change = 0;
 		memcpy(data + i * sizeof(q), &q, sizeof(q));

@@ -653,7 +653,8 @@ restore_settings(const struct settings *s)
 		return;
 	stress_set_sink(s->sink);
 	stress_set_batch(s->batch);
-	set_decay(s->decay);
+	/* Of all arenas, also of those that have got their own. */
+	stress_control("arena.4096.dirty_decay_ms", NULL, NULL, (void *)(uintptr_t)&s->decay, sizeof(s->decay));
 	set_size("remote.budget", s->budget);
 	set_size("remote.cap", s->cap);
 }

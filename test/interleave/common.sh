@@ -17,7 +17,7 @@ build_interleaver() {
 
 # What may be broken, copied to a directory.  A lock that spins for long has too many orders.
 copy_sources() {
-	mkdir "$1" && cp "$here"/*.[ch] "$HZ3_SRCDIR"/src/{atomic,block,page_remote,owner,heap,lock}.h "$1" &&
+	mkdir "$1" && cp "$here"/*.[ch] "$HZ3_SRCDIR"/src/{atomic,block,page_remote,owner,heap,lock,seqlock}.h "$1" &&
 		sed 's/^#define SPINS 100$/#define SPINS 1/' "$HZ3_SRCDIR/src/lock.c" >"$1/lock.c" &&
 		! cmp -s "$HZ3_SRCDIR/src/lock.c" "$1/lock.c"
 }

@@ -148,5 +148,14 @@ weaker "lock: after a sleep, not an acquire" mutex lock.c sleep_and_take 'acquir
 weaker "lock: after a sleep, other sleepers are forgotten" mutex lock.c sleep_and_take 'my_identity\(\) \| WAITERS, acquire' 'my_identity(), acquire'
 weaker "lock: sleeps without leaving a mark" mutex lock.c sleep_and_take 'word \| WAITERS, relaxed' 'word, relaxed'
 
+# ---- The sequence lock ----
+weaker "write: the words are not released" seqlock seqlock.h hz3_seqlock_write 'from\[i\], release' 'from[i], relaxed'
+weaker "write: the end is not released" seqlock seqlock.h hz3_seqlock_write 'before \+ 2, release' 'before + 2, relaxed'
+weaker "write: the number is not odd meanwhile" seqlock seqlock.h hz3_seqlock_write 'before \+ 1, relaxed' 'before, relaxed'
+weaker "read: the first look is not an acquire" seqlock seqlock.h hz3_seqlock_read 'number, acquire' 'number, relaxed'
+weaker "read: the words are not acquired" seqlock seqlock.h hz3_seqlock_read 'words\[i\], acquire' 'words[i], relaxed'
+weaker "read: no second look" seqlock seqlock.h hz3_seqlock_read 'hz3_atomic_load\(number, relaxed\) == before' 'true'
+weaker "read: while it is being written" seqlock seqlock.h hz3_seqlock_read 'before % 2 != 0' '0'
+
 echo "one in $one_in of $controls controls"
 exit $failed

@@ -13,7 +13,7 @@ can_build
 build_interleaver || exit 1
 failed=0
 copy_sources "$work/sources" || exit 1
-for program in stash queue handover exit borrow mutex; do
+for program in stash queue handover exit borrow mutex seqlock; do
 	build "$program" "$work/sources" -O1 -Wall -Wextra || exit 1
 	"$work/$program" "${options[@]}" || failed=1
 done

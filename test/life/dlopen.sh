@@ -14,7 +14,7 @@ fail() {
 }
 
 compile() {
-	$CC -O1 -pthread "$@" -ldl || exit 1
+	$CC -O1 -fno-builtin -pthread "$@" -ldl || exit 1
 }
 
 # Run a program, which names on standard error what it does not like.

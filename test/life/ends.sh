@@ -144,7 +144,7 @@ int main(void)
 	return 0;
 }
 END
-$CC -O1 -pthread -I"$dir" "$dir/rounds.c" -o "$dir/rounds" -ldl || exit 1
+$CC -O1 -fno-builtin -pthread -I"$dir" "$dir/rounds.c" -o "$dir/rounds" -ldl || exit 1
 for sink in central page; do
 	HZ3_CONF=sink:$sink LD_PRELOAD=$HZ3_LIB "$dir/rounds" || fail "rounds, sink $sink: status $?"
 done
@@ -244,9 +244,9 @@ int main(int argc, char **argv)
 	return argv[0] == NULL;
 }
 END
-$CC -O1 -pthread -I"$dir" "$dir/main.c" -o "$dir/main" -ldl || exit 1
+$CC -O1 -fno-builtin -pthread -I"$dir" "$dir/main.c" -o "$dir/main" -ldl || exit 1
 for who in first last; do
-	$CC -O1 -shared -fPIC -I"$dir" -DWHO="\"$who\"" "$dir/ends.c" -o "$dir/$who.so" -ldl || exit 1
+	$CC -O1 -fno-builtin -shared -fPIC -I"$dir" -DWHO="\"$who\"" "$dir/ends.c" -o "$dir/$who.so" -ldl || exit 1
 done
 # Without the background thread, whose start would be a block more of libc's.
 output=$(HZ3_CONF=background_thread:0 LD_PRELOAD="$dir/first.so $HZ3_LIB $dir/last.so" "$dir/main") || fail "ends: status $?"

@@ -111,7 +111,8 @@ set_handlers(void)
 	action.sa_mask = storm;
 	sigaction(SIGUSR1, &action, NULL);
 	sigaction(SIGPROF, &action, NULL);
-	action.sa_flags = SA_RESTART | SA_ONSTACK;
+	/* And one whose calls to the system end with EINTR. */
+	action.sa_flags = SA_ONSTACK;
 	sigaction(SIGUSR2, &action, NULL);
 }
 

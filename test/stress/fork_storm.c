@@ -53,7 +53,7 @@ use_heap(unsigned i)
 
 	discard(p);
 	discard(atomic_exchange(&handler_block[i], q));
-	free(malloc(200 * KIB));
+	free(stress_opaque(malloc(200 * KIB)));
 }
 
 #define HANDLERS(i)                                                                                                  \
@@ -206,7 +206,7 @@ static void *
 first_use(void *arg)
 {
 	atomic_store(&go, 1);
-	free(malloc((uintptr_t)arg));
+	free(stress_opaque(malloc((uintptr_t)arg)));
 	return NULL;
 }
 

@@ -68,7 +68,7 @@ prepare(void)
 	uint64_t random = stress_state(atomic_fetch_add(&prepares, 1));
 
 	prepared = new_block(&random);
-	free(malloc(100 * KIB));
+	free(stress_opaque(malloc(100 * KIB)));
 }
 
 static void

@@ -54,6 +54,10 @@ includes() {
 offers "hz3run --sink=" central page auto
 offers "hz3run --sink=p" page
 offers "hz3run -s c" central
+offers "hz3run --t" --top
+offers "hz3top --sort=b" bytes
+offers "hz3top -s w" waiting
+offers "hz3top --on" --once
 offers "hz3run --ve" --verify --version
 offers "hz3run --stats=" text json json:
 offers "hz3run --stats=json:ru" run.json
@@ -76,7 +80,7 @@ for option in $(hz3run --help | grep -oE -- '--[a-z]+' | sort -u); do
 	complete_line "hz3run $option"
 	[ ${#COMPREPLY[@]} != 0 ] || fail "hz3run $option is not offered"
 done
-for tool in hz3-config hz3-report; do
+for tool in hz3-config hz3-report hz3top; do
 	command -v $tool >/dev/null || continue
 	for option in $($tool --help | grep -E '^ +-' | grep -oE -- '--[a-z-]+' | sort -u); do
 		includes "$tool $option" "$($tool --help | grep -qE -- "$option=" && echo "$option=" || echo "$option")"

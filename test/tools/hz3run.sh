@@ -46,6 +46,7 @@ expect "settings" "sink:auto,remote_batch:0,narenas:2,stats_file:$work/x.json" \
 	"$hz3run" --sink=auto -c remote_batch:0,narenas:2 --stats=json:x.json sh -c 'unset LD_PRELOAD; echo "$HZ3_CONF"'
 expect "kept" "$library:libm.so.6|banner:false,sink:page" \
 	env LD_PRELOAD=libm.so.6 HZ3_CONF=banner:false "$hz3run" --sink page sh -c 'echo "$LD_PRELOAD|$HZ3_CONF"'
+expect "top" "sink:page,top:true" env -u HZ3_CONF "$hz3run" --sink=page --top sh -c 'unset LD_PRELOAD; echo "$HZ3_CONF"'
 expect "twice" "$library" "$hz3run" "$hz3run" sh -c 'echo "$LD_PRELOAD"'
 expect "print" "$library|sink:page" sh -c "eval \"\$($hz3run --print --sink=page)\""'; echo "$LD_PRELOAD|$HZ3_CONF"'
 expect "quoted" "it's" sh -c "eval \"\$(HZ3_CONF=\"it's\" $hz3run --print)\""'; unset LD_PRELOAD; echo "$HZ3_CONF"'

@@ -10,6 +10,7 @@
 #include "size_class.h"
 
 #include <errno.h>
+#include <pthread.h>
 
 /* Reads with whatever size the value has, which is asked for first. */
 static int
@@ -65,7 +66,7 @@ START_TEST(test_every_name)
 	size_t bytes;
 
 	for (size_t i = 0; hz3_control_name(i) != NULL; i++) {
-		with_index(full, sizeof(full), hz3_control_name(i), "3");
+		with_index(full, sizeof(full), hz3_control_name(i), "0");
 		bytes = 77;
 		/* There is no profile that could be written or forgotten. */
 		if (strcmp(full, "prof.dump") == 0 || strcmp(full, "prof.reset") == 0) {
@@ -101,6 +102,9 @@ START_TEST(test_every_option)
 	ck_assert_uint_eq(read_number("opt.dirty_decay_ms"), (uint64_t)hz3_options.dirty_decay_ms);
 	ck_assert_str_eq(read_string("opt.stats_file"), "");
 	ck_assert_int_eq(hz3_control("opt.", NULL, NULL, NULL, 0), ENOENT);
+	/* As in jemalloc. */
+	bytes = sizeof(unsigned);
+	ck_assert_int_eq(hz3_control("opt.narenas", &value, &bytes, NULL, 0), 0);
 	ck_assert_int_eq(hz3_control("opt.nothing", NULL, NULL, NULL, 0), ENOENT);
 }
 END_TEST
@@ -111,7 +115,9 @@ START_TEST(test_names_that_are_not_there)
 					    "arenas.bin.<i>.size", "arenas.bin..size", "arenas.bin.40.size",
 					    "arenas.bin.-1.size", "arenas.bin.01.size", "arenas.bin.3", "arenas.bin.3.",
 					    "arenas.bin.3.sizes", "arenas.bin.99999999999999999999.size",
-					    "stats.bins.40.live", "stats.remote.both.blocks"};
+					    "stats.bins.40.live", "stats.remote.both.blocks", "arena.64.purge",
+					    "arena.4095.purge", "arena.4097.decay", "arena.00.decay", "stats.arenas.4097.pdirty",
+					    "thread.allocatedp"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		ck_assert_msg(hz3_control(names[i], NULL, NULL, NULL, 0) == ENOENT, "%s", names[i]);
@@ -209,11 +215,12 @@ END_TEST
 
 START_TEST(test_calls)
 {
-	static const char *const names[] = {"purge", "thread.flush", "thread.idle"};
+	static const char *const names[] = {"purge", "thread.flush", "thread.idle", "arena.0.purge", "arena.0.decay", "arena.4096.purge",
+					    "arena.4096.decay"};
 	uint64_t value;
 	size_t bytes = sizeof(value);
 
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 7; i++) {
 		ck_assert_int_eq(hz3_control(names[i], NULL, NULL, NULL, 0), 0);
 		ck_assert_int_eq(hz3_control(names[i], &value, &bytes, NULL, 0), EPERM);
 		ck_assert_int_eq(hz3_control(names[i], NULL, NULL, &value, sizeof(value)), EINVAL);
@@ -244,6 +251,8 @@ START_TEST(test_size_classes)
 		ck_assert_uint_eq(read_number(name), hz3_class_info[i].capacity);
 	}
 	ck_assert_uint_ge(read_number("arenas.narenas"), 1);
+	ck_assert_uint_eq(read_number("arenas.quantum"), 16);
+	ck_assert_uint_eq(read_number("arenas.page"), (uint64_t)sysconf(_SC_PAGESIZE));
 }
 END_TEST
 
@@ -253,6 +262,170 @@ START_TEST(test_configuration)
 	ck_assert_str_eq(read_string("version"), hz3_version());
 	ck_assert_uint_eq(read_number("config.debug"), HZ3_DEBUG);
 	ck_assert_uint_eq(read_number("config.stats"), HZ3_STATS);
+}
+END_TEST
+
+/* ---- arenas ---- */
+
+static void
+set_number(const char *name, int64_t value, size_t bytes)
+{
+	ck_assert_msg(hz3_control(name, NULL, NULL, &value, bytes) == 0, "%s", name);
+}
+
+static int64_t
+read_ms(const char *name)
+{
+	return (int64_t)read_number(name);
+}
+
+/* So many bytes of dirty memory in an arena. */
+static void
+make_dirty(unsigned arena, size_t bytes)
+{
+	void *p;
+
+	set_number("thread.arena", arena, sizeof(unsigned));
+	p = hz3_malloc(bytes);
+	ck_assert_ptr_nonnull(p);
+	memset(p, 1, bytes);
+	hz3_free(p);
+}
+
+static size_t
+dirty_of(unsigned arena)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "stats.arenas.%u.pdirty", arena);
+	return read_number(name) * read_number("arenas.page");
+}
+
+START_TEST(test_arenas_are_purged_one_by_one)
+{
+	size_t bytes = (size_t)4 << 20;
+
+	ck_assert_uint_eq(read_number("arenas.narenas"), 4);
+	set_number("arenas.dirty_decay_ms", -1, 8);
+	for (unsigned i = 0; i < 4; i++) {
+		make_dirty(i, bytes);
+		ck_assert_uint_eq(read_number("thread.arena"), i);
+		ck_assert_uint_ge(dirty_of(i), bytes);
+	}
+	ck_assert_uint_ge(read_number("stats.arenas.4096.pdirty"), 4 * bytes / read_number("arenas.page"));
+	ck_assert_uint_eq(read_number("stats.arenas.3.nthreads"), 1);
+	ck_assert_uint_eq(read_number("stats.arenas.4096.nthreads"), 1);
+	ck_assert_uint_eq(read_number("stats.arenas.2.nthreads"), 0);
+	ck_assert_int_eq(hz3_control("arena.1.purge", NULL, NULL, NULL, 0), 0);
+	ck_assert_uint_eq(dirty_of(1), 0);
+	ck_assert_uint_ge(read_number("stats.arenas.1.dirty_nmadvise"), 1);
+	ck_assert_uint_ge(read_number("stats.arenas.1.dirty_purged"), bytes / read_number("arenas.page"));
+	ck_assert_uint_eq(read_number("stats.arenas.0.dirty_purged"), 0);
+	ck_assert_uint_ge(dirty_of(0), bytes);
+	ck_assert_uint_ge(dirty_of(2), bytes);
+	ck_assert_int_eq(hz3_control("arena.4096.purge", NULL, NULL, NULL, 0), 0);
+	ck_assert_uint_eq(read_number("stats.arenas.4096.pdirty"), 0);
+	ck_assert_uint_eq(read_number("stats.arenas.4096.dirty_purged") * read_number("arenas.page"),
+			  read_number("stats.purged_bytes"));
+	ck_assert_uint_ge(read_number("stats.arenas.2.mapped"), bytes);
+}
+END_TEST
+
+START_TEST(test_arenas_have_their_own_decay)
+{
+	int64_t ms = -2;
+
+	set_number("arenas.dirty_decay_ms", 3000000, 8);
+	set_number("arena.1.dirty_decay_ms", -1, 8);
+	set_number("arena.2.dirty_decay_ms", 0, 8);
+	ck_assert_int_eq(read_ms("arena.0.dirty_decay_ms"), 3000000);
+	ck_assert_int_eq(read_ms("arena.1.dirty_decay_ms"), -1);
+	ck_assert_int_eq(read_ms("stats.arenas.2.dirty_decay_ms"), 0);
+	ck_assert_int_eq(read_ms("arena.4096.dirty_decay_ms"), 3000000);
+	ck_assert_int_eq(hz3_control("arena.1.dirty_decay_ms", NULL, NULL, &ms, sizeof(ms)), EINVAL);
+	ck_assert_int_eq(read_ms("arena.1.dirty_decay_ms"), -1);
+
+	/* What is due, by each one's own time. */
+	for (unsigned i = 0; i < 3; i++)
+		make_dirty(i, (size_t)4 << 20);
+	ck_assert_int_eq(hz3_control("arena.4096.decay", NULL, NULL, NULL, 0), 0);
+	ck_assert_uint_gt(dirty_of(0), 0);
+	ck_assert_uint_gt(dirty_of(1), 0);
+	ck_assert_uint_eq(dirty_of(2), 0);
+
+	/* For all that have none of their own; and for all. */
+	set_number("arenas.dirty_decay_ms", 6000, 8);
+	ck_assert_int_eq(read_ms("arena.0.dirty_decay_ms"), 6000);
+	ck_assert_int_eq(read_ms("arena.1.dirty_decay_ms"), -1);
+	set_number("arena.4096.dirty_decay_ms", 7000, 8);
+	for (unsigned i = 0; i < 4; i++) {
+		char name[64];
+		snprintf(name, sizeof(name), "arena.%u.dirty_decay_ms", i);
+		ck_assert_int_eq(read_ms(name), 7000);
+	}
+	ck_assert_int_eq(read_ms("arenas.dirty_decay_ms"), 7000);
+}
+END_TEST
+
+/* ---- the calling thread ---- */
+
+static void *
+own_thread(void *arg)
+{
+	const char *name = "sixteen letters!";
+	unsigned arena = 4;
+
+	ck_assert_int_eq(hz3_control("thread.name", NULL, NULL, &name, sizeof(name)), EINVAL);
+	ck_assert_str_eq(read_string("thread.name"), "first");
+	name = "fifteen letters";
+	ck_assert_int_eq(hz3_control("thread.name", NULL, NULL, &name, sizeof(name)), 0);
+	ck_assert_str_eq(read_string("thread.name"), name);
+	*(unsigned *)arg = (unsigned)read_number("thread.arena");
+	ck_assert_int_eq(hz3_control("thread.arena", NULL, NULL, &arena, sizeof(arena)), EINVAL);
+	arena = 3 - *(unsigned *)arg;
+	ck_assert_int_eq(hz3_control("thread.arena", NULL, NULL, &arena, sizeof(arena)), 0);
+	ck_assert_uint_eq(read_number("thread.arena"), arena);
+	if (HZ3_STATS)
+		ck_assert_uint_eq(read_number("thread.allocated") + read_number("thread.deallocated"), 0);
+	return NULL;
+}
+
+/* Name and arena are the thread's own: the next one that gets its heap has neither. */
+START_TEST(test_threads)
+{
+	const char *first = "first", *none = NULL;
+	unsigned arena[2];
+	pthread_t thread;
+
+	ck_assert_int_eq(hz3_control("thread.name", NULL, NULL, &none, sizeof(none)), EINVAL);
+	ck_assert_int_eq(hz3_control("thread.name", NULL, NULL, &first, sizeof(first)), 0);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(pthread_create(&thread, NULL, own_thread, &arena[i]), 0);
+		pthread_join(thread, NULL);
+	}
+	ck_assert_uint_eq(arena[0], arena[1]);
+	ck_assert_str_eq(read_string("thread.name"), "first");
+}
+END_TEST
+
+START_TEST(test_thread_bytes)
+{
+	uint64_t allocated, freed;
+	size_t bytes = sizeof(allocated);
+	void *p;
+
+	if (!HZ3_STATS) {
+		ck_assert_int_eq(hz3_control("thread.allocated", NULL, &bytes, NULL, 0), ENOENT);
+		return;
+	}
+	allocated = read_number("thread.allocated");
+	freed = read_number("thread.deallocated");
+	p = hz3_alloc(10000);
+	ck_assert_uint_eq(read_number("thread.allocated"), allocated + hz3_alloc_usable_size(p));
+	freed += hz3_alloc_usable_size(p);
+	hz3_alloc_free(p);
+	ck_assert_uint_eq(read_number("thread.deallocated"), freed);
+	ck_assert_int_eq(hz3_control("thread.allocated", NULL, NULL, &freed, sizeof(freed)), EPERM);
 }
 END_TEST
 
@@ -293,9 +466,14 @@ START_TEST(test_errno_is_kept)
 }
 END_TEST
 
+/* Several arenas, whatever the machine. */
 int
 main(void)
 {
+	if (getenv("HZ3_CONF") == NULL) {
+		setenv("HZ3_CONF", "narenas:4", 1);
+		execl("/proc/self/exe", "check_control", (char *)NULL);
+	}
 	Suite *suite = suite_create("control");
 	TCase *tcase = tcase_create("control");
 
@@ -312,6 +490,10 @@ main(void)
 	tcase_add_test(tcase, test_epoch);
 	tcase_add_test(tcase, test_size_classes);
 	tcase_add_test(tcase, test_configuration);
+	tcase_add_test(tcase, test_arenas_are_purged_one_by_one);
+	tcase_add_test(tcase, test_arenas_have_their_own_decay);
+	tcase_add_test(tcase, test_threads);
+	tcase_add_test(tcase, test_thread_bytes);
 	tcase_add_test(tcase, test_statistics_are_fresh);
 	tcase_add_test(tcase, test_errno_is_kept);
 	suite_add_tcase(suite, tcase);

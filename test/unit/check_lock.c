@@ -453,8 +453,10 @@ START_TEST(torn_by_this_thread)
 		if (mended != 0)
 			_exit(1);
 		hz3_lock(&heap);
+		if (mended != 1 || others_can_take())
+			_exit(2);
 		hz3_unlock(&heap);
-		_exit(mended == 1 && others_can_take() && mended == 1 ? 0 : 2);
+		_exit(others_can_take() && mended == 1 ? 0 : 3);
 	}
 	expect_success(pid);
 	ck_assert(hz3_lock_held(&heap));
@@ -473,8 +475,10 @@ START_TEST(not_torn_after_all)
 	if (pid == 0) {
 		hz3_unlock(&heap);
 		hz3_lock(&heap);
+		if (others_can_take())
+			_exit(1);
 		hz3_unlock(&heap);
-		_exit(mended == 0 && others_can_take() ? 0 : 1);
+		_exit(mended == 0 && others_can_take() ? 0 : 2);
 	}
 	expect_success(pid);
 	hz3_unlock(&heap);
