@@ -49,7 +49,7 @@ grep -q "version $version, $libdir" banner || fail "another version runs: $(cat 
 
 # ---- The manual ----
 
-for page in man3/hz3.3 man1/hz3run.1 man1/hz3-config.1 man1/hz3-report.1; do
+for page in man3/hz3.3 man1/hz3run.1 man1/hz3-config.1 man1/hz3-report.1 man1/hz3top.1; do
 	[ -n "$(find "$mandir/${page%/*}" -name "${page#*/}*" -size +0)" ] || fail "no manual page $page"
 done
 
@@ -89,6 +89,19 @@ if wanted "$cc"; then
 	"$cc" -o own own.c $("${where[@]}" --cflags --libs)
 	LD_LIBRARY_PATH=$libdir ./own || fail "a program of one's own is not linked to this version"
 fi
+
+# ---- A look at a process that runs ----
+
+"$hz3run" -c top:true -- sleep 60 &
+server=$!
+for _ in $(seq 100); do
+	! "$bindir/hz3top" --once --json "$server" >top.json 2>err || break
+	sleep 0.1
+done
+grep -q "\"pid\": *$server" top.json || fail "hz3top does not show the process: $(cat err top.json)"
+kill "$server"
+wait "$server" 2>/dev/null || :
+server=
 
 # ---- Both sinks, all settings as they are, nothing printed ----
 
