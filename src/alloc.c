@@ -8,6 +8,7 @@
 #include "decay.h"
 #include "guard.h"
 #include "large.h"
+#include "pool.h"
 
 /* A thread that allocates does not sit on what it has freed of others'. */
 static void flush_now_and_then(struct hz3_heap *heap)
@@ -265,6 +266,11 @@ static HZ3_NOINLINE void free_large(void *p)
 
 	if (hz3_unlikely(hz3_profile_on))
 		hz3_profile_remove(p, hz3_thread_heap->owner ? hz3_thread_heap->owner->id : 0);
+	uint32_t pool = hz3_large_owner(p);
+	if (hz3_unlikely(pool != 0)) {
+		hz3_pool_free_large(p, pool);
+		return;
+	}
 	struct hz3_heap *heap = hz3_thread_begin_free();
 	/* Where there was no memory to start with there is no heap, and nothing to be freed: this says so, and does not return. */
 	size_t slice, n, bytes = hz3_large_end(p, &slice, &n);
@@ -323,7 +329,7 @@ static HZ3_INLINE void free_remote(void *p, struct hz3_heap *heap, size_t slice)
 		free_block_slow(p, slice, need);
 }
 
-/* The block is large, or in a slice of its page that isn't the first. */
+/* The block is large, or a pool's, or in a slice of its page that isn't the first. */
 static HZ3_NOINLINE void free_large_or_inner(void *p, struct hz3_heap *heap, size_t slice)
 {
 	uint64_t route = hz3_route_of(slice);
@@ -334,6 +340,10 @@ static HZ3_NOINLINE void free_large_or_inner(void *p, struct hz3_heap *heap, siz
 	}
 	if (HZ3_LIVE_BY_ALLOC)
 		hz3_alloc_end_life(p);
+	if (hz3_route_is_pool(route)) {
+		hz3_pool_free_block(p, slice, route);
+		return;
+	}
 	slice -= hz3_route_offset(route);
 	if (hz3_route_owner(route) != heap->tag)
 		free_remote(p, heap, slice);

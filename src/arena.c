@@ -407,15 +407,24 @@ size_t hz3_arena_alloc(struct hz3_arena *arena, size_t n, size_t align, bool *ze
 	return slice;
 }
 
-void hz3_arena_free(size_t slice, size_t n)
+static void free_as(size_t slice, size_t n, unsigned kind, uint64_t now)
 {
 	struct hz3_arena *arena = arena_of(slice);
-	uint64_t now = hz3_os_now_ms();
 
 	hz3_lock(&arena->lock);
 	count(&arena->counters.active, -(ptrdiff_t)n);
-	insert_locked(arena, slice, n, HZ3_RUN_DIRTY, now);
+	insert_locked(arena, slice, n, kind, now);
 	hz3_unlock(&arena->lock);
+}
+
+void hz3_arena_free(size_t slice, size_t n)
+{
+	free_as(slice, n, HZ3_RUN_DIRTY, hz3_os_now_ms());
+}
+
+void hz3_arena_free_clean(size_t slice, size_t n)
+{
+	free_as(slice, n, HZ3_RUN_CLEAN, 0);
 }
 
 static bool extend_locked(struct hz3_arena *arena, size_t slice, size_t n, size_t want)

@@ -67,6 +67,9 @@ size_t hz3_arena_alloc(struct hz3_arena *arena, size_t n, size_t align, bool *ze
 /* Give n slices back; dirty.  The caller has set their routes to 0. */
 void hz3_arena_free(size_t slice, size_t n);
 
+/* The same of slices without memory, mapped as the system maps anonymous memory. */
+void hz3_arena_free_clean(size_t slice, size_t n);
+
 /*
  * Grow a run in place from n to want slices.  False, and nothing changes, if what follows isn't free, or is in more than one
  * piece (dirty and clean memory, say).

@@ -12,6 +12,7 @@
 #include "hz3/hz3.h"
 #include "options.h"
 #include "os.h"
+#include "pool.h"
 #include "profile.h"
 #include "report.h"
 #include "sink.h"
@@ -242,6 +243,13 @@ static void
 get_narenas(const struct row *row UNUSED, size_t index UNUSED, union value *value)
 {
 	value->number = hz3_arenas_count();
+}
+
+/* Of the program's own: they are not among narenas. */
+static void
+get_pools(const struct row *row UNUSED, size_t index UNUSED, union value *value)
+{
+	value->number = hz3_pools_live();
 }
 
 static void
@@ -632,6 +640,7 @@ static const struct row rows[] = {
 	{.name = "arenas.dirty_decay_ms", .type = SIGNED, .get = get_default_decay_ms, .set = set_default_decay_ms},
 	{.name = "arenas.quantum", .type = SIZE, .get = get_quantum},
 	{.name = "arenas.page", .type = SIZE, .get = get_page},
+	{.name = "arenas.created", .type = UNSIGNED, .get = get_pools},
 	{.name = "arenas.nbins", .type = UNSIGNED, .get = get_nbins},
 	{.name = "arenas.bin.<i>.size", .type = SIZE, .get = get_bin_size, .count = HZ3_CLASSES},
 	{.name = "arenas.bin.<i>.nregs", .type = UNSIGNED, .get = get_bin_nregs, .count = HZ3_CLASSES},

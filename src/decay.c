@@ -7,6 +7,7 @@
 #include "background.h"
 #include "options.h"
 #include "os.h"
+#include "pool.h"
 #include "scavenge.h"
 #include "sink.h"
 #include "thread.h"
@@ -226,7 +227,8 @@ size_t hz3_decay_purge_all(void)
 		return 0;
 	collect();
 	hz3_os_retry_kept();
-	size_t bytes = hz3_arenas_purge(0);
+	size_t bytes = hz3_pools_purge(true);
+	bytes += hz3_arenas_purge(0);
 	if (hz3_arenas_scarce())
 		hz3_arenas_decommit_longest();
 	return bytes;
@@ -244,6 +246,8 @@ int hz3_decay_reclaim(void)
 	if (limited)
 		hz3_arenas_set_scarce();
 	collect();
+	/* Hooks are for those who know that they may be called. */
+	hz3_pools_purge(false);
 	hz3_arenas_wait_for_purges();
 	hz3_os_retry_kept();
 	return (limited ? hz3_arenas_decommit() : hz3_arenas_purge(0)) > 0;

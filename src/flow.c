@@ -215,25 +215,109 @@ static unsigned first_cell(uint32_t owner)
 	return owner % HZ3_FLOW_CELLS;
 }
 
-static HZ3_NOINLINE struct hz3_flow *make_row(struct hz3_flows *flows, unsigned i, uint32_t owner)
+static uint64_t bytes_of(const struct hz3_flow *flow)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned class = 0; class < HZ3_CLASSES; class++)
+		bytes += get(&flow->counts.blocks[class]) * hz3_class_size(class);
+	return bytes;
+}
+
+/* Where the owner's row is, or would go: at most half of the cells are in use. */
+static unsigned cell_for(const struct hz3_flows *flows, uint32_t owner)
+{
+	unsigned i = first_cell(owner);
+	const struct hz3_flow *flow;
+
+	/* relaxed: this thread wrote it. */
+	while ((flow = hz3_atomic_load(&flows->cell[i], relaxed)) != NULL && flow->owner != owner)
+		i = (i + 1) % HZ3_FLOW_CELLS;
+	return i;
+}
+
+/* relaxed: as all counters. */
+static void move(uint64_t *to, uint64_t *from)
+{
+	hz3_count(to, *from);
+	__atomic_store_n(from, 0, __ATOMIC_RELAXED);
+}
+
+/* What the row says becomes a part of "others", of which as much is folded. */
+static void empty_row_locked(struct hz3_flow *flow, struct hz3_flow *others)
+{
+	struct hz3_owner *owner = hz3_owner_by_id(flow->owner);
+
+	owner->frees->sent_before += bytes_of(flow) - flow->handed_bytes;
+	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
+		move(&others->counts.blocks[class], &flow->counts.blocks[class]);
+		move(&others->folded.blocks[class], &flow->folded.blocks[class]);
+	}
+	for (unsigned group = 0; group < HZ3_FLOW_GROUPS; group++) {
+		move(&others->counts.chains[group], &flow->counts.chains[group]);
+		move(&others->folded.chains[group], &flow->folded.chains[group]);
+	}
+	move(&others->handed_bytes, &flow->handed_bytes);
+}
+
+static void unlink_row_locked(const struct hz3_flow *flow)
+{
+	struct hz3_flow **link = &hz3_owner_by_id(flow->owner)->freed_by;
+
+	while (*link && *link != flow)
+		link = &(*link)->next;
+	if (*link)
+		*link = flow->next;
+}
+
+/* A stale row, out of the table, which has no gap where it was; NULL: there is none. */
+static struct hz3_flow *take_stale_locked(struct hz3_flows *flows)
+{
+	struct hz3_flow *rows[HZ3_FLOW_ROWS], *stale = NULL;
+	unsigned n = 0;
+
+	if (flows->stale == 0)
+		return NULL;
+	for (unsigned i = 0; i < HZ3_FLOW_CELLS; i++) {
+		struct hz3_flow *flow = hz3_atomic_load(&flows->cell[i], relaxed);
+		if (flow && flow->stale && stale == NULL)
+			stale = flow;
+		else if (flow && n < HZ3_FLOW_ROWS)
+			rows[n++] = flow;
+		hz3_atomic_store(&flows->cell[i], NULL, relaxed);
+	}
+	for (unsigned i = 0; i < n; i++)
+		hz3_atomic_store(&flows->cell[cell_for(flows, rows[i]->owner)], rows[i], relaxed);
+	flows->used = n;
+	/* In the child of a fork that has cut this the count may be wrong. */
+	if (stale == NULL) {
+		flows->stale = 0;
+		return NULL;
+	}
+	flows->stale--;
+	unlink_row_locked(stale);
+	empty_row_locked(stale, &flows->others);
+	return stale;
+}
+
+static HZ3_NOINLINE struct hz3_flow *make_row(struct hz3_flows *flows, uint32_t owner)
 {
 	int saved_errno = errno;
-	struct hz3_flow *flow = &flows->others;
 
 	if (flows->tid && flows->tid == hz3_os_thread_id())
 		hz3_flow_refresh(flows);
 	hz3_lock(&hz3_flow_lock);
-	if (flows->used < HZ3_FLOW_ROWS)
+	struct hz3_flow *flow = take_stale_locked(flows);
+	if (flow == NULL && flows->used < HZ3_FLOW_ROWS)
 		flow = hz3_meta_alloc(sizeof(*flow));
-	if (flow == NULL)
-		flow = &flows->others;
-	if (flow != &flows->others) {
+	if (flow) {
 		flow->owner = owner;
+		flow->stale = false;
 		flow->freer = flows;
 		flow->next = hz3_owner_by_id(owner)->freed_by;
 		atomic_signal_fence(memory_order_release);
 		hz3_owner_by_id(owner)->freed_by = flow;
-		hz3_atomic_store(&flows->cell[i], flow, relaxed);
+		hz3_atomic_store(&flows->cell[cell_for(flows, owner)], flow, relaxed);
 		flows->used++;
 	}
 	hz3_unlock(&hz3_flow_lock);
@@ -243,23 +327,19 @@ static HZ3_NOINLINE struct hz3_flow *make_row(struct hz3_flows *flows, unsigned 
 
 struct hz3_flow *hz3_flow_find(struct hz3_flows *flows, uint32_t owner)
 {
-	unsigned i = first_cell(owner);
-	struct hz3_flow *flow;
+	struct hz3_flow *flow = hz3_atomic_load(&flows->cell[cell_for(flows, owner)], relaxed);
 
-	/* relaxed: this thread wrote it.  At most half of the cells are in use. */
-	for (; (flow = hz3_atomic_load(&flows->cell[i], relaxed)) != NULL; i = (i + 1) % HZ3_FLOW_CELLS)
-		if (flow->owner == owner)
-			return flow;
-	return flows->used < HZ3_FLOW_ROWS ? make_row(flows, i, owner) : &flows->others;
-}
-
-static uint64_t bytes_of(const struct hz3_flow *flow)
-{
-	uint64_t bytes = 0;
-
-	for (unsigned class = 0; class < HZ3_CLASSES; class++)
-		bytes += get(&flow->counts.blocks[class]) * hz3_class_size(class);
-	return bytes;
+	if (flow == NULL && (flows->used < HZ3_FLOW_ROWS || flows->stale > 0))
+		flow = make_row(flows, owner);
+	if (flow == NULL) {
+		__atomic_store_n(&flows->full, true, __ATOMIC_RELAXED);
+		return &flows->others;
+	}
+	if (hz3_unlikely(flow->stale)) {
+		flow->stale = false;
+		flows->stale--;
+	}
+	return flow;
 }
 
 uint64_t hz3_flow_bytes(const struct hz3_flows *flows)
@@ -292,6 +372,19 @@ static void fold_rows_locked(struct hz3_flows *flows, const struct hz3_owner *ow
 	fold_row_locked(&flows->others, others, name);
 }
 
+/* All has been folded, and the outbox, which refers to some, is empty. */
+static void mark_stale(struct hz3_flows *flows)
+{
+	flows->stale = 0;
+	for (unsigned i = 0; i < HZ3_FLOW_CELLS; i++) {
+		struct hz3_flow *flow = hz3_atomic_load(&flows->cell[i], relaxed);
+		if (flow == NULL)
+			continue;
+		flow->stale = true;
+		flows->stale++;
+	}
+}
+
 void hz3_flow_begin(struct hz3_owner *owner, const struct hz3_counters *counters)
 {
 	struct hz3_flows *flows = owner->frees;
@@ -302,6 +395,7 @@ void hz3_flow_begin(struct hz3_owner *owner, const struct hz3_counters *counters
 	if (flows->had_thread) {
 		fold_rows_locked(flows, owner);
 		fold_local_locked(flows, counters);
+		mark_stale(flows);
 	}
 	hz3_unlock(&hz3_flow_lock);
 	hz3_flow_claim(flows);

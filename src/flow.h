@@ -10,7 +10,9 @@
  *   flows.name, id   written by the thread, and by whoever prints statistics; relaxed, whole words: a name may be half old.
  *
  * A heap outlives its thread, and the rows belong to the heap.  When a heap gets its next thread, everything that was counted under the
- * name of the one before is added to the sums by name, and the rows go on from there.
+ * name of the one before is added to the sums by name, and the rows go on from there.  A row that the new thread has not asked for is
+ * stale: it is used for the next owner that has none, and what it says goes to "others", as folded as it is.  Or heaps would keep the
+ * rows of all threads that they ever had.
  *
  * Bounds: a thread has at most HZ3_FLOW_ROWS rows of 832 bytes, made as they are needed, and what it frees of further owners
  * goes into a last one, "others"; there are at most HZ3_FLOW_SUMS sums of 320 bytes.  When three quarters of those
@@ -46,7 +48,8 @@ struct hz3_flows;
 struct hz3_flow {
 	struct hz3_flow_counts counts;
 	uint64_t handed_bytes;		/* of those, what never went to the owner: pages taken over whole; as counts */
-	uint32_t owner;			/* constant; 0: others */
+	uint32_t owner;			/* changes under the flow lock; 0: others */
+	bool stale;			/* the thread before has made it, and this one has not asked for it */
 	struct hz3_flows *freer;	/* constant */
 	struct hz3_flow *next;		/* of the same owner, under the flow lock */
 	struct hz3_flow_counts folded;
@@ -62,7 +65,10 @@ struct hz3_flows {
 	struct hz3_flow_name name;
 	uint32_t tid;			/* 0: the thread has ended, or there was none yet */
 	uint32_t used;			/* cells */
+	uint32_t stale;			/* of these; the thread's own, as the next */
 	bool had_thread;		/* ever */
+	uint64_t sent_before;		/* bytes that others freed of the heap's, in rows which are other owners' now; under the flow lock */
+	bool full;			/* ever: something went to "others" for want of a row; relaxed */
 	_Atomic(struct hz3_flow *) cell[HZ3_FLOW_CELLS];
 	struct hz3_flow others;
 	uint64_t local_folded[HZ3_CLASSES];	/* as row.folded, of what the thread freed of its own */

@@ -178,8 +178,8 @@ static void take_heap_locked(struct hz3_flow_map *map, uint32_t id)
 			take_flow_locked(map, id, flow);
 	}
 	take_flow_locked(map, id, &flows->others);
-	for (unsigned group = 0; group < HZ3_FLOW_GROUPS; group++)
-		map->rows_full |= flows->others.counts.chains[group] != 0;
+	/* relaxed: what it says is as old as the counts. */
+	map->rows_full |= __atomic_load_n(&flows->full, __ATOMIC_RELAXED);
 	take_local_locked(map, id);
 }
 
@@ -213,7 +213,7 @@ static uint64_t arrived_locked(const struct hz3_owner *owner)
 /* Deliveries first: of what happens while we read, rather too much than too little waits. */
 uint64_t hz3_flow_waiting_locked(struct hz3_owner *owner)
 {
-	uint64_t arrived = arrived_locked(owner), sent = 0;
+	uint64_t arrived = arrived_locked(owner), sent = owner->frees->sent_before;
 
 	for (const struct hz3_flow *flow = owner->freed_by; flow; flow = flow->next)
 		sent += bytes_of(&flow->counts) - __atomic_load_n(&flow->handed_bytes, __ATOMIC_RELAXED);

@@ -48,7 +48,13 @@ void hz3_heap_apply_options(struct hz3_heap *heap)
 		heap->map = (struct hz3_map_view){ 0 };
 }
 
-struct hz3_heap *hz3_heap_new(void)
+/* What its pages' routes begin with. */
+static uint32_t tag_of(const struct hz3_heap *heap)
+{
+	return heap->owner->id | (heap->extents ? HZ3_TAG_POOL : 0);
+}
+
+static struct hz3_heap *heap_new(struct hz3_extents *extents)
 {
 	struct { struct hz3_heap heap; struct hz3_owner owner; } *both = hz3_meta_alloc(sizeof(*both));
 
@@ -61,20 +67,31 @@ struct hz3_heap *hz3_heap_new(void)
 	if (!hz3_options.zero_on_free)
 		hz3_map_view_renew(&heap->map);
 	heap->owner = owner;
+	heap->extents = extents;
 	owner->heap = heap;
 	owner->frees = &heap->buffer.outbox.flows;
-	hz3_atomic_store(&owner->state, HZ3_OWNER_RUNNING, relaxed);
+	hz3_atomic_store(&owner->state, extents ? HZ3_OWNER_POOL : HZ3_OWNER_RUNNING, relaxed);
 	/* Busy until it is complete: it can be found as soon as it is registered. */
 	hz3_atomic_store(&heap->busy, 1, relaxed);
 	if (!hz3_owner_register(owner)) {
 		hz3_meta_undo(both, sizeof(*both));
 		return NULL;
 	}
-	heap->tag = owner->id;
+	heap->tag = tag_of(heap);
 	hz3_heap_set_arena(heap, owner->id);
 	atomic_signal_fence(memory_order_seq_cst);
 	hz3_atomic_store(&heap->busy, 0, relaxed);
 	return heap;
+}
+
+struct hz3_heap *hz3_heap_new(void)
+{
+	return heap_new(NULL);
+}
+
+struct hz3_heap *hz3_heap_new_for_pool(struct hz3_extents *extents)
+{
+	return heap_new(extents);
 }
 
 /* relaxed, both: arenas stay. */
@@ -130,7 +147,10 @@ static void take_from_stock(struct hz3_heap *heap, struct hz3_page *page)
 static void give_back(struct hz3_heap *heap, struct hz3_page *page)
 {
 	take_from_stock(heap, page);
-	hz3_arena_free(hz3_page_slice(page), page->slices);
+	if (heap->extents)
+		hz3_extents_free(heap->extents, hz3_page_slice(page), page->slices);
+	else
+		hz3_arena_free(hz3_page_slice(page), page->slices);
 }
 
 /* Keep the stock within bounds: longer runs go first, of each length the longest unused; the newest only if nothing else is left. */
@@ -144,9 +164,10 @@ static void trim_stock(struct hz3_heap *heap, uint32_t slices_max, const struct 
 		}
 }
 
+/* Extents take and give runs as fast as a stock does. */
 static void add_to_stock(struct hz3_heap *heap, struct hz3_page *page)
 {
-	uint32_t slices_max = (uint32_t)hz3_options.empty_pages_max;
+	uint32_t slices_max = heap->extents ? 0 : (uint32_t)hz3_options.empty_pages_max;
 
 	hz3_page_list_prepend(&heap->empty[page->slices - 1], page);
 	count_stock(heap, page->slices);
@@ -194,8 +215,8 @@ static void put_to_sleep(struct hz3_heap *heap, struct hz3_page *page)
 	hz3_assert(page->free == NULL && page->fresh == 0 && page->carved == page->capacity);
 	restart(heap, page, hz3_class_info[page->class].wake);
 	page->state = HZ3_PAGE_ASLEEP;
-	/* The last write to the page: from here on it may be taken over. */
-	hz3_remote_set_asleep(hz3_page_remote(page), true);
+	/* The last write to the page: from here on it may be taken over; but not a pool's. */
+	hz3_remote_set_asleep(hz3_page_remote(page), heap->extents == NULL);
 }
 
 static void make_current(struct hz3_heap *heap, struct hz3_page *page)
@@ -380,6 +401,10 @@ size_t hz3_heap_run_alloc(struct hz3_heap *heap, size_t n, size_t align, bool *z
 {
 	struct hz3_page *page = n <= HZ3_STOCK_SLICES_MAX ? heap->empty[n - 1].first : NULL;
 
+	if (heap->extents) {
+		*zero = false;
+		return hz3_extents_alloc(heap->extents, n, align);
+	}
 	if (page == NULL || !run_is_aligned(page, align))
 		return hz3_arena_alloc(heap->arena, n, align, zero);
 	take_from_stock(heap, page);
@@ -414,7 +439,7 @@ void *hz3_heap_refill_fresh(struct hz3_heap *heap, unsigned class)
 	if (slice == 0)
 		return NULL;
 	struct hz3_page *page = hz3_page_at(slice);
-	hz3_page_format(page, class, heap->owner->id);
+	hz3_page_format(page, class, heap->tag);
 	set_current(heap, class, page);
 	heap->made_pages = true;
 	heap->slices += slices;
@@ -557,6 +582,24 @@ void hz3_heap_trim(struct hz3_heap *heap)
 	trim_stock(heap, 0, NULL);
 }
 
+void hz3_heap_forget_pages(struct hz3_heap *heap)
+{
+	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
+		struct hz3_page *page = heap->page[class];
+		struct hz3_class_counters *counters = &heap->counters.class[class];
+		if (page != &hz3_page_none) {
+			restart(heap, page, HZ3_COUNTDOWN_NEVER);
+			/* As in trim_current(). */
+			hz3_count(&counters->allocated, -(uint64_t)hz3_page_count_free(page));
+		}
+		set_current(heap, class, &hz3_page_none);
+		heap->awake[class] = (struct hz3_page_list){ NULL, NULL };
+		hz3_count(&counters->freed_local, counters->allocated - counters->freed_local);
+		hz3_count(&counters->pages_retired, counters->pages_made - counters->pages_retired);
+	}
+	heap->slices = 0;
+}
+
 /* Is this the heap's current page of its class, with something left to give? */
 static bool mend_current(struct hz3_heap *heap, unsigned class, struct hz3_page *page)
 {
@@ -593,7 +636,7 @@ static void mend_page(struct hz3_heap *heap, struct hz3_page *page, unsigned cla
 	} else if (free < wake_count && page->carved == page->capacity) {
 		page->state = HZ3_PAGE_ASLEEP;
 		page->countdown = page->local_base = wake_count - free;
-		hz3_remote_set_asleep(hz3_page_remote(page), true);
+		hz3_remote_set_asleep(hz3_page_remote(page), heap->extents == NULL);
 	} else {
 		page->state = HZ3_PAGE_AWAKE;
 		page->countdown = page->local_base = page->capacity - free;
@@ -608,7 +651,7 @@ void hz3_heap_mend(struct hz3_heap *heap)
 	size_t slices = hz3_page_map_slices();
 
 	/* It may be new, and not complete. */
-	heap->tag = heap->owner->id;
+	heap->tag = tag_of(heap);
 	hz3_heap_set_arena(heap, heap->owner->id);
 	hz3_buffer_mend(&heap->buffer);
 	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
@@ -622,7 +665,7 @@ void hz3_heap_mend(struct hz3_heap *heap)
 	heap->slices = 0;
 	for (size_t slice = 1; slice < slices; slice++) {
 		uint64_t route = hz3_route_of(slice);
-		if (hz3_route_owner(route) == heap->tag && hz3_route_offset(route) == 0)
+		if (hz3_route_owner(route) == heap->owner->id && hz3_route_offset(route) == 0)
 			mend_page(heap, hz3_page_at(slice), hz3_route_class(route));
 	}
 	hz3_map_view_renew(&heap->map);
@@ -637,12 +680,12 @@ void hz3_heap_validate(struct hz3_heap *heap)
 		if (page != &hz3_page_none) {
 			hz3_check(page->state == HZ3_PAGE_CURRENT, "heap %u: current page %p in state %u",
 				  heap->owner->id, hz3_page_start(page), page->state);
-			hz3_page_validate(page, heap->owner->id);
+			hz3_page_validate(page, heap->tag);
 		}
 		for (size_t i = first_granule(class); i <= last_direct_granule(class); i++)
 			hz3_check(heap->direct[i] == direct_page(heap->page[class]), "heap %u: requests of %zu granules go to page %p",
 				  heap->owner->id, i, (void *)heap->direct[i]);
 		for (page = heap->awake[class].first; page; page = page->next)
-			hz3_page_validate(page, heap->owner->id);
+			hz3_page_validate(page, heap->tag);
 	}
 }

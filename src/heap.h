@@ -2,13 +2,14 @@
  * The thread's heap: pages by size class, refill, drain, retire.
  *
  * A heap is touched by its thread alone; or by the holder of the abandon lock while it is parked; or, for the shared heap of
- * threads that are ending, by the holder of that heap's lock (thread.c).  "owner" points to the part that others may
+ * threads that are ending and for those of pools, by the holder of that heap's lock (thread.c, pool.h).  "owner" points to the part that others may
  * touch.
  */
 #ifndef HZ3_HEAP_H
 #define HZ3_HEAP_H
 
 #include "arena.h"
+#include "extent.h"
 #include "guard.h"
 #include "owner.h"
 #include "page.h"
@@ -56,6 +57,7 @@ struct hz3_heap {
 	bool knows_earlier;			/* account.c, as the next two */
 	uint64_t earlier_allocated, earlier_freed;	/* bytes, by the threads that had the heap before */
 	struct hz3_block_queue delayed;		/* with delayed_reuse: blocks that were freed, and wait (delayed.h) */
+	struct hz3_extents *extents;		/* of a pool: where its runs come from; else NULL, and it is "arena" */
 };
 
 /* What stands for a current page that isn't there: no free block, nothing to carve.  Never written. */
@@ -75,8 +77,12 @@ extern struct hz3_page hz3_page_none;
 	.page = { [0 ... HZ3_CLASSES - 1] = &hz3_page_none }, \
 }
 
-/* A new heap with its owner, registered and running.  NULL if there is no memory. */
+/* A new heap with its owner, registered and running; or a pool's, of which the extents are.  NULL if there is no memory. */
 struct hz3_heap *hz3_heap_new(void);
+struct hz3_heap *hz3_heap_new_for_pool(struct hz3_extents *extents);
+
+/* Of a pool: all its blocks are gone, and are counted as freed.  Its pages are to be wiped by the caller. */
+void hz3_heap_forget_pages(struct hz3_heap *heap);
 
 /* Where it gets its memory from now on; an index.  Its own thread's to set, anybody's to read. */
 void hz3_heap_set_arena(struct hz3_heap *heap, unsigned arena);

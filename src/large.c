@@ -5,6 +5,7 @@
 #include "meta.h"
 #include "options.h"
 #include "os.h"
+#include "page.h"
 #include "size_class.h"
 
 #include <string.h>
@@ -14,9 +15,10 @@ struct large_run {
 	size_t bytes;			/* usable */
 	size_t slices;
 	size_t offset;			/* of the block in the run; less than a slice */
+	uint32_t owner;			/* of the pool that it belongs to (pool.h); 0: to nobody */
 };
 
-_Static_assert(sizeof(struct large_run) <= sizeof(struct hz3_slice), "a large run fits its line");
+_Static_assert(sizeof(struct large_run) <= offsetof(struct hz3_page, extent), "a large run fits its line");
 
 /*
  * Huge mappings: open addressing by address, at most half full.  Rare and costly calls go before each use, so one lock
@@ -309,6 +311,7 @@ void *hz3_large_place(size_t slice, size_t n, size_t size, size_t alignment)
 
 	run->bytes = usable_of(size);
 	run->slices = n;
+	run->owner = 0;
 	run->offset = colour(slice, (n << HZ3_SLICE_SHIFT) - run->bytes, alignment);
 	hz3_route_set(slice, large_route);
 	return (char *)hz3_slice_address(slice) + run->offset;
@@ -325,6 +328,23 @@ static size_t run_of(const void *p)
 	if (hz3_route_of(slice) != large_route)
 		return 0;
 	return (uintptr_t)p == (uintptr_t)hz3_slice_address(slice) + large_at(slice)->offset ? slice : 0;
+}
+
+void hz3_large_set_owner(size_t slice, uint32_t owner)
+{
+	large_at(slice)->owner = owner;
+}
+
+uint32_t hz3_large_owner(const void *p)
+{
+	size_t slice = run_of(p);
+
+	return slice ? large_at(slice)->owner : 0;
+}
+
+void *hz3_large_block(size_t slice)
+{
+	return (char *)hz3_slice_address(slice) + large_at(slice)->offset;
 }
 
 static _Noreturn void bad_pointer(const char *call, const void *p)
@@ -381,6 +401,13 @@ static void *run_resize(size_t slice, size_t size)
 
 	if (size <= HZ3_CLASS_SIZE_MAX / 2 || bytes > hz3_options.huge_threshold)
 		return NULL;
+	/* What a pool's run has around it is for the pool's lock; it stays as it is, if it is long enough. */
+	if (run->owner) {
+		if (n > run->slices)
+			return NULL;
+		run->bytes = bytes;
+		return hz3_large_block(slice);
+	}
 	if (n > run->slices && !hz3_arena_extend(slice, run->slices, n))
 		return NULL;
 	size_t surplus = n < run->slices ? run->slices - n : 0;

@@ -17,6 +17,13 @@ size_t hz3_large_slices(size_t size, size_t alignment);
 /* The block that a run of so many slices becomes, aligned if the run is aligned to slices as far as the alignment exceeds one. */
 void *hz3_large_place(size_t slice, size_t n, size_t size, size_t alignment);
 
+/* The run is a pool's with this owner id; and whose is the run of the block at p?  0: nobody's, or there is no such run. */
+void hz3_large_set_owner(size_t slice, uint32_t owner);
+uint32_t hz3_large_owner(const void *p);
+
+/* The block of the large run that begins with the slice. */
+void *hz3_large_block(size_t slice);
+
 /* A huge block, which reads as zeroes.  NULL: no memory. */
 void *hz3_large_map(size_t size, size_t alignment);
 

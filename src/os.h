@@ -50,6 +50,9 @@ int hz3_os_map_at(void *p, size_t bytes);
 /* A readable and writable mapping, aligned to a power of 2 of at least a page; NULL also when the sum overflows. */
 void *hz3_os_map(size_t bytes, size_t alignment);
 
+/* Fresh readable and writable memory in the place of whatever is mapped there, in one step: nobody else gets the range in between. */
+int hz3_os_map_over(void *p, size_t bytes);
+
 /* Grows or shrinks a mapping, in place or elsewhere if it may move; NULL leaves it as it was. */
 void *hz3_os_remap(void *p, size_t old_bytes, size_t new_bytes, bool may_move);
 

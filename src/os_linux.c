@@ -182,6 +182,12 @@ hz3_os_map(size_t bytes, size_t alignment)
 	return map_aligned(NULL, bytes, alignment, RW, ANONYMOUS);
 }
 
+int
+hz3_os_map_over(void *p, size_t bytes)
+{
+	return map(p, bytes, RW, ANONYMOUS | MAP_FIXED) == p ? 0 : -1;
+}
+
 void *
 hz3_os_remap(void *p, size_t old_bytes, size_t new_bytes, bool may_move)
 {

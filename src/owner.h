@@ -13,7 +13,8 @@
  *                   when there is nothing; any thread may take all with one exchange.  So an owner that falls
  *                   asleep hides nothing.
  * state             who may act as the owner: the heap's thread while RUNNING; the holder of the abandon lock while
- *                   PARKED; nobody once LOST (a signal handler interrupted a change of it, and forked; hz3_heap_mend() is for the others).
+ *                   PARKED; nobody once LOST (a signal handler interrupted a change of it, and forked; hz3_heap_mend() is for the others);
+ *                   the holder of a pool's lock if it is a POOL's, for ever: nothing is sent to those, so their inbox is empty (pool.h).
  * posted            set after a post, cleared before a look at everything that was posted; a poster then looks at the state.
  *                   Store, then load, on both sides: it takes seq_cst (all of it free on x86 but the rare stores) that
  *                   either the look finds the post, or posted is set after it; and that whoever parks the heap finds
@@ -33,6 +34,7 @@ enum hz3_owner_state {
 	HZ3_OWNER_RUNNING,
 	HZ3_OWNER_PARKED,
 	HZ3_OWNER_LOST,
+	HZ3_OWNER_POOL,
 };
 
 struct hz3_heap;

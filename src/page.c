@@ -35,7 +35,7 @@ void hz3_page_list_remove(struct hz3_page_list *list, struct hz3_page *page)
 		list->last = page->prev;
 }
 
-void hz3_page_format(struct hz3_page *page, unsigned class, uint32_t owner)
+void hz3_page_format(struct hz3_page *page, unsigned class, uint32_t tag)
 {
 	size_t slice = hz3_page_slice(page);
 
@@ -49,7 +49,7 @@ void hz3_page_format(struct hz3_page *page, unsigned class, uint32_t owner)
 	page->slices = (uint8_t)hz3_class_info[class].slices;
 	hz3_remote_reset(hz3_page_remote(page));
 	for (unsigned i = 0; i < page->slices; i++)
-		hz3_route_set(slice + i, hz3_route_page(owner, class, i));
+		hz3_route_set(slice + i, hz3_route_page(tag, class, i));
 }
 
 void hz3_page_wipe(struct hz3_page *page)
@@ -127,7 +127,7 @@ static void validate_links(const struct hz3_page *page)
 	}
 }
 
-void hz3_page_validate(const struct hz3_page *page, uint32_t owner)
+void hz3_page_validate(const struct hz3_page *page, uint32_t tag)
 {
 	size_t slice = hz3_page_slice(page);
 	void *start = hz3_page_start(page);
@@ -135,7 +135,7 @@ void hz3_page_validate(const struct hz3_page *page, uint32_t owner)
 	hz3_check(page->carved <= page->capacity, "page %p: %u of %u blocks carved", start, page->carved,
 		  page->capacity);
 	for (unsigned i = 0; i < page->slices; i++)
-		hz3_check(hz3_route_of(slice + i) == hz3_route_page(owner, page->class, i),
+		hz3_check(hz3_route_of(slice + i) == hz3_route_page(tag, page->class, i),
 			  "page %p: slice %u has a foreign route", start, i);
 	validate_links(page);
 	if (page->state == HZ3_PAGE_CURRENT)

@@ -36,6 +36,8 @@ enum hz3_page_state {
 
 #define HZ3_COUNTDOWN_NEVER ((uint32_t)1 << 30)
 
+struct hz3_extent;
+
 struct hz3_page {
 	struct hz3_block *free;
 	uint32_t countdown;
@@ -47,7 +49,9 @@ struct hz3_page {
 	uint8_t class;
 	uint8_t state;
 	uint8_t slices;
-	uint8_t pad[23];
+	uint8_t pad[7];
+	struct hz3_extent *extent;	/* of a run of a pool, page or large block: where it was cut from (extent.h) */
+	uint8_t more_pad[8];
 };
 
 _Static_assert(sizeof(struct hz3_page) == sizeof(struct hz3_slice), "a page's line is one line");
@@ -81,8 +85,8 @@ void hz3_page_list_prepend(struct hz3_page_list *list, struct hz3_page *page);
 void hz3_page_list_append(struct hz3_page_list *list, struct hz3_page *page);
 void hz3_page_list_remove(struct hz3_page_list *list, struct hz3_page *page);
 
-/* Make a run of slices a page of the class, uncarved, with the routes of its owner. */
-void hz3_page_format(struct hz3_page *page, unsigned class, uint32_t owner);
+/* Make a run of slices a page of the class, uncarved, with the routes of its owner; tag: of the owner's heap. */
+void hz3_page_format(struct hz3_page *page, unsigned class, uint32_t tag);
 
 /* Forget all blocks; the routes go to 0.  The caller holds every block. */
 void hz3_page_wipe(struct hz3_page *page);
@@ -134,6 +138,6 @@ static HZ3_INLINE void hz3_page_splice(struct hz3_page *page, struct hz3_chain c
 unsigned hz3_page_count_free(const struct hz3_page *page);
 
 /* Dies unless the page is consistent with its state: links, counts, routes. */
-void hz3_page_validate(const struct hz3_page *page, uint32_t owner);
+void hz3_page_validate(const struct hz3_page *page, uint32_t tag);
 
 #endif

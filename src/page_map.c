@@ -249,6 +249,12 @@ bool hz3_live_test(const void *p)
 	return hz3_atomic_load(word, relaxed) & bit;
 }
 
+void hz3_live_forget(size_t slice, size_t n)
+{
+	for (size_t i = slice * HZ3_LIVE_WORDS; i < (slice + n) * HZ3_LIVE_WORDS; i++)
+		hz3_atomic_store(&hz3_page_map.live[i], 0, relaxed);
+}
+
 size_t hz3_page_map_arrays_resident(void)
 {
 	size_t mapped[ARRAYS], bytes = 0;

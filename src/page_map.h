@@ -55,9 +55,11 @@ extern struct hz3_page_map hz3_page_map;
 extern struct hz3_lock hz3_window_lock;
 
 /*
- * A route: [inner 1 | owner 31 | kind 8 | unused 8 | offset 8 | class 8].
+ * A route: [inner 1 | owner 31 | kind 8 | pool 8 | offset 8 | class 8].
  * Page: owner is not 0, kind is 0, offset is the slice's position in its page, inner says that it isn't 0.  So an owner finds
  * that a block is its own, in the first slice of a page, by the upper half alone.
+ * A page of a pool (pool.h) says so, and is "inner" in all of its slices: who frees a block of it comes by the way of inner slices,
+ * and nobody else has to ask.
  */
 #define HZ3_ROUTE_OWNER_SHIFT 32
 #define HZ3_ROUTE_OWNER_MASK 0x7fffffffu
@@ -65,6 +67,10 @@ extern struct hz3_lock hz3_window_lock;
 #define HZ3_ROUTE_KIND_SHIFT 24
 #define HZ3_ROUTE_KIND_MASK ((uint64_t)0xff << HZ3_ROUTE_KIND_SHIFT)
 #define HZ3_ROUTE_OFFSET_SHIFT 8
+#define HZ3_ROUTE_POOL_SHIFT 16
+
+/* In the tag of a pool's heap, beside the owner's id. */
+#define HZ3_TAG_POOL (1u << 31)
 
 enum hz3_route_kind {
 	HZ3_ROUTE_NONE = 0,		/* owner 0: not allocated */
@@ -72,15 +78,22 @@ enum hz3_route_kind {
 	HZ3_ROUTE_FREE = 2,		/* end of a free run: this plus its kind (arena.h); length in the low 24 bits */
 };
 
-static HZ3_INLINE uint64_t hz3_route_page(uint32_t owner, unsigned class, unsigned offset)
+/* tag: of the owner's heap; the owner's id, and for a pool HZ3_TAG_POOL. */
+static HZ3_INLINE uint64_t hz3_route_page(uint32_t tag, unsigned class, unsigned offset)
 {
-	return (uint64_t)owner << HZ3_ROUTE_OWNER_SHIFT | offset << HZ3_ROUTE_OFFSET_SHIFT | class |
-	       (offset ? HZ3_ROUTE_INNER : 0);
+	return (uint64_t)tag << HZ3_ROUTE_OWNER_SHIFT | tag >> 31 << HZ3_ROUTE_POOL_SHIFT |
+	       offset << HZ3_ROUTE_OFFSET_SHIFT | class | (offset ? HZ3_ROUTE_INNER : 0);
 }
 
 static HZ3_INLINE uint32_t hz3_route_owner(uint64_t route)
 {
 	return (uint32_t)(route >> HZ3_ROUTE_OWNER_SHIFT) & HZ3_ROUTE_OWNER_MASK;
+}
+
+/* Is it a page's, and a pool's?  (The bits are part of the length at the ends of free runs.) */
+static HZ3_INLINE bool hz3_route_is_pool(uint64_t route)
+{
+	return route >> HZ3_ROUTE_POOL_SHIFT & 1 && hz3_route_owner(route) != 0;
 }
 
 static HZ3_INLINE unsigned hz3_route_class(uint64_t route)
@@ -208,5 +221,8 @@ int hz3_page_map_decommit(size_t slice, size_t n);
 void hz3_live_begin(const void *p);
 bool hz3_live_end(const void *p);
 bool hz3_live_test(const void *p);
+
+/* No block of these slices is live any more. */
+void hz3_live_forget(size_t slice, size_t n);
 
 #endif

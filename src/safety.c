@@ -73,6 +73,11 @@ void *hz3_checked_alloc_aligned(size_t alignment, size_t size)
 	return size <= SIZE_LIMIT ? begin_filled(hz3_alloc_aligned(alignment, size + HZ3_SEAL_TAIL), size) : no_memory();
 }
 
+void *hz3_checked_pool_alloc(struct hz3_pool *pool, size_t alignment, size_t size)
+{
+	return size <= SIZE_LIMIT ? begin_filled(hz3_pool_alloc(pool, alignment, size + HZ3_SEAL_TAIL), size) : no_memory();
+}
+
 /* What is at p, of which the call says that it is a block. */
 static struct found find(const char *call, const void *p)
 {
@@ -129,7 +134,8 @@ static void dispose(void *p, const struct found *found)
 	if (found->in_page) {
 		hz3_seal_fill(p, found->bytes);
 		struct hz3_heap *heap = hz3_thread_heap;
-		if (hz3_options.delayed_reuse && heap->owner) {
+		/* Not a pool's: it may be reset while the block waits. */
+		if (hz3_options.delayed_reuse && heap->owner && hz3_pool_of(p) == NULL) {
 			delay(heap, p, found->bytes);
 			return;
 		}

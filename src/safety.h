@@ -17,11 +17,13 @@
 #define HZ3_SAFETY_H
 
 #include "alloc.h"
+#include "pool.h"
 
 /* The checked ones, each as its namesake below; resize as hz3_alloc_resize_large, for all blocks. */
 void *hz3_checked_alloc(size_t size);
 void *hz3_checked_alloc_zero(size_t size);
 void *hz3_checked_alloc_aligned(size_t alignment, size_t size);
+void *hz3_checked_pool_alloc(struct hz3_pool *pool, size_t alignment, size_t size);
 void hz3_checked_free(void *p);
 void hz3_checked_free_sized(const char *call, void *p, size_t size);
 size_t hz3_checked_usable_size(const void *p);
@@ -55,6 +57,11 @@ static HZ3_INLINE void *hz3_safety_alloc_aligned(size_t alignment, size_t size)
 static HZ3_INLINE void *hz3_safety_alloc_aligned_hit(size_t alignment, size_t size)
 {
 	return HZ3_SAFETY ? NULL : hz3_alloc_aligned_hit(alignment, size);
+}
+
+static HZ3_INLINE void *hz3_safety_pool_alloc(struct hz3_pool *pool, size_t alignment, size_t size)
+{
+	return HZ3_SAFETY ? hz3_checked_pool_alloc(pool, alignment, size) : hz3_pool_alloc(pool, alignment, size);
 }
 
 static HZ3_INLINE void hz3_safety_free(void *p)

@@ -8,6 +8,7 @@
 #include "large.h"
 #include "meta.h"
 #include "os.h"
+#include "pool.h"
 #include "thread.h"
 
 /* relaxed: each counter has one writer, and a sum over running threads is of no one moment anyway. */
@@ -134,6 +135,14 @@ static void add_pages_at_rest(struct hz3_stats *out, const struct hz3_heap *mine
 	}
 }
 
+/* The same of a pool's pages, under its lock. */
+static void add_pool_page(void *out, const struct hz3_page *page)
+{
+	add_page(out, page);
+	if (page->state == HZ3_PAGE_CURRENT)
+		((struct hz3_stats *)out)->class[page->class].allocated -= hz3_page_count_free(page);
+}
+
 static void add_heaps(struct hz3_stats *out)
 {
 	out->heaps = hz3_owner_count();
@@ -206,8 +215,10 @@ void hz3_stats_collect(struct hz3_stats *out)
 	hz3_lock(&hz3_abandon_lock);
 	hz3_thread_shared_lock();
 	add_heaps(out);
-	if (HZ3_STATS)
+	if (HZ3_STATS) {
 		add_pages_at_rest(out, hz3_thread_heap);
+		hz3_pools_each_page(add_pool_page, out);
+	}
 	add_lost(out);
 	out->heaps_parked = hz3_abandon_parked_locked();
 	hz3_thread_shared_unlock();

@@ -14,6 +14,7 @@
 #include "meta.h"
 #include "options.h"
 #include "os.h"
+#include "pool.h"
 
 /* A heap is swept once in so many slow paths. */
 #define SWEEP_TICKS 64
@@ -365,8 +366,8 @@ void hz3_thread_shared_unlock(void)
  * interrupted code has gone on.
  */
 
-/* By rank: these, the arenas', and those. */
-static struct hz3_lock *const first_locks[] = { &fork_lock, &hz3_decay_lock, &hz3_abandon_lock, &shared_lock, &hz3_large_lock };
+/* By rank: these, the pools', that of huge blocks, the arenas', and those.  With the last of the first, no pool is added. */
+static struct hz3_lock *const first_locks[] = { &fork_lock, &hz3_decay_lock, &hz3_abandon_lock, &shared_lock, &hz3_pools_lock };
 static struct hz3_lock *const last_locks[] = { &hz3_window_lock, &hz3_flow_lock, &hz3_profile_lock, &hz3_meta_lock,
 					    &hz3_guard_lock };
 
@@ -375,25 +376,36 @@ static struct hz3_lock *const last_locks[] = { &hz3_window_lock, &hz3_flow_lock,
 
 static unsigned lock_count(void)
 {
-	return (unsigned)(FIRST_LOCKS + LAST_LOCKS) + hz3_arenas_count();
+	return (unsigned)(FIRST_LOCKS + 1 + LAST_LOCKS) + hz3_pools_count() + hz3_arenas_count();
 }
 
+/*
+ * Indices rise while pools are made, which they may be as long as their lock isn't held: who goes upwards meets a lock twice then,
+ * and misses none.
+ */
 static struct hz3_lock *lock_at(unsigned i)
 {
 	if (i < FIRST_LOCKS)
 		return first_locks[i];
 	i -= (unsigned)FIRST_LOCKS;
+	unsigned pools = hz3_pools_count();
+	if (i < pools)
+		return hz3_pool_lock(i);
+	if (i == pools)
+		return &hz3_large_lock;
+	i -= pools + 1;
 	return i < hz3_arenas_count() ? hz3_arena_lock(i) : last_locks[i - hz3_arenas_count()];
 }
 
-/* One more than the last lock that this thread has; 0: it has none. */
-static unsigned locks_held(void)
+/* The last lock that this thread has; NULL: it has none. */
+static const struct hz3_lock *last_lock_held(void)
 {
-	unsigned n = lock_count();
+	const struct hz3_lock *last = NULL;
 
-	while (n > 0 && !hz3_lock_held(lock_at(n - 1)))
-		n--;
-	return n;
+	for (unsigned i = 0; i < lock_count(); i++)
+		if (hz3_lock_held(lock_at(i)))
+			last = lock_at(i);
+	return last;
 }
 
 /* A fork of this thread inside of a fork of this thread, by a signal handler.  Touched by the thread that has the fork lock. */
@@ -414,9 +426,13 @@ static void fork_prepare(void)
 		hz3_heap_leave(heap);
 	}
 	/* Always: another thread may be inside its very first malloc, and nothing tells of it. */
-	unsigned interrupted = locks_held();
-	for (unsigned i = 0; i < lock_count(); i++)
-		hz3_lock_fork_prepare(lock_at(i), i >= interrupted);
+	const struct hz3_lock *interrupted = last_lock_held();
+	bool wait = interrupted == NULL;
+	for (unsigned i = 0; i < lock_count(); i++) {
+		struct hz3_lock *lock = lock_at(i);
+		hz3_lock_fork_prepare(lock, wait);
+		wait = wait || lock == interrupted;
+	}
 	hz3_lock_fork_begin();
 }
 
@@ -427,7 +443,7 @@ static void fork_parent(void)
 		return;
 	}
 	hz3_lock_fork_end();
-	for (unsigned i = lock_count(); i-- > 0;)
+	for (unsigned i = 0; i < lock_count(); i++)
 		hz3_lock_fork_parent(lock_at(i));
 }
 
@@ -584,7 +600,7 @@ static void take_stock(void)
 /* Release what the fork took, and call torn what it could not take. */
 static void sort_out_locks(void)
 {
-	for (unsigned i = lock_count(); i-- > 0;)
+	for (unsigned i = 0; i < lock_count(); i++)
 		hz3_lock_fork_child(lock_at(i));
 }
 
@@ -595,7 +611,7 @@ static void fork_child(void)
 	sort_out_locks();
 	leave_torn_heap();
 	/* What was interrupted may go on; so not before the next slow path, here or there: meet_new_process(). */
-	if (locks_held() == 0 && hz3_os_meet_process())
+	if (last_lock_held() == NULL && hz3_os_meet_process())
 		take_stock();
 }
 
@@ -633,6 +649,8 @@ static bool every_rank_is_listed(void)
 
 	for (unsigned i = 0; i < lock_count(); i++)
 		ranks |= 1u << lock_at(i)->rank;
+	/* There may be no pool yet. */
+	ranks |= 1u << HZ3_RANK_POOL;
 	return ranks == (1u << HZ3_RANKS) - 1;
 }
 

@@ -103,6 +103,92 @@ HZ3_API size_t hz3_malloc_usable_size(const void *p) HZ3_NOTHROW;
  * has more for the heap profile, and exactly size for guard_sample.) */
 HZ3_API size_t hz3_good_size(size_t size) HZ3_NOTHROW;
 
+/* ---- Arenas of a program's own ------------------------------------------------------------------------
+ *
+ * An arena is a set of blocks that can be given back all at once: those of a request, of a document, of a
+ * plug-in.  It has memory of its own, so its blocks share no page with others, and hooks may decide what
+ * memory that is.
+ *
+ * Threads: any thread may allocate from an arena, and any thread may free its blocks; an arena has a lock,
+ * which each of these calls takes for a moment.  hz3_arena_reset() and hz3_arena_destroy() end the lives of
+ * all blocks, so they are like a free of each: no other thread may be using a block or be inside of a call
+ * that names the arena or one of its blocks, and what others did with them must have happened before (they
+ * were joined, or a lock was handed over).  Nothing else is asked: hz3 keeps frees of these blocks in no
+ * thread's buffer, so a block that was freed by any thread is in the arena when hz3_free() returns, and no
+ * other thread has to flush, to end, or to call anything.
+ *
+ * A block is freed by free and hz3_free as any other, and known to realloc, malloc_usable_size and the rest
+ * of the family.  realloc keeps a block in its arena.
+ */
+
+typedef struct hz3_pool hz3_arena_t;
+
+/*
+ * What an arena's memory is, where it is not to be the system's.  hz3 finds a block's page by the address
+ * alone, so it chooses the addresses: each part of an arena is address space of bytes at a multiple of
+ * 2 MiB, bytes being a multiple of 2 MiB too.
+ *
+ *   map    There is ordinary, empty memory at address, of which the arena wants to make use.  The hook may
+ *          put something else in its place (mmap with MAP_FIXED: of a file, of huge pages), bind, advise or
+ *          lock it, or only take note.  It must be readable and writable afterwards.  Returns 0; any other
+ *          value means that there is no memory: hz3 gives the range back, whatever the hook did to it, and
+ *          the allocation fails with ENOMEM.
+ *   unmap  The arena does not use that part any more.  Called once for each map that returned 0, with the
+ *          same address and bytes, at the latest by hz3_arena_destroy().  Whatever is there is replaced by
+ *          hz3 when the hook has returned, so that a hook need not unmap, and must not: another thread could
+ *          be given the addresses.  NULL: there is nothing to do.
+ *   purge  The contents of these bytes, whole slices of 64 KiB of such a part, are not needed any more, but
+ *          the memory may be used again, with any contents.  Called by hz3_purge() and malloc_trim only.
+ *          NULL: they stay.
+ *
+ * A hook is called by the thread that is inside of hz3_arena_malloc() (and the like), hz3_arena_destroy(),
+ * hz3_purge() or malloc_trim, with the arena's lock held: it may not allocate or free by any function of hz3
+ * (that includes malloc), nor call another function of it, nor fork, nor throw.  The context is handed
+ * through.
+ */
+struct hz3_os_hooks {
+	int (*map)(void *address, size_t bytes, void *context);
+	void (*unmap)(void *address, size_t bytes, void *context);
+	void (*purge)(void *address, size_t bytes, void *context);
+};
+
+/*
+ * A new arena without memory, which gets some with its first block.  hooks is copied; NULL, or a map of
+ * NULL: the memory is the system's.  NULL and ENOMEM if there is no memory for it.
+ */
+HZ3_API hz3_arena_t *hz3_arena_create(const struct hz3_os_hooks *hooks, void *context) HZ3_NOTHROW
+	HZ3_ATTR((warn_unused_result));
+
+/* As hz3_malloc, hz3_calloc and hz3_aligned_alloc; the block is the arena's. */
+HZ3_API void *hz3_arena_malloc(hz3_arena_t *arena, size_t size)
+	HZ3_NOTHROW HZ3_ATTR((nonnull(1), malloc, alloc_size(2), warn_unused_result));
+HZ3_API void *hz3_arena_calloc(hz3_arena_t *arena, size_t count, size_t size)
+	HZ3_NOTHROW HZ3_ATTR((nonnull(1), malloc, alloc_size(2, 3), warn_unused_result));
+HZ3_API void *hz3_arena_aligned_alloc(hz3_arena_t *arena, size_t alignment, size_t size)
+	HZ3_NOTHROW HZ3_ATTR((nonnull(1), malloc, alloc_size(3), warn_unused_result));
+
+/* As hz3_realloc; the result is the arena's, also if p was malloc's or another arena's. */
+HZ3_API void *hz3_arena_realloc(hz3_arena_t *arena, void *p, size_t size)
+	HZ3_NOTHROW HZ3_ATTR((nonnull(1), alloc_size(3), warn_unused_result));
+
+/* All blocks of the arena are gone, as if each had been freed.  Its memory stays the arena's. */
+HZ3_API void hz3_arena_reset(hz3_arena_t *arena) HZ3_NOTHROW HZ3_ATTR((nonnull(1)));
+
+/* The same, and the arena and its memory are gone.  NULL is no error. */
+HZ3_API void hz3_arena_destroy(hz3_arena_t *arena) HZ3_NOTHROW;
+
+/* One arena, as of now.  All but the counts are bytes. */
+struct hz3_arena_stats {
+	size_t mapped;		/* address space that it has */
+	size_t active;		/* of that, pages and large blocks in use */
+	size_t allocated;	/* live blocks, as malloc_usable_size would say without safety checks */
+	size_t blocks;		/* live blocks */
+	size_t maps, unmaps;	/* parts that it ever got, and gave back */
+};
+
+/* Looks at every page of the arena. */
+HZ3_API void hz3_arena_stats(hz3_arena_t *arena, struct hz3_arena_stats *stats) HZ3_NOTHROW HZ3_ATTR((nonnull(1, 2)));
+
 /* ---- Saying what a thread is about to do -------------------------------------------------------------- */
 
 /* Send on what this thread has freed for others and still holds in its buffer. */

@@ -299,6 +299,76 @@ twice_after_reuse(void)
 	free(name(p));
 }
 
+typedef struct hz3_pool arena;
+
+static arena *
+arena_new(void)
+{
+	arena *(*create)(const void *hooks, void *context) = (arena *(*)(const void *, void *))find("hz3_arena_create");
+
+	return create(NULL, NULL);
+}
+
+static void *
+arena_block(arena *from)
+{
+	void *(*get)(arena *from, size_t size) = (void *(*)(arena *, size_t))find("hz3_arena_malloc");
+
+	return get(from, 100);
+}
+
+static void
+arena_call(const char *function, arena *of)
+{
+	void (*f)(arena *of) = (void (*)(arena *))find(function);
+
+	f(of);
+}
+
+static void
+arena_reset(void)
+{
+	arena *of = arena_new();
+	void *p = arena_block(of);
+
+	arena_call("hz3_arena_reset", of);
+	free(name(p));
+}
+
+static void
+arena_destroyed(void)
+{
+	arena *of = arena_new();
+	void *p = arena_block(of);
+
+	arena_call("hz3_arena_destroy", of);
+	free(name(p));
+}
+
+static void
+arena_twice(void)
+{
+	void *p = arena_block(arena_new());
+
+	free(opaque(p));
+	free(name(p));
+}
+
+static void
+arena_twice_elsewhere(void)
+{
+	void *p = arena_block(arena_new());
+
+	elsewhere(free_it, opaque(p));
+	free(name(p));
+}
+
+static void
+arena_inside(void)
+{
+	free(name((char *)arena_block(arena_new()) + 16));
+}
+
 static void
 twice_large(void)
 {
@@ -666,6 +736,12 @@ static const struct row {
 	{"the same with delayed_reuse", twice_after_reuse, "delayed_reuse:1M", NOTHING, NOTHING, NOT_LIVE, NOTHING},
 	{"double free of a large block", twice_large, "", ALL(NOT_IN_USE), NOTHING},
 	{"double free of a huge block", twice_huge, "", ALL(FOREIGN), NOTHING},
+
+	{"free of a block of an arena of the program's own, after its reset", arena_reset, "", ALL(NOT_IN_USE), NOTHING},
+	{"free of a block of such an arena that was destroyed", arena_destroyed, "", ALL(NOT_IN_USE), NOTHING},
+	{"double free of a block of such an arena, nothing in between", arena_twice, "", FREED_TWICE, NOT_LIVE, NOT_LIVE, NOTHING},
+	{"the same, the first by another thread", arena_twice_elsewhere, "", FREED_TWICE, NOT_LIVE, NOT_LIVE, NOTHING},
+	{"free of the inside of a block of such an arena", arena_inside, "", INSIDE, NOT_LIVE, INSIDE, NOTHING},
 
 	{"realloc of static memory", realloc_foreign, "", ALL(DIE("realloc: %p is a foreign pointer*")), NOTHING},
 	{"realloc of the inside of a small block", realloc_interior, "",

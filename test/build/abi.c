@@ -47,3 +47,24 @@ LAYOUT(offsetof(struct hz3_mallinfo2, hblks) == 24);
 LAYOUT(offsetof(struct hz3_mallinfo2, uordblks) == 56);
 LAYOUT(offsetof(struct hz3_mallinfo2, fordblks) == 64);
 LAYOUT(offsetof(struct hz3_mallinfo2, keepcost) == 72);
+
+hz3_arena_t *hz3_arena_create(const struct hz3_os_hooks *, void *);
+void *hz3_arena_malloc(hz3_arena_t *, size_t);
+void *hz3_arena_calloc(hz3_arena_t *, size_t, size_t);
+void *hz3_arena_aligned_alloc(hz3_arena_t *, size_t, size_t);
+void *hz3_arena_realloc(hz3_arena_t *, void *, size_t);
+void hz3_arena_reset(hz3_arena_t *);
+void hz3_arena_destroy(hz3_arena_t *);
+void hz3_arena_stats(hz3_arena_t *, struct hz3_arena_stats *);
+
+LAYOUT(sizeof(struct hz3_os_hooks) == 24);
+LAYOUT(offsetof(struct hz3_os_hooks, map) == 0);
+LAYOUT(offsetof(struct hz3_os_hooks, unmap) == 8);
+LAYOUT(offsetof(struct hz3_os_hooks, purge) == 16);
+LAYOUT(sizeof(struct hz3_arena_stats) == 48);
+LAYOUT(offsetof(struct hz3_arena_stats, mapped) == 0);
+LAYOUT(offsetof(struct hz3_arena_stats, active) == 8);
+LAYOUT(offsetof(struct hz3_arena_stats, allocated) == 16);
+LAYOUT(offsetof(struct hz3_arena_stats, blocks) == 24);
+LAYOUT(offsetof(struct hz3_arena_stats, maps) == 32);
+LAYOUT(offsetof(struct hz3_arena_stats, unmaps) == 40);

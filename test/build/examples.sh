@@ -63,6 +63,17 @@ if [ -e "$libdir/libhz3.a" ]; then
 fi
 echo "hz3-config: programs compile and run"
 
+# ---- C ----
+
+read -ra libs < <("$config" --root="$root" --libs)
+$CC -O2 "${cflags[@]}" -o "$work/requests" "$examples/c/requests.c" "${libs[@]}"
+for how in "" huge "$work/memory"; do
+	out=$(LD_LIBRARY_PATH=$libdir "$work/requests" ${how:+"$how"}) || fail "requests $how: status $?: $out"
+	[[ $out == "1000 requests of 600 blocks in "* ]] || fail "requests $how: $out"
+done
+[ -s "$work/memory" ] || fail "requests: the file was not used"
+echo "requests: three kinds of memory"
+
 # ---- C++, by CMake where there is one ----
 
 cxx=${CXX:-c++}

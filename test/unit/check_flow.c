@@ -166,6 +166,44 @@ START_TEST(many_owners)
 }
 END_TEST
 
+/* A heap goes from thread to thread, each of which frees of others: its rows do not add up, and what they said is not lost. */
+START_TEST(rows_are_used_again)
+{
+	enum { ROUNDS = 5, OWNERS = 40, EACH = 10 };
+
+	core_set_up(1);
+	hz3_sink_set_mode(_i);
+	struct hz3_heap *freer = hz3_heap_new(), *always = hz3_heap_new();
+	struct hz3_flows *flows = &freer->buffer.outbox.flows;
+	uint64_t sent = 0;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		hz3_flow_begin(freer->owner, &freer->counters);
+		/* The first to be asked for: that row stays. */
+		hz3_flow_to(flows, always->owner->id);
+		for (int i = 0; i < OWNERS; i++) {
+			struct hz3_heap *owner = i == 0 ? always : hz3_heap_new();
+			for (int j = 0; j < EACH; j++)
+				core_free(freer, core_alloc(owner, CLASS));
+			sent += EACH;
+		}
+		hz3_heap_flush(freer, HZ3_FLUSH_IDLE);
+		ck_assert_uint_eq(flows->used, OWNERS);
+		ck_assert_uint_eq(hz3_flow_to(flows, always->owner->id)->counts.blocks[CLASS], (round + 1) * EACH);
+		ck_assert_uint_eq(hz3_flow_bytes(flows), sent * SIZE);
+		struct hz3_flow_map *map = hz3_flow_map_take();
+		ck_assert(!map->rows_full);
+		ck_assert_uint_eq(map->sent_blocks, sent);
+		ck_assert_uint_eq(map->waiting_bytes, sent * SIZE);
+		hz3_flow_map_release(map);
+	}
+	hz3_heap_drain_all(always, SIZE_MAX);
+	struct hz3_flow_map *map = hz3_flow_map_take();
+	ck_assert_uint_eq(map->waiting_bytes, (sent - ROUNDS * EACH) * SIZE);
+	hz3_flow_map_release(map);
+}
+END_TEST
+
 /* No memory for a row: the count goes to "others", and nothing else happens. */
 START_TEST(no_memory_for_rows)
 {
@@ -440,6 +478,7 @@ flow_suite(void)
 	tcase_add_loop_test(tcase, counts_handed_over_pages, 0, 3);
 	tcase_add_loop_test(tcase, what_waits, 0, 2);
 	tcase_add_test(tcase, many_owners);
+	tcase_add_loop_test(tcase, rows_are_used_again, 0, HZ3_SINKS);
 	tcase_add_test(tcase, no_memory_for_rows);
 	tcase_add_test(tcase, heaps_change_threads);
 	tcase_add_test(tcase, sums_of_threads_that_ended);

@@ -245,9 +245,9 @@ static const struct {
 	void (*f)(void *);
 	const char *message;
 } violations[] = {
-	{falling_rank, "hz3: lock order: heap (rank 3) taken while holding rank 9\n"},
-	{equal_rank, "hz3: lock order: arena2 (rank 5) taken while holding rank 5\n"},
-	{after_trylock, "hz3: lock order: heap (rank 3) taken while holding rank 5\n"},
+	{falling_rank, "hz3: lock order: heap (rank 3) taken while holding rank 11\n"},
+	{equal_rank, "hz3: lock order: arena2 (rank 7) taken while holding rank 7\n"},
+	{after_trylock, "hz3: lock order: heap (rank 3) taken while holding rank 7\n"},
 };
 
 START_TEST(violations_die)
