@@ -725,6 +725,63 @@ test_fork(void)
 	hz3.destroy(arena);
 }
 
+/* A thread is inside of a hook, and holds the arena's lock; a child without it. */
+static atomic_bool in_hook, go_on;
+
+static int
+wait_in_map(void *address, size_t bytes, void *context)
+{
+	(void)address;
+	(void)bytes;
+	(void)context;
+	atomic_store(&in_hook, true);
+	while (!atomic_load(&go_on))
+		usleep(1000);
+	return 0;
+}
+
+static void *
+waiter(void *arena)
+{
+	unsigned char *p = hz3.malloc(arena, 3000);
+
+	fill(p, 0, 3000, 1);
+	return p;
+}
+
+static void
+test_fork_in_hook(void)
+{
+	static const struct hz3_os_hooks slow = {wait_in_map, NULL, NULL};
+	hz3_arena_t *arena;
+	pthread_t thread;
+	void *p;
+	int status = -1;
+
+	if (find("_Fork") == NULL)
+		return;
+	arena = hz3.create(&slow, NULL);
+	pthread_create(&thread, NULL, waiter, arena);
+	while (!atomic_load(&in_hook))
+		usleep(1000);
+	pid_t pid = fork_without_handlers();
+	if (pid == 0) {
+		alarm(60);
+		atomic_store(&go_on, true);
+		failures = 0;
+		request(arena, 1);
+		hz3.reset(arena);
+		request(arena, 2);
+		hz3.destroy(arena);
+		_exit(failures != 0);
+	}
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0, "status %#x", (unsigned)status);
+	atomic_store(&go_on, true);
+	pthread_join(thread, &p);
+	CHECK(first_difference(p, 3000, 1) == 3000, "the parent's block");
+	hz3.destroy(arena);
+}
+
 /* ---- mistakes ---- */
 
 static void
@@ -820,6 +877,7 @@ main(void)
 	test_failing_hooks();
 	test_few_hooks();
 	test_fork();
+	test_fork_in_hook();
 	test_mistakes();
 	return finish();
 }
