@@ -9,7 +9,7 @@
  *		blocks of each such page are missing (size_class.h: less than 32, and less than a quarter of the page).  What its
  *		earlier threads left missing is counted for the thread in whose time it is found.
  *
- * Left out are guarded samples, and freed what waits for delayed_reuse.
+ * Left out are guarded samples, blocks of pools (pool.h), and freed what waits in delayed_reuse.
  *
  * A heap outlives its thread.  What its earlier threads did is taken off: it is added up when the next one begins, if anybody has asked
  * by then, since that takes a walk over free blocks; else when the thread asks for the first time, which finds 0 then.

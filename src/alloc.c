@@ -8,6 +8,7 @@
 #include "decay.h"
 #include "guard.h"
 #include "large.h"
+#include "limit.h"
 #include "pool.h"
 
 /* A thread that allocates does not sit on what it has freed of others'. */
@@ -78,15 +79,33 @@ static void *try_alloc(int class, size_t size, size_t alignment, bool *zero)
 	return p;
 }
 
+/* Is it the hard limit that leaves no room for a request? */
+static bool is_over_limit(int class, size_t size)
+{
+	return hz3_limit_binds(class >= 0 ? hz3_class_page_bytes((unsigned)class) : hz3_align_up(size, HZ3_SLICE));
+}
+
+/* No memory: once more, with what can be had back. */
+static HZ3_NOINLINE void *reclaim_and_alloc(int class, size_t size, size_t alignment, bool *zero)
+{
+	if (is_over_limit(class, size))
+		hz3_limit_count_hard_purge();
+	hz3_decay_reclaim();
+	void *p = try_alloc(class, size, alignment, zero);
+	if (p == NULL && is_over_limit(class, size))
+		hz3_limit_count_refusal();
+	return p;
+}
+
 static HZ3_NOINLINE void *alloc_slow(int class, size_t size, size_t alignment, bool *zero)
 {
 	int saved_errno = errno;
 
 	void *p = try_alloc(class, size, alignment, zero);
-	if (hz3_unlikely(p == NULL)) {
-		hz3_decay_reclaim();
-		p = try_alloc(class, size, alignment, zero);
-	}
+	if (hz3_unlikely(p == NULL))
+		p = reclaim_and_alloc(class, size, alignment, zero);
+	if (hz3_limit_wants_purge())
+		hz3_decay_keep_soft_limit();
 	errno = p ? saved_errno : ENOMEM;
 	if (HZ3_LIVE_BY_ALLOC && class >= 0 && p)
 		hz3_live_begin(p);
@@ -452,6 +471,20 @@ static bool end_sample(const void *p, size_t size)
 	return true;
 }
 
+static void *try_resize(void *p, size_t before, size_t size)
+{
+	struct hz3_heap *heap = hz3_thread_begin();
+	void *q = hz3_large_resize(p, size);
+
+	if (q) {
+		hz3_count(&heap->counters.large_alloc_bytes, hz3_large_usable_size(q));
+		hz3_count(&heap->counters.large_asked_bytes, size);
+		hz3_count(&heap->counters.large_free_bytes, before);
+	}
+	hz3_thread_end(heap);
+	return q;
+}
+
 void *hz3_alloc_resize_large(void *p, size_t size)
 {
 	if (hz3_guard_owns(p)) {
@@ -464,16 +497,17 @@ void *hz3_alloc_resize_large(void *p, size_t size)
 	if (hz3_unlikely(hz3_profile_on) && !end_sample(p, size))
 		return NULL;
 	int saved_errno = errno;
-	struct hz3_heap *heap = hz3_thread_begin();
-	void *q = hz3_large_resize(p, size);
-	if (q) {
-		hz3_count(&heap->counters.large_alloc_bytes, hz3_large_usable_size(q));
-		hz3_count(&heap->counters.large_asked_bytes, size);
-		hz3_count(&heap->counters.large_free_bytes, before);
+	void *q = try_resize(p, before, size);
+	/* Where memory is limited, what it grows by may be had, and a second block not. */
+	if (q == NULL && size > before && is_over_limit(-1, size - before)) {
+		hz3_limit_count_hard_purge();
+		hz3_decay_reclaim();
+		q = try_resize(p, before, size);
 	}
-	hz3_thread_end(heap);
+	if (hz3_limit_wants_purge())
+		hz3_decay_keep_soft_limit();
 	errno = saved_errno;
-	heap = hz3_thread_heap;
+	struct hz3_heap *heap = hz3_thread_heap;
 	if (q && is_sampled(heap, size))
 		hz3_profile_add(&heap->profile, q, size, heap->owner->id);
 	return q;

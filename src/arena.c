@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "limit.h"
 #include "meta.h"
 #include "options.h"
 #include "os.h"
@@ -377,14 +378,20 @@ static bool grow_locked(struct hz3_arena *arena, size_t n, size_t align)
 	return true;
 }
 
-/* *no_memory: there was a run, but no memory for it. */
-static size_t alloc_locked(struct hz3_arena *arena, size_t n, size_t align, bool *zero, bool *no_memory)
+static size_t alloc_dirty_locked(struct hz3_arena *arena, size_t n, size_t align)
 {
-	for (unsigned kind = 0; kind < HZ3_RUN_KINDS; kind++) {
+	struct hz3_run *run = find_locked(arena, HZ3_RUN_DIRTY, n, align);
+
+	return run ? use_locked(arena, run, n, align) : 0;
+}
+
+/* Memory that is not there yet.  *no_memory: there was a run, but no memory for it. */
+static size_t alloc_fresh_locked(struct hz3_arena *arena, size_t n, size_t align, bool *no_memory)
+{
+	for (unsigned kind = HZ3_RUN_CLEAN; kind < HZ3_RUN_KINDS; kind++) {
 		struct hz3_run *run = find_locked(arena, kind, n, align);
 		if (run == NULL)
 			continue;
-		*zero = kind != HZ3_RUN_DIRTY && hz3_os_purge_zeroes;
 		size_t slice = use_locked(arena, run, n, align);
 		if (slice)
 			return slice;
@@ -398,11 +405,18 @@ size_t hz3_arena_alloc(struct hz3_arena *arena, size_t n, size_t align, bool *ze
 	if (n > (size_t)1 << 23 || align > (size_t)1 << 23)
 		return 0;
 	hz3_lock(&arena->lock);
-	bool no_memory = false;
-	size_t slice = alloc_locked(arena, n, align, zero, &no_memory);
-	/* More address space helps only if there was none that fits. */
-	if (slice == 0 && !no_memory && grow_locked(arena, n, align))
-		slice = alloc_locked(arena, n, align, zero, &no_memory);
+	size_t slice = alloc_dirty_locked(arena, n, align);
+	*zero = slice == 0 && hz3_os_purge_zeroes;
+	/* From here on it takes memory of the system's. */
+	if (slice == 0 && hz3_limit_take(n << HZ3_SLICE_SHIFT)) {
+		bool no_memory = false;
+		slice = alloc_fresh_locked(arena, n, align, &no_memory);
+		/* More address space helps only if there was none that fits. */
+		if (slice == 0 && !no_memory && grow_locked(arena, n, align))
+			slice = alloc_fresh_locked(arena, n, align, &no_memory);
+		if (slice == 0)
+			hz3_limit_give(n << HZ3_SLICE_SHIFT);
+	}
 	hz3_unlock(&arena->lock);
 	return slice;
 }
@@ -425,6 +439,7 @@ void hz3_arena_free(size_t slice, size_t n)
 void hz3_arena_free_clean(size_t slice, size_t n)
 {
 	free_as(slice, n, HZ3_RUN_CLEAN, 0);
+	hz3_limit_give(n << HZ3_SLICE_SHIFT);
 }
 
 static bool extend_locked(struct hz3_arena *arena, size_t slice, size_t n, size_t want)
@@ -433,7 +448,13 @@ static bool extend_locked(struct hz3_arena *arena, size_t slice, size_t n, size_
 		struct hz3_run *run = run_from(arena, slice + n, kind);
 		if (run == NULL || run->slices < want - n)
 			continue;
-		return use_locked(arena, run, want - n, 1) != 0;
+		size_t bytes = kind == HZ3_RUN_DIRTY ? 0 : (want - n) << HZ3_SLICE_SHIFT;
+		if (!hz3_limit_take(bytes))
+			return false;
+		bool done = use_locked(arena, run, want - n, 1) != 0;
+		if (!done)
+			hz3_limit_give(bytes);
+		return done;
 	}
 	return false;
 }
@@ -515,6 +536,7 @@ static void purge_end_locked(struct hz3_arena *arena, size_t slice, size_t n, un
 	if (kind == HZ3_RUN_UNCOMMITTED)
 		count(&arena->counters.committed, -(ptrdiff_t)n);
 	if (kind != HZ3_RUN_DIRTY) {
+		hz3_limit_give(n << HZ3_SLICE_SHIFT);
 		hz3_atomic_fetch_add(&arena->counters.purges, 1, relaxed);
 		hz3_atomic_fetch_add(&arena->counters.purged_slices, n, relaxed);
 		insert_locked(arena, slice, n, kind, 0);
@@ -543,6 +565,8 @@ static size_t decommit_kind_locked(struct hz3_arena *arena, unsigned kind, size_
 				continue;
 			run_unlink_locked(arena, run);
 			count(&arena->counters.committed, -(ptrdiff_t)n);
+			if (kind == HZ3_RUN_DIRTY)
+				hz3_limit_give(n << HZ3_SLICE_SHIFT);
 			insert_locked(arena, slice, n, HZ3_RUN_UNCOMMITTED, 0);
 			bytes += n << HZ3_SLICE_SHIFT;
 		}
@@ -616,6 +640,19 @@ size_t hz3_arena_purge_to(unsigned i, size_t keep)
 		return 0;
 	/* Down to half, so that the next free does not have to purge again. */
 	return purge(arena, UINT64_MAX, keep >> (HZ3_SLICE_SHIFT + 1));
+}
+
+size_t hz3_arenas_purge_some(size_t want)
+{
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < arena_count && bytes < want; i++) {
+		/* relaxed: a hint. */
+		size_t dirty = hz3_atomic_load(&arenas[i].counters.dirty, relaxed);
+		size_t slices = hz3_align_up(want - bytes, HZ3_SLICE) >> HZ3_SLICE_SHIFT;
+		bytes += purge(&arenas[i], UINT64_MAX, dirty > slices ? dirty - slices : 0);
+	}
+	return bytes;
 }
 
 void hz3_arenas_set_scarce(void)

@@ -86,6 +86,9 @@ size_t hz3_arenas_purge(uint64_t age_ms);
 /* When more than keep bytes are dirty in an arena: purge the oldest until half of that is left.  Returns bytes. */
 size_t hz3_arena_purge_to(unsigned i, size_t keep);
 
+/* The oldest dirty runs, of one arena after the other, until so many bytes have gone back.  Returns bytes. */
+size_t hz3_arenas_purge_some(size_t bytes);
+
 /* Memory has run out, and some may just be with the system: wait until it is back, but not for ever. */
 void hz3_arenas_wait_for_purges(void);
 

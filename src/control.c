@@ -10,6 +10,7 @@
 #include "atomic.h"
 #include "decay.h"
 #include "hz3/hz3.h"
+#include "limit.h"
 #include "options.h"
 #include "os.h"
 #include "pool.h"
@@ -168,6 +169,27 @@ set_size_option(const struct row *row, size_t index UNUSED, const union value *v
 		return EINVAL;
 	__atomic_store_n((size_t *)option_address(row->where), value->size, __ATOMIC_RELAXED);
 	return 0;
+}
+
+/* What is over the new limit already goes back now, as far as it is free. */
+static int
+set_limit(const struct row *row, size_t index, const union value *value)
+{
+	int error = set_size_option(row, index, value);
+
+	if (error == 0 && hz3_limit_room() == 0)
+		(void)hz3_decay_reclaim();
+	if (error == 0) {
+		hz3_limit_renew();
+		hz3_decay_keep_soft_limit();
+	}
+	return error;
+}
+
+static void
+get_limit_used(const struct row *row UNUSED, size_t index UNUSED, union value *value)
+{
+	value->size = hz3_limit_used();
 }
 
 /* The row for "opt." and the name of an option. */
@@ -548,6 +570,12 @@ act_purge(const struct row *row UNUSED, size_t index UNUSED, const union value *
 	 .get = get_size_option,                                                                                     \
 	 .set = set_size_option,                                                                                     \
 	 .where = offsetof(struct hz3_options, option)}
+#define LIMIT(text, option)                                                                                          \
+	{.name = text,                                                                                               \
+	 .type = SIZE,                                                                                               \
+	 .get = get_size_option,                                                                                     \
+	 .set = set_limit,                                                                                           \
+	 .where = offsetof(struct hz3_options, option)}
 #define BUILT(text, answer) {.name = text, .type = BOOL, .get = get_built, .where = (answer)}
 #define OF_ARENA(text, kind, ...) {.name = text, .type = kind, .count = ALL_ARENAS + 1, .has = has_arena, __VA_ARGS__}
 #define COUNTER(field) .where = offsetof(struct hz3_arena_counters, field)
@@ -636,6 +664,10 @@ static const struct row rows[] = {
 	SIZE_OPTION("remote.budget", remote_budget),
 	SIZE_OPTION("remote.cap", remote_cap),
 
+	LIMIT("limit.soft", memory_limit_soft),
+	LIMIT("limit.hard", memory_limit_hard),
+	{.name = "limit.used", .type = SIZE, .get = get_limit_used},
+
 	{.name = "arenas.narenas", .type = UNSIGNED, .get = get_narenas},
 	{.name = "arenas.dirty_decay_ms", .type = SIGNED, .get = get_default_decay_ms, .set = set_default_decay_ms},
 	{.name = "arenas.quantum", .type = SIZE, .get = get_quantum},
@@ -646,6 +678,7 @@ static const struct row rows[] = {
 	{.name = "arenas.bin.<i>.nregs", .type = UNSIGNED, .get = get_bin_nregs, .count = HZ3_CLASSES},
 	{.name = "arenas.bin.<i>.slab_size", .type = SIZE, .get = get_bin_slab_size, .count = HZ3_CLASSES},
 
+	OF_ARENA("arena.<i>.initialized", BOOL, .get = get_built, .where = true),
 	OF_ARENA("arena.<i>.purge", ACTION, .set = act_purge_arena),
 	OF_ARENA("arena.<i>.decay", ACTION, .set = act_decay_arena),
 	OF_ARENA("arena.<i>.dirty_decay_ms", SIGNED, .get = get_decay_ms, .set = set_decay_ms),
@@ -671,6 +704,10 @@ static const struct row rows[] = {
 	STAT("stats.purges", purges),
 	STAT("stats.purged_bytes", purged_bytes),
 	STAT("stats.huge_mappings", huge_mappings),
+	STAT("stats.limit.used", limit_used),
+	STAT("stats.limit.soft_purges", limit_soft_purges),
+	STAT("stats.limit.hard_purges", limit_hard_purges),
+	STAT("stats.limit.refused", limit_refused),
 	STAT("stats.slow_allocs", sum.slow_allocs),
 
 	STAT("stats.large.allocated", large.allocated),

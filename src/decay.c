@@ -5,6 +5,7 @@
 #include "arena.h"
 #include "atomic.h"
 #include "background.h"
+#include "limit.h"
 #include "options.h"
 #include "os.h"
 #include "pool.h"
@@ -234,6 +235,20 @@ size_t hz3_decay_purge_all(void)
 	return bytes;
 }
 
+void hz3_decay_keep_soft_limit(void)
+{
+	size_t bytes = hz3_limit_begin_purge();
+
+	if (bytes == 0)
+		return;
+	if (hz3_arenas_purge_some(bytes) < bytes && hz3_limit_excess()) {
+		collect();
+		hz3_pools_purge(false);
+		hz3_arenas_purge_some(bytes);
+	}
+	hz3_limit_end_purge();
+}
+
 int hz3_decay_reclaim(void)
 {
 	if (!hz3_thread_setup())
@@ -250,7 +265,11 @@ int hz3_decay_reclaim(void)
 	hz3_pools_purge(false);
 	hz3_arenas_wait_for_purges();
 	hz3_os_retry_kept();
-	return (limited ? hz3_arenas_decommit() : hz3_arenas_purge(0)) > 0;
+	size_t bytes = limited ? hz3_arenas_decommit() : 0;
+	/* Of what is limited by us, memory is what counts, mapped or not. */
+	if (!limited || hz3_limit_room() != SIZE_MAX)
+		bytes += hz3_arenas_purge(0);
+	return bytes > 0;
 }
 
 void hz3_decay_forget_thread(void)

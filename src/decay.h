@@ -26,7 +26,13 @@ void hz3_decay_tick(void);
  */
 size_t hz3_decay_purge_all(void);
 
-/* Memory has run out: the same, and the address space of free runs with it.  True if something was got. */
+/*
+ * The soft limit was exceeded: what is dirty goes back, the oldest first, until there is room below the limit again; if that does not
+ * do, what else can be reached.  By one thread at a time, which holds nothing.
+ */
+void hz3_decay_keep_soft_limit(void);
+
+/* Memory has run out, or the hard limit is reached: as hz3_decay_purge_all(), and the address space of free runs with it.  True if something was got. */
 int hz3_decay_reclaim(void);
 
 /*

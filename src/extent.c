@@ -38,6 +38,11 @@ static struct hz3_extent *description(struct hz3_extents *extents)
 	return extent;
 }
 
+size_t hz3_extents_slices(const struct hz3_extents *extents, size_t n)
+{
+	return hz3_align_up(n, unit_of(extents));
+}
+
 static void forget(struct hz3_extents *extents, struct hz3_extent *extent)
 {
 	extent->next = extents->unused;

@@ -41,6 +41,9 @@ struct hz3_extents {
 /* Begin anew, with no extent.  Descriptions that there are stay. */
 void hz3_extents_begin(struct hz3_extents *extents, struct hz3_arena *arena, const struct hz3_os_hooks *hooks, void *context);
 
+/* Slices that are taken from the arena at once, at least, for a run of n. */
+size_t hz3_extents_slices(const struct hz3_extents *extents, size_t n);
+
 /* n slices, the first one's address a multiple of align slices (a power of 2), with any contents; 0 if there is no memory. */
 size_t hz3_extents_alloc(struct hz3_extents *extents, size_t n, size_t align);
 void hz3_extents_free(struct hz3_extents *extents, size_t slice, size_t n);

@@ -2,6 +2,7 @@
 #include "large.h"
 
 #include "atomic.h"
+#include "limit.h"
 #include "meta.h"
 #include "options.h"
 #include "os.h"
@@ -83,12 +84,11 @@ static void clear(struct huge *cell)
 static struct huge_table *table_new(size_t cells)
 {
 	size_t bytes = hz3_align_up(sizeof(struct huge_table) + cells * sizeof(struct huge), hz3_os_page_size);
-	struct huge_table *new = hz3_os_map(bytes, hz3_os_page_size);
+	struct huge_table *new = hz3_meta_map(bytes);
 
 	if (new) {
 		new->cells = cells;
 		new->bytes = bytes;
-		hz3_meta_note(bytes);
 	}
 	return new;
 }
@@ -117,10 +117,8 @@ static bool table_grow_locked(void)
 	if (new == NULL)
 		return false;
 	move_to_locked(new);
-	if (old) {
-		hz3_meta_note(-old->bytes);
-		hz3_os_discard(old, old->bytes);
-	}
+	if (old)
+		hz3_meta_unmap(old, old->bytes);
 	return true;
 }
 
@@ -137,6 +135,13 @@ static void mend(struct hz3_lock *lock)
 		table_used = move_to_locked(new);
 }
 
+/* Under the lock, so that the child of a fork has them as the table is. */
+static void count_locked(size_t bytes, size_t mappings)
+{
+	hz3_atomic_fetch_add(&huge_bytes, bytes, relaxed);
+	hz3_atomic_fetch_add(&huge_count, mappings, relaxed);
+}
+
 static bool insert_locked(uintptr_t address, size_t bytes)
 {
 	/* Short of memory it may fill up further; the last cell must stay free, or a search would not end. */
@@ -145,6 +150,7 @@ static bool insert_locked(uintptr_t address, size_t bytes)
 		return false;
 	fill(find_locked(address), (struct huge){ address, bytes });
 	table_used++;
+	count_locked(bytes, 1);
 	return true;
 }
 
@@ -154,6 +160,7 @@ static void remove_locked(struct huge *cell)
 	size_t mask = table->cells - 1, gap = (size_t)(cell - table->cell);
 
 	table_used--;
+	count_locked(-cell->bytes, (size_t)-1);
 	clear(cell);
 	for (size_t i = (gap + 1) & mask; table->cell[i].address; i = (i + 1) & mask) {
 		size_t home = cell_of(table, table->cell[i].address);
@@ -175,12 +182,10 @@ static void *map_kept(size_t bytes, size_t alignment)
 	return p;
 }
 
-void *hz3_large_map(size_t size, size_t alignment)
+static void *map_and_insert(size_t bytes, size_t alignment)
 {
-	size_t bytes = hz3_align_up(size, hz3_os_page_size);
-
-	alignment = hz3_max(alignment, hz3_os_page_size);
 	void *p = hz3_os_map(bytes, alignment);
+
 	if (p == NULL)
 		p = map_kept(bytes, alignment);
 	if (p == NULL)
@@ -188,12 +193,21 @@ void *hz3_large_map(size_t size, size_t alignment)
 	hz3_lock(&hz3_large_lock);
 	bool known = insert_locked((uintptr_t)p, bytes);
 	hz3_unlock(&hz3_large_lock);
-	if (!known) {
-		hz3_os_discard(p, bytes);
+	if (known)
+		return p;
+	hz3_os_discard(p, bytes);
+	return NULL;
+}
+
+void *hz3_large_map(size_t size, size_t alignment)
+{
+	size_t bytes = hz3_align_up(size, hz3_os_page_size);
+
+	if (!hz3_limit_take(bytes))
 		return NULL;
-	}
-	hz3_atomic_fetch_add(&huge_bytes, bytes, relaxed);
-	hz3_atomic_fetch_add(&huge_count, 1, relaxed);
+	void *p = map_and_insert(bytes, hz3_max(alignment, hz3_os_page_size));
+	if (p == NULL)
+		hz3_limit_give(bytes);
 	return p;
 }
 
@@ -232,9 +246,8 @@ static size_t huge_free(void *p)
 	size_t bytes = huge_forget(p);
 
 	if (bytes) {
-		hz3_atomic_fetch_sub(&huge_bytes, bytes, relaxed);
-		hz3_atomic_fetch_sub(&huge_count, 1, relaxed);
 		hz3_os_discard(p, bytes);
+		hz3_limit_give(bytes);
 	}
 	return bytes;
 }
@@ -249,7 +262,12 @@ static void *remap_locked(void *p, size_t want, size_t *have)
 	*have = cell->bytes;
 	if (want == *have)
 		return p;
+	if (want > *have && !hz3_limit_take(want - *have))
+		return NULL;
 	void *moved = hz3_os_remap(p, *have, want, true);
+	/* What it could not grow by, or has shrunk by. */
+	if ((moved == NULL) == (want > *have))
+		hz3_limit_give(want > *have ? want - *have : *have - want);
 	if (moved == NULL)
 		return NULL;
 	/* There is a cell for it: the one that it leaves. */
@@ -265,8 +283,6 @@ static void *huge_resize(void *p, size_t size)
 	hz3_lock(&hz3_large_lock);
 	void *moved = remap_locked(p, want, &have);
 	hz3_unlock(&hz3_large_lock);
-	if (moved)
-		hz3_atomic_fetch_add(&huge_bytes, want - have, relaxed);
 	return moved;
 }
 

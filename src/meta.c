@@ -6,6 +6,7 @@
 
 #include "atomic.h"
 #include "base.h"
+#include "limit.h"
 #include "os.h"
 
 #define META_CHUNK ((size_t)64 << 10)
@@ -30,6 +31,25 @@ void hz3_meta_note(size_t bytes)
 	hz3_atomic_fetch_add(&mapped_bytes, bytes, relaxed);
 }
 
+void *hz3_meta_map(size_t bytes)
+{
+	if (!hz3_limit_take(bytes))
+		return NULL;
+	void *p = hz3_os_map(bytes, hz3_os_page_size);
+	if (p)
+		hz3_meta_note(bytes);
+	else
+		hz3_limit_give(bytes);
+	return p;
+}
+
+void hz3_meta_unmap(void *p, size_t bytes)
+{
+	hz3_meta_note(-bytes);
+	hz3_os_discard(p, bytes);
+	hz3_limit_give(bytes);
+}
+
 size_t hz3_meta_bytes(void)
 {
 	return hz3_atomic_load(&mapped_bytes, relaxed);
@@ -47,10 +67,9 @@ static void *alloc_locked(size_t bytes)
 {
 	if (bytes > chunk_left) {
 		size_t want = hz3_align_up(hz3_max(bytes + HZ3_CACHE_LINE, META_CHUNK), hz3_os_page_size);
-		char *fresh = hz3_os_map(want, hz3_os_page_size);
+		char *fresh = hz3_meta_map(want);
 		if (fresh == NULL)
 			return NULL;
-		hz3_meta_note(want);
 		*(struct chunk *)(void *)fresh = (struct chunk){ chunks, want };
 		atomic_signal_fence(memory_order_release);
 		chunks = (struct chunk *)(void *)fresh;

@@ -24,6 +24,11 @@ size_t hz3_meta_bytes(void);
 /* Bytes that have memory, of what is not the page map. */
 size_t hz3_meta_resident(void);
 
+/* A mapping for a structure of its own, whole system pages, which can be given back.  NULL: no memory, or none allowed. */
+void *hz3_meta_map(size_t bytes);
+void hz3_meta_unmap(void *p, size_t bytes);
+
+/* Count what was mapped otherwise, and taken from the limit (limit.h). */
 void hz3_meta_note(size_t bytes);
 
 #endif

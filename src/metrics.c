@@ -63,6 +63,21 @@ build(struct hz3_out *o)
 }
 
 static void
+limits(struct hz3_out *o, const struct hz3_stats *stats)
+{
+	static const char limit[] = "memory_limit_bytes", purges[] = "memory_limit_purges_total";
+
+	single(o, "limited_memory_bytes", "gauge", "What the memory limits limit: active, dirty and metadata.", stats->limit_used);
+	family(o, limit, "gauge", "The memory limits; 0 is none.");
+	labelled(o, limit, "limit", "soft", stats->limit_soft);
+	labelled(o, limit, "limit", "hard", stats->limit_hard);
+	family(o, purges, "counter", "Purges for the sake of a memory limit.");
+	labelled(o, purges, "limit", "soft", stats->limit_soft_purges);
+	labelled(o, purges, "limit", "hard", stats->limit_hard_purges);
+	single(o, "memory_limit_refusals_total", "counter", "Requests that failed for the hard limit.", stats->limit_refused);
+}
+
+static void
 memory(struct hz3_out *o, const struct hz3_stats *stats, const struct hz3_waterfall *m)
 {
 	static const char name[] = "memory_bytes";
@@ -83,6 +98,7 @@ memory(struct hz3_out *o, const struct hz3_stats *stats, const struct hz3_waterf
 	single(o, "purged_bytes_total", "counter", "Bytes given back to the system.", stats->purged_bytes);
 	single(o, "purges_total", "counter", "Calls of madvise that gave memory back.", stats->purges);
 	single(o, "heaps", "gauge", "Heaps ever made.", stats->heaps);
+	limits(o, stats);
 	single(o, "heaps_parked", "gauge", "Heaps that wait for a new thread.", stats->heaps_parked);
 }
 

@@ -1,6 +1,7 @@
 /* Address to page: what a freeing thread reads. */
 #include "page_map.h"
 
+#include "limit.h"
 #include "meta.h"
 #include "os.h"
 
@@ -51,8 +52,12 @@ static bool array_cover(struct map_array *array, size_t n)
 	if (want <= array->mapped)
 		return true;
 	array->wanted = want;
-	if (window_map(array->start + array->mapped, want - array->mapped) != 0)
+	if (!hz3_limit_take(want - array->mapped))
 		return false;
+	if (window_map(array->start + array->mapped, want - array->mapped) != 0) {
+		hz3_limit_give(want - array->mapped);
+		return false;
+	}
 	hz3_meta_note(want - array->mapped);
 	array->mapped = want;
 	return true;
@@ -134,6 +139,7 @@ static void release_place(void)
 {
 	for (unsigned i = 0; i < ARRAYS; i++) {
 		hz3_meta_note(-arrays[i].mapped);
+		hz3_limit_give(arrays[i].mapped);
 		if (arrays[i].mapped && !reserved)
 			hz3_os_discard(arrays[i].start, arrays[i].mapped);
 		arrays[i].mapped = 0;

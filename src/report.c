@@ -99,6 +99,20 @@ text_line(struct hz3_out *o, const char *label, struct hz3_number value, const c
 	hz3_out_char(o, '\n');
 }
 
+/* A limit that is not set is left out. */
+static void
+text_limits(struct hz3_out *o, const struct hz3_stats *stats)
+{
+	text_line(o, "of the limits", hz3_number_size(stats->limit_used), "active, dirty and metadata");
+	if (stats->limit_soft != 0)
+		text_line(o, "  soft", hz3_number_size(stats->limit_soft), "");
+	if (stats->limit_hard != 0)
+		text_line(o, "  hard", hz3_number_size(stats->limit_hard), "");
+	text_line(o, "  purges, soft", hz3_number_count(stats->limit_soft_purges), "for the soft limit's sake");
+	text_line(o, "  purges, hard", hz3_number_count(stats->limit_hard_purges), "for the hard limit's sake");
+	text_line(o, "  refused", hz3_number_count(stats->limit_refused), "requests that the hard limit had no room for");
+}
+
 static void
 text_memory(struct hz3_out *o, const struct hz3_stats *stats)
 {
@@ -111,6 +125,8 @@ text_memory(struct hz3_out *o, const struct hz3_stats *stats)
 	text_line(o, "metadata", hz3_number_size(stats->metadata), "hz3's own structures");
 	text_line(o, "resident", hz3_number_size(stats->resident), "in RAM for the whole process (RSS)");
 	text_line(o, "purged", hz3_number_size(stats->purged_bytes), "given back to the system so far");
+	if (stats->limit_soft != 0 || stats->limit_hard != 0)
+		text_limits(o, stats);
 	hz3_out_put(o, "  heaps %lu (%lu parked), huge mappings %lu, purge calls %lu\n", (unsigned long)stats->heaps,
 	    (unsigned long)stats->heaps_parked, (unsigned long)stats->huge_mappings, (unsigned long)stats->purges);
 }
@@ -388,6 +404,14 @@ json_memory(struct hz3_out *o, const struct hz3_stats *stats)
 	hz3_json_count(o, "heaps_lost", stats->heaps_lost);
 	hz3_json_count(o, "lost_bytes", stats->lost_bytes);
 	hz3_json_count(o, "huge_mappings", stats->huge_mappings);
+	hz3_json_open(o, "limit", '{');
+	hz3_json_count(o, "soft", stats->limit_soft);
+	hz3_json_count(o, "hard", stats->limit_hard);
+	hz3_json_count(o, "used", stats->limit_used);
+	hz3_json_count(o, "soft_purges", stats->limit_soft_purges);
+	hz3_json_count(o, "hard_purges", stats->limit_hard_purges);
+	hz3_json_count(o, "refused", stats->limit_refused);
+	hz3_json_close(o, '}');
 }
 
 static void

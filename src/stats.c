@@ -6,6 +6,7 @@
 #include "decay.h"
 #include "heap.h"
 #include "large.h"
+#include "limit.h"
 #include "meta.h"
 #include "os.h"
 #include "pool.h"
@@ -170,6 +171,19 @@ static void add_arenas(struct hz3_stats *out)
 	out->resident = hz3_os_resident();
 }
 
+static void add_limits(struct hz3_stats *out)
+{
+	struct hz3_limit_counters counters = hz3_limit_counters();
+
+	/* relaxed: they may be set while we run. */
+	out->limit_soft = __atomic_load_n(&hz3_options.memory_limit_soft, __ATOMIC_RELAXED);
+	out->limit_hard = __atomic_load_n(&hz3_options.memory_limit_hard, __ATOMIC_RELAXED);
+	out->limit_used = hz3_limit_used();
+	out->limit_soft_purges = counters.soft_purges;
+	out->limit_hard_purges = counters.hard_purges;
+	out->limit_refused = counters.refused;
+}
+
 /* While threads run, what has come and what has gone are counted one after the other, and may not fit. */
 static uint64_t difference(uint64_t come, uint64_t gone)
 {
@@ -225,5 +239,6 @@ void hz3_stats_collect(struct hz3_stats *out)
 	hz3_unlock(&hz3_abandon_lock);
 	hz3_unlock(&hz3_decay_lock);
 	add_arenas(out);
+	add_limits(out);
 	sum_up(out);
 }

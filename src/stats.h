@@ -121,6 +121,10 @@ struct hz3_stats {
 	uint64_t purges;		/* madvise calls */
 	uint64_t purged_bytes;
 	uint64_t huge_mappings;
+	uint64_t limit_soft, limit_hard;	/* 0: none */
+	uint64_t limit_used;		/* of what they limit: limit.h */
+	uint64_t limit_soft_purges, limit_hard_purges;
+	uint64_t limit_refused;		/* requests that failed for the hard limit */
 	uint64_t held_bytes;		/* remote frees waiting in buffers, all threads */
 	uint64_t held_bytes_peak;	/* the most that budgets ever allowed at once */
 	uint64_t held_bytes_cap;

@@ -11,6 +11,7 @@
 #include "delayed.h"
 #include "guard.h"
 #include "large.h"
+#include "limit.h"
 #include "meta.h"
 #include "options.h"
 #include "os.h"
@@ -70,6 +71,12 @@ static bool have_key(void)
 	return have;
 }
 
+/* While nobody takes or gives memory. */
+static void count_memory(void)
+{
+	hz3_limit_set_used(hz3_arenas_active() + hz3_arenas_dirty() + hz3_large_huge_bytes() + hz3_meta_bytes() + hz3_os_own_bytes());
+}
+
 /* Each part may be called again after a later one has failed. */
 static bool set_up(void)
 {
@@ -85,6 +92,7 @@ static bool set_up(void)
 	if (shared_heap == NULL)
 		return false;
 	hz3_flow_name_set(&shared_heap->owner->frees->name, "(ending)");
+	count_memory();
 	/* Now, so that our handler comes before those of the program, which may free; if it can't be had, later. */
 	(void)have_key();
 	return true;
@@ -574,6 +582,12 @@ static void mend_shared(struct hz3_lock *lock)
 	if (hz3_heap_is_whole(shared_heap))
 		return;
 	heap = hz3_heap_new();
+	if (heap == NULL) {
+		/* A limit of the user's must not end the program. */
+		size_t hard = hz3_limit_exchange_hard(0);
+		heap = hz3_heap_new();
+		hz3_limit_exchange_hard(hard);
+	}
 	if (heap == NULL)
 		hz3_die("no memory to go on with after a fork in a signal handler");
 	lose(shared_heap);
@@ -594,6 +608,7 @@ static void take_stock(void)
 		flush_vanished();
 	}
 	hz3_arenas_end_purges();
+	count_memory();
 	hz3_os_process_is_known();
 }
 

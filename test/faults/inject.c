@@ -439,6 +439,7 @@ static const struct scenario {
 	{"small", small, "", 0, 0, false, false},
 	{"large", large, "", 0, 0, false, false},
 	{"large, limited", large, "", 4096, 0, false, false},
+	{"large, hard limit", large, "memory_limit_hard:40M", 0, 0, false, false},
 	{"huge", huge, "huge_threshold:1048576", 0, 0, false, false},
 	{"aligned", aligned, "huge_threshold:4194304", 0, 0, false, false},
 	{"resize", resize, "huge_threshold:1048576", 0, 0, false, false},
@@ -476,7 +477,7 @@ end_steps(void)
 struct tally {
 	long calls[FAULT_CALLS];	/* while armed */
 	long hits;
-	size_t live, active, dirty, mapped, metadata, shim_mapped, resident, mappings;
+	size_t live, active, dirty, mapped, metadata, limited, shim_mapped, resident, mappings;
 };
 
 static size_t
@@ -506,6 +507,7 @@ look(void)
 	t.dirty = stress_stat("stats.dirty");
 	t.mapped = stress_stat("stats.mapped");
 	t.metadata = stress_stat("stats.metadata");
+	t.limited = stress_stat("limit.used");
 	t.shim_mapped = shim->mapped;
 	/* Not the pages of programs and libraries: which of those are there is the system's choice. */
 	t.resident = stress_read_number("/proc/self/status", "\nRssAnon:", 0) * KIB;
@@ -516,7 +518,7 @@ look(void)
 static bool
 is_balanced(const struct tally *t)
 {
-	return t->dirty == 0 && t->mapped + t->metadata == t->shim_mapped;
+	return t->dirty == 0 && t->mapped + t->metadata == t->shim_mapped && t->limited == t->active + t->dirty + t->metadata;
 }
 
 /*
@@ -690,6 +692,8 @@ accounted(const struct scenario *s, const char *fault, const struct tally *t, co
 		what = "blocks live";
 	else if (t->mapped + t->metadata != t->shim_mapped)
 		what = "bytes mapped";
+	else if (t->limited != t->active + t->dirty + t->metadata)
+		what = "bytes on the account of the limits";
 	else if (t->dirty != 0)
 		what = "dirty bytes";
 	else if (t->active > plain->active + slack)
@@ -705,8 +709,8 @@ accounted(const struct scenario *s, const char *fault, const struct tally *t, co
 	printf("%s, fault %s: wrong: %s\n", s->name, fault, what);
 	for (unsigned i = 0; i < 2; i++) {
 		const struct tally *x = i == 0 ? t : plain;
-		printf("  %-8s live %zu, active %zu, dirty %zu, mapped %zu + %zu of %zu, resident %zu, %zu mappings\n",
-		       i == 0 ? "with" : "without", x->live, x->active, x->dirty, x->mapped, x->metadata, x->shim_mapped,
+		printf("  %-8s live %zu, active %zu, dirty %zu, limited %zu, mapped %zu + %zu of %zu, resident %zu, %zu mappings\n",
+		       i == 0 ? "with" : "without", x->live, x->active, x->dirty, x->limited, x->mapped, x->metadata, x->shim_mapped,
 		       x->resident, x->mappings);
 	}
 	return false;
