@@ -419,8 +419,8 @@ begin_snapshot(uint64_t n, uint64_t seconds)
 START_TEST(differences)
 {
 	begin_snapshot(5, 100);
-	set_thread(0, "a", 1, 1000, 50);
-	set_thread(1, "b", 2, 500, 0);
+	set_thread(0, "b", 2, 500, 0);
+	set_thread(1, "a", 1, 1000, 50);
 	snapshot.flow_rows = 1;
 	snapshot.flow[0] = (struct hz3_top_flow){"worker-1", "logger", 100, 6400, 10};
 	top_model_put(&model, &snapshot);
