@@ -290,6 +290,17 @@ static bool is_sampled(size_t size)
 	return hz3_unlikely(hz3_profile_on) && mine->owner && hz3_profile_is_due(&mine->profile, size);
 }
 
+/* Most blocks: the current page of the class has one. */
+static void *take_current(struct hz3_pool *pool, unsigned class)
+{
+	enter(pool, "hz3_arena_malloc");
+	void *p = hz3_page_take(pool->heap->page[class]);
+	hz3_unlock(&pool->lock);
+	if (HZ3_LIVE_BY_ALLOC && p)
+		hz3_live_begin(p);
+	return p;
+}
+
 void *hz3_pool_alloc(struct hz3_pool *pool, size_t alignment, size_t size)
 {
 	HZ3_FRAMED();
@@ -302,7 +313,10 @@ void *hz3_pool_alloc(struct hz3_pool *pool, size_t alignment, size_t size)
 	struct request request = { .class = -1, .alignment = hz3_max(alignment, HZ3_GRANULE), .size = hz3_max(size, 1) };
 	if (rounded <= HZ3_CLASS_SIZE_MAX)
 		request.class = (int)hz3_size_class(rounded);
-	return is_sampled(request.size) ? alloc_sampled(pool, request) : alloc(pool, &request);
+	if (is_sampled(request.size))
+		return alloc_sampled(pool, request);
+	void *p = request.class >= 0 ? take_current(pool, (unsigned)request.class) : NULL;
+	return p ? p : alloc(pool, &request);
 }
 
 struct hz3_pool *hz3_pool_of(const void *p)
