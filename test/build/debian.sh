@@ -19,7 +19,7 @@ fail() {
 for tool in dpkg-buildpackage dh lintian; do
 	command -v $tool >/dev/null || skip "there is no $tool (script/setup packaging)"
 done
-dpkg-architecture -q DEB_HOST_ARCH | grep -qxE 'amd64|arm64' || skip "the packages are for other processors"
+dpkg-architecture -q DEB_HOST_ARCH | grep -xE 'amd64|arm64' >/dev/null || skip "the packages are for other processors"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/hz3-debian.XXXXXX")
 trap 'rm -rf "$work"' EXIT

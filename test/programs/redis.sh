@@ -15,7 +15,7 @@ answers() {
 }
 
 snapshot_is_done() {
-	cli info persistence | tr -d '\r' | grep -qx rdb_bgsave_in_progress:0
+	cli info persistence | tr -d '\r' | grep -x rdb_bgsave_in_progress:0 >/dev/null
 }
 
 # Strings short and long, lists, hashes, sets and sorted sets, growing, changing and shrinking.

@@ -48,7 +48,7 @@ offers() {
 # includes LINE WORD
 includes() {
 	complete_line "$1"
-	printf '%s\n' "${COMPREPLY[@]}" | grep -qxF -- "$2" || fail "\"$1\": $2 is not offered, but ${COMPREPLY[*]:0:20}"
+	printf '%s\n' "${COMPREPLY[@]}" | grep -xF -- "$2" >/dev/null || fail "\"$1\": $2 is not offered, but ${COMPREPLY[*]:0:20}"
 }
 
 offers "hz3run --sink=" central page auto
@@ -83,6 +83,6 @@ done
 for tool in hz3-config hz3-report hz3top; do
 	command -v $tool >/dev/null || continue
 	for option in $($tool --help | grep -E '^ +-' | grep -oE -- '--[a-z-]+' | sort -u); do
-		includes "$tool $option" "$($tool --help | grep -qE -- "$option=" && echo "$option=" || echo "$option")"
+		includes "$tool $option" "$($tool --help | grep -E -- "$option=" >/dev/null && echo "$option=" || echo "$option")"
 	done
 done

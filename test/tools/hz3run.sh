@@ -32,7 +32,7 @@ expect_error() {
 
 # What is in the memory of a cat that is started so: is_mapped COMMAND...
 is_mapped() {
-	"$@" /proc/self/maps 2>/dev/null | grep -qF -- "$library"
+	"$@" /proc/self/maps 2>/dev/null | grep -F -- "$library" >/dev/null
 }
 
 # ---- The program gets hz3, its arguments, its environment, and gives back its status ----
