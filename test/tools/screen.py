@@ -18,6 +18,9 @@ import time
 PATIENCE = 60
 TOKEN = re.compile(r"\x1b\[([?0-9;]*)([A-Za-z@])|\x1b[()][A-Z0-9]|\x1b[=>78M]|[\x00-\x1f\x7f]|[^\x00-\x1f\x7f\x1b]")
 
+# The beginning of a sequence: the rest of it comes with what is read next.
+PART = re.compile(r"\x1b(\[[?0-9;]*|[()])?")
+
 
 class Terminal:
     def __init__(self, command, columns, lines):
@@ -104,10 +107,9 @@ class Terminal:
     def feed(self, data):
         self.rest += data.decode("utf-8", "replace")
         while self.rest:
-            match = TOKEN.match(self.rest)
-            if match is None:
-                assert self.rest[0] == "\x1b" and len(self.rest) < 30, repr(self.rest[:40])
+            if PART.fullmatch(self.rest):
                 return
+            match = TOKEN.match(self.rest)
             self.rest = self.rest[match.end():]
             self.put(match.group(0))
 
@@ -127,15 +129,21 @@ class Terminal:
     def key(self, text):
         os.write(self.fd, text.encode())
 
-    def wait(self, what, there=True):
-        """Until the pattern is on the screen, or is not."""
+    def until(self, condition, what):
+        """What is on the screen may be half drawn: a condition may become true with what comes next."""
         deadline = time.monotonic() + PATIENCE
-        while bool(re.search(what, self.text(), re.M)) != there:
+        while not condition(self.text()):
             alive = self.read(0.2)
             if not alive or time.monotonic() > deadline:
-                raise SystemExit(f"FAIL: {what!r} {'never came' if there else 'stays'} on a screen of {self.columns} x {self.lines}"
+                raise SystemExit(f"FAIL: {what} on a screen of {self.columns} x {self.lines}"
                                  f"{'' if alive else ', the program has ended'}:\n{self.text()}")
         return self
+
+    def wait(self, pattern):
+        return self.until(lambda text: re.search(pattern, text, re.M), f"{pattern!r} never came")
+
+    def wait_gone(self, pattern):
+        return self.until(lambda text: not re.search(pattern, text, re.M), f"{pattern!r} stays")
 
     def end(self):
         deadline = time.monotonic() + PATIENCE
@@ -149,36 +157,41 @@ def check(condition, what, terminal):
         raise SystemExit(f"FAIL: {what}:\n{terminal.text()}")
 
 
-def is_whole(terminal, lines):
-    """Nothing is broken over two lines: every thread's row begins a line and has all its columns."""
-    for line in terminal.text().splitlines():
-        if re.match(r"(worker-\d|logger) ", line):
-            check(len(line.split()) == lines, f"a row without {lines} columns: {line!r}", terminal)
+THREAD_ROW = re.compile(r"(worker-\d|logger) ")
+
+
+def whole_rows(columns):
+    """Whether nothing is broken over two lines: every thread's row begins a line and has all its columns."""
+    def condition(text):
+        rows = [line for line in text.splitlines() if THREAD_ROW.match(line)]
+        return rows and all(len(row.split()) == columns for row in rows)
+    return condition
+
+
+def sorted_by_name(text):
+    names = [line.split()[0] for line in text.splitlines() if THREAD_ROW.match(line)]
+    return names == ["logger", "worker-1", "worker-2", "worker-3"]
 
 
 def live(hz3top, pid):
     t = Terminal([hz3top, pid], 80, 24)
     t.wait(r"^worker-1 ").wait(r"^worker-\* <- logger").wait(r"^q quit")
-    check(re.search(r"^THREAD +>ALLOC/s +FREE/s +IN/s +OUT/s +WAITING +HELD +KEPT$", t.text(), re.M), "not these columns at 80", t)
-    is_whole(t, 8)
+    t.wait(r"^THREAD +>ALLOC/s +FREE/s +IN/s +OUT/s +WAITING +HELD +KEPT$")
+    t.until(whole_rows(8), "not eight columns")
     t.wait(r"^logger +[0-9.kM]+ ")          # rates, when there is a second snapshot
     print(t.text())
     t.resize(60, 10)
     t.wait(r"^THREAD +>ALLOC/s +FREE/s +IN/s +OUT/s +WAITING$").wait(r"^q quit")
-    is_whole(t, 6)
-    check("FLOWS" not in t.text(), "flows on ten lines", t)
+    t.until(whole_rows(6), "not six columns").wait_gone("FLOWS")
     t.resize(200, 50)
     t.wait(r"BYTES/s +TID$").wait(r"^FLOWS: OWNER <- FREED BY").wait(r"^worker-\* <- logger")
     t.resize(20, 5)
     t.wait(r"^q quit")
-    t.resize(1, 1)
-    t.read(0.5)
     t.resize(80, 24)
     t.wait(r"^worker-1 ")
     t.key("1")
     t.wait(r"^>THREAD ")
-    names = [line.split()[0] for line in t.text().splitlines() if re.match(r"(worker-\d|logger) ", line)]
-    check(names == sorted(names), f"not sorted by name: {names}", t)
+    t.until(sorted_by_name, "not sorted by name")
     t.key("r")
     t.wait(r"^<THREAD ")
     t.key("s")
@@ -190,13 +203,13 @@ def live(hz3top, pid):
     t.key("p")
     t.wait(r"^PAUSED: ")
     t.key("p")
-    t.wait(r"^PAUSED: ", there=False)
+    t.wait_gone(r"^PAUSED: ")
     os.kill(int(pid), signal.SIGSTOP)
     try:
         t.wait(r"^NO NEWS: ").wait(r"^worker-1 ")
     finally:
         os.kill(int(pid), signal.SIGCONT)
-    t.wait(r"^NO NEWS: ", there=False)
+    t.wait_gone(r"^NO NEWS: ")
     t.key("q")
     status = t.end()
     check(status == 0, f"q ends with status {status}", t)
@@ -207,8 +220,6 @@ def dies(hz3top, pid):
     t.wait(r"^worker-1 ")
     os.kill(int(pid), signal.SIGKILL)
     t.wait(r"^PROCESS ENDED: ").wait(r"^worker-1 ").wait(r"^worker-\* <- logger")
-    t.resize(100, 30)
-    t.wait(r"^PROCESS ENDED: ").wait(r"^worker-1 ")
     t.key("q")
     status = t.end()
     check(status == 3, f"status {status} after the process has ended", t)
