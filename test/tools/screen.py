@@ -48,6 +48,8 @@ class Terminal:
     def clear(self):
         self.cells = [[" "] * self.columns for _ in range(self.lines)]
         self.x = self.y = 0
+        # The lines that scroll.
+        self.top, self.bottom = 0, self.lines - 1
 
     def text(self):
         return "\n".join("".join(line).rstrip() for line in self.cells)
@@ -56,6 +58,20 @@ class Terminal:
 
     def move(self, y, x):
         self.y, self.x = max(0, min(y, self.lines - 1)), max(0, min(x, self.columns - 1))
+
+    def line_down(self):
+        if self.y != self.bottom:
+            self.move(self.y + 1, self.x)
+        else:
+            del self.cells[self.top]
+            self.cells.insert(self.bottom, [" "] * self.columns)
+
+    def line_up(self):
+        if self.y != self.top:
+            self.move(self.y - 1, self.x)
+        else:
+            del self.cells[self.bottom]
+            self.cells.insert(self.top, [" "] * self.columns)
 
     def control(self, parameters, letter):
         numbers = [int(n) if n.isdigit() else 0 for n in parameters.split(";")]
@@ -79,8 +95,12 @@ class Terminal:
             self.cells[self.y][0 if whole else self.x:] = [" "] * (self.columns if whole else self.columns - self.x)
             for y in range(0 if whole else self.y + 1, self.lines):
                 self.cells[y] = [" "] * self.columns
+        elif letter == "r":
+            self.top = min(first, self.lines) - 1
+            self.bottom = min(numbers[1] if len(numbers) > 1 and numbers[1] else self.lines, self.lines) - 1
+            self.move(0, 0)
         else:
-            assert letter in "mrhl", f"the program sends ESC[{parameters}{letter}"
+            assert letter in "mhl", f"the program sends ESC[{parameters}{letter}"
 
     def put(self, token):
         if token.startswith("\x1b["):
@@ -89,18 +109,18 @@ class Terminal:
         elif token == "\r":
             self.x = 0
         elif token == "\n":
-            self.move(self.y + 1, self.x)
+            self.line_down()
         elif token == "\b":
             self.move(self.y, self.x - 1)
         elif token == "\t":
             self.move(self.y, (self.x // 8 + 1) * 8)
         elif token == "\x1bM":
-            self.move(self.y - 1, self.x)
+            self.line_up()
         elif token >= " " and not token.startswith("\x1b"):
             # At the end of a line the next character goes to the next line.
             if self.x >= self.columns:
                 self.x = 0
-                self.y = min(self.y + 1, self.lines - 1)
+                self.line_down()
             self.cells[self.y][self.x] = token
             self.x += 1
 
@@ -187,6 +207,8 @@ def live(hz3top, pid):
     t.wait(r"BYTES/s +TID$").wait(r"^FLOWS: OWNER <- FREED BY").wait(r"^worker-\* <- logger")
     t.resize(20, 5)
     t.wait(r"^q quit")
+    t.resize(1, 1)
+    t.read(0.5)
     t.resize(80, 24)
     t.wait(r"^worker-1 ")
     t.key("1")
@@ -220,6 +242,8 @@ def dies(hz3top, pid):
     t.wait(r"^worker-1 ")
     os.kill(int(pid), signal.SIGKILL)
     t.wait(r"^PROCESS ENDED: ").wait(r"^worker-1 ").wait(r"^worker-\* <- logger")
+    t.resize(100, 30)
+    t.wait(r"^PROCESS ENDED: ").wait(r"^worker-1 ")
     t.key("q")
     status = t.end()
     check(status == 3, f"status {status} after the process has ended", t)
