@@ -385,30 +385,52 @@ static void mark_stale(struct hz3_flows *flows)
 	}
 }
 
+/*
+ * Can a thread of this name go on with the counts of the last one?  Its name is the same, so the sums are; and there are rows left for the
+ * owners that it meets and the last one did not.  Threads that come and go by the thousand are like that, and are spared the walk.
+ */
+static bool goes_on(const struct hz3_flows *flows, const char *name)
+{
+	struct hz3_flow_name mine = { { 0 } };
+
+	hz3_flow_name_set(&mine, name);
+	return same_name(hz3_flow_name_of(flows), mine) && flows->used <= HZ3_FLOW_ROWS / 2;
+}
+
+static void claim(struct hz3_flows *flows, const char *name)
+{
+	flows->had_thread = true;
+	/* relaxed, as in the next two: whom to ask for a name. */
+	__atomic_store_n(&flows->tid, hz3_os_thread_id(), __ATOMIC_RELAXED);
+	hz3_flow_name_set(&flows->name, name);
+}
+
 void hz3_flow_begin(struct hz3_owner *owner, const struct hz3_counters *counters)
 {
 	struct hz3_flows *flows = owner->frees;
+	char name[HZ3_FLOW_NAME_BYTES];
 
 	if (!HZ3_STATS)
 		return;
-	hz3_lock(&hz3_flow_lock);
-	if (flows->had_thread) {
+	hz3_os_get_thread_name(name);
+	if (flows->had_thread && !goes_on(flows, name)) {
+		hz3_lock(&hz3_flow_lock);
 		fold_rows_locked(flows, owner);
 		fold_local_locked(flows, counters);
 		mark_stale(flows);
+		hz3_unlock(&hz3_flow_lock);
 	}
-	hz3_unlock(&hz3_flow_lock);
-	hz3_flow_claim(flows);
+	claim(flows, name);
 }
 
 void hz3_flow_claim(struct hz3_flows *flows)
 {
+	char name[HZ3_FLOW_NAME_BYTES];
+
 	if (!HZ3_STATS)
 		return;
-	flows->had_thread = true;
-	/* relaxed, as in the next two: whom to ask for a name. */
-	__atomic_store_n(&flows->tid, hz3_os_thread_id(), __ATOMIC_RELAXED);
-	hz3_flow_refresh(flows);
+	hz3_os_get_thread_name(name);
+	claim(flows, name);
 }
 
 void hz3_flow_refresh(struct hz3_flows *flows)
