@@ -10,6 +10,9 @@ grep -q '^#define HZ3_STATS 0' "$HZ3_BUILDDIR/config.h" && skip "without statist
 hz3top=$HZ3_BUILDDIR/tools/hz3top
 cd "$work"
 
+# hz3top finds processes by name, and this test may run twice at the same time.
+tag=$$
+
 cat >subject.c <<'PROGRAM'
 /* "subject WORKERS BLOCKS": each worker allocates so many blocks of 100 bytes, which a logger frees; in rounds, until the end of standard
    input; BLOCKS 0: nobody frees.  "ready" when the first round is over; with "once", no further ones. */
@@ -124,7 +127,7 @@ valid() {
 # ---- To the block, of a program that has done its work ----
 
 test_known() {
-	start known 3 1000 once
+	start "known$tag" 3 1000 once
 	known=$pid
 	# The snapshot of the second picture was begun when the first one was there, and so after the work.
 	"$hz3top" --json --count=2 "$known" >twice.json || fail "--json --count=2: status $?"
@@ -136,13 +139,13 @@ document, end = json.JSONDecoder().raw_decode(text[end:].lstrip())
 json.dump(document, open("once.json", "w"))
 PYTHON
 	valid once.json
-	python3 - "$known" <<'PYTHON' || fail "not what the program did: $(cat once.json)"
+	python3 - "$known" "known$tag" <<'PYTHON' || fail "not what the program did: $(cat once.json)"
 import json, sys
 d = json.load(open("once.json"))
-assert d["pid"] == int(sys.argv[1]) and d["name"] == "known" and d["state"] == "running", d
+assert d["pid"] == int(sys.argv[1]) and d["name"] == sys.argv[2] and d["state"] == "running", d
 assert d["interval"] > 0.3, d["interval"]
 names = {t["name"]: t for t in d["threads"]}
-assert {"known", "logger", "worker-1", "worker-2", "worker-3"} <= set(names), set(names)
+assert {sys.argv[2], "logger", "worker-1", "worker-2", "worker-3"} <= set(names), set(names)
 assert len({t["tid"] for t in d["threads"]}) == len(d["threads"])
 assert [(f["owner"], f["freer"], f["blocks"], f["bytes"]) for f in d["flows"]] == [("worker-*", "logger", 3000, 3000 * 112)], d["flows"]
 assert d["flows_complete"] and 3 <= d["flows"][0]["chains"] <= 3000, d["flows"]
@@ -156,8 +159,8 @@ assert d["flows"][0]["per_second"]["blocks"] == 0, d["flows"]
 assert d["total"]["waiting_bytes"] + d["total"]["in_bytes"] + d["total"]["taken_blocks"] * 112 == 3000 * 112, d["total"]
 PYTHON
 	"$hz3top" >list
-	grep -qE "^ *$known +[0-9]+  known +\./known 3 1000 once$" list || fail "the list lacks it: $(cat list)"
-	COLUMNS=80 "$hz3top" --once known >text || fail "--once by name: status $?"
+	grep -qE "^ *$known +[0-9]+  known$tag +\./known$tag 3 1000 once$" list || fail "the list lacks it: $(cat list)"
+	COLUMNS=80 "$hz3top" --once "known$tag" >text || fail "--once by name: status $?"
 	[ "$(awk 'length > 80' text)" = "" ] || fail "more than 80 columns: $(cat text)"
 	grep -qE '^worker-\* <- logger +0 ' text || fail "no flow in the text: $(cat text)"
 	exec {input_fd}>&-
@@ -248,15 +251,15 @@ test_screen() {
 # ---- Who cannot be looked at ----
 
 test_refusals() {
-	published=top:false start off 1 1 once
+	published=top:false start "off$tag" 1 1 once
 	refused 1 "process $pid does not publish: start it with *" --once "$pid"
-	refused 1 "no process called off *" --once off
+	refused 1 "no process called off$tag *" --once "off$tag"
 	refused 1 "process $$ does not publish*" --once $$
-	start twin 1 1 once
+	start "twin$tag" 1 1 once
 	first=$pid
-	rm in.twin
-	start twin 1 1 once
-	refused 1 "several processes are called twin: choose one of*$first*" --once twin
+	rm "in.twin$tag"
+	start "twin$tag" 1 1 once
+	refused 1 "several processes are called twin$tag: choose one of*$first*" --once "twin$tag"
 	refused 2 '--delay takes *' --delay=0 1
 	refused 2 '--count takes *' --count=x 1
 	refused 2 '--sort takes *' --sort=luck 1
@@ -265,11 +268,12 @@ test_refusals() {
 
 	# In a process of another's name space the number is another.
 	if unshare --fork --pid true 2>/dev/null; then
+		ln subject "space$tag"
 		mkfifo in.space
-		LD_PRELOAD=$HZ3_LIB HZ3_CONF=top:true unshare --fork --pid ./subject 1 10 once <in.space >out.space 2>&1 &
+		LD_PRELOAD=$HZ3_LIB HZ3_CONF=top:true unshare --fork --pid "./space$tag" 1 10 once <in.space >out.space 2>&1 &
 		exec {input_fd}>in.space
 		wait_until 60 grep -q ready out.space || fail "it does not start: $(cat out.space)"
-		"$hz3top" --once --json subject >space.json || fail "in another name space of processes: status $?"
+		"$hz3top" --once --json "space$tag" >space.json || fail "in another name space of processes: status $?"
 		valid space.json
 		exec {input_fd}>&-
 	fi
