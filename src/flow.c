@@ -295,6 +295,7 @@ static struct hz3_flow *take_stale_locked(struct hz3_flows *flows)
 		return NULL;
 	}
 	flows->stale--;
+	fold_row_locked(stale, hz3_flow_name_of(hz3_owner_by_id(stale->owner)->frees), hz3_flow_name_of(flows));
 	unlink_row_locked(stale);
 	empty_row_locked(stale, &flows->others);
 	return stale;
@@ -372,7 +373,7 @@ static void fold_rows_locked(struct hz3_flows *flows, const struct hz3_owner *ow
 	fold_row_locked(&flows->others, others, name);
 }
 
-/* All has been folded, and the outbox, which refers to some, is empty. */
+/* The outbox, which refers to some, is empty. */
 static void mark_stale(struct hz3_flows *flows)
 {
 	flows->stale = 0;
@@ -386,15 +387,15 @@ static void mark_stale(struct hz3_flows *flows)
 }
 
 /*
- * Can a thread of this name go on with the counts of the last one?  Its name is the same, so the sums are; and there are rows left for the
- * owners that it meets and the last one did not.  Threads that come and go by the thousand are like that, and are spared the walk.
+ * Can a thread of this name go on with the counts of the last one?  If the name is the same, the sums are.  Threads that come and go by
+ * the thousand are like that, and are spared the additions; a row is added to the sums when it is taken for another owner.
  */
 static bool goes_on(const struct hz3_flows *flows, const char *name)
 {
 	struct hz3_flow_name mine = { { 0 } };
 
 	hz3_flow_name_set(&mine, name);
-	return same_name(hz3_flow_name_of(flows), mine) && flows->used <= HZ3_FLOW_ROWS / 2;
+	return same_name(hz3_flow_name_of(flows), mine);
 }
 
 static void claim(struct hz3_flows *flows, const char *name)
@@ -413,10 +414,12 @@ void hz3_flow_begin(struct hz3_owner *owner, const struct hz3_counters *counters
 	if (!HZ3_STATS)
 		return;
 	hz3_os_get_thread_name(name);
-	if (flows->had_thread && !goes_on(flows, name)) {
+	if (flows->had_thread) {
 		hz3_lock(&hz3_flow_lock);
-		fold_rows_locked(flows, owner);
-		fold_local_locked(flows, counters);
+		if (!goes_on(flows, name)) {
+			fold_rows_locked(flows, owner);
+			fold_local_locked(flows, counters);
+		}
 		mark_stale(flows);
 		hz3_unlock(&hz3_flow_lock);
 	}

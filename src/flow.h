@@ -9,8 +9,8 @@
  *   flows.cell       written by the thread, under the flow lock; read by it without, and by others under the lock.
  *   flows.name, id   written by the thread, and by whoever prints statistics; relaxed, whole words: a name may be half old.
  *
- * A heap outlives its thread, and the rows belong to the heap.  When a heap gets its next thread, everything that was counted under the
- * name of the one before is added to the sums by name, and the rows go on from there.  A row that the new thread has not asked for is
+ * A heap outlives its thread, and the rows belong to the heap.  When a heap gets its next thread, and that has another name, everything
+ * that was counted under the name of the one before is added to the sums by name, and the rows go on from there.  A row that the new thread has not asked for is
  * stale: it is used for the next owner that has none, and what it says goes to "others", as folded as it is.  Or heaps would keep the
  * rows of all threads that they ever had.
  *
