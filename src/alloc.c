@@ -122,17 +122,11 @@ static HZ3_NOINLINE void *alloc_sampled(struct hz3_heap *heap, size_t size, size
 	return p;
 }
 
-/* A thread without a heap has no turn. */
-static bool is_sampled(struct hz3_heap *heap, size_t size)
-{
-	return hz3_unlikely(hz3_profile_on) && heap->owner && hz3_profile_is_due(&heap->profile, size);
-}
-
 static void *alloc_large_block(size_t size, size_t alignment, bool *zero)
 {
 	struct hz3_heap *heap = hz3_thread_heap;
 
-	if (is_sampled(heap, size))
+	if (hz3_heap_samples(heap, size))
 		return alloc_sampled(heap, size, alignment, zero);
 	return alloc_slow(-1, size, alignment, zero);
 }
@@ -184,7 +178,7 @@ static HZ3_NOINLINE void *miss_with_sample(size_t size)
 
 	if (size == 0)
 		size = 1;
-	if (size <= HZ3_CLASS_SIZE_MAX && is_sampled(heap, size))
+	if (size <= HZ3_CLASS_SIZE_MAX && hz3_heap_samples(heap, size))
 		return alloc_sampled(heap, size, hz3_max(size & -size, HZ3_GRANULE), &zero);
 	return miss(size, true);
 }
@@ -284,7 +278,7 @@ static HZ3_NOINLINE void free_large(void *p)
 	int saved_errno = errno;
 
 	if (hz3_unlikely(hz3_profile_on))
-		hz3_profile_remove(p, hz3_thread_heap->owner ? hz3_thread_heap->owner->id : 0);
+		hz3_profile_remove(p, hz3_heap_number(hz3_thread_heap));
 	uint32_t pool = hz3_large_owner(p);
 	if (hz3_unlikely(pool != 0)) {
 		hz3_pool_free_large(p, pool);
@@ -467,7 +461,7 @@ static bool end_sample(const void *p, size_t size)
 {
 	if (size <= HZ3_CLASS_SIZE_MAX)
 		return false;
-	hz3_profile_remove(p, hz3_thread_heap->owner ? hz3_thread_heap->owner->id : 0);
+	hz3_profile_remove(p, hz3_heap_number(hz3_thread_heap));
 	return true;
 }
 
@@ -508,7 +502,7 @@ void *hz3_alloc_resize_large(void *p, size_t size)
 		hz3_decay_keep_soft_limit();
 	errno = saved_errno;
 	struct hz3_heap *heap = hz3_thread_heap;
-	if (q && is_sampled(heap, size))
+	if (q && hz3_heap_samples(heap, size))
 		hz3_profile_add(&heap->profile, q, size, heap->owner->id);
 	return q;
 }

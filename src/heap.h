@@ -209,6 +209,18 @@ void hz3_heap_trim(struct hz3_heap *heap);
 void hz3_heap_take_page(struct hz3_heap *heap, struct hz3_page *page, bool sent);
 size_t hz3_heap_take_claimed(struct hz3_heap *heap, struct hz3_posted *posted);
 
+/* The owner's number; 0: the heap of a thread that has none yet. */
+static HZ3_INLINE uint32_t hz3_heap_number(const struct hz3_heap *heap)
+{
+	return heap->owner ? heap->owner->id : 0;
+}
+
+/* Is this the block that the heap's thread samples?  A thread without a heap has no turn. */
+static HZ3_INLINE bool hz3_heap_samples(struct hz3_heap *heap, size_t size)
+{
+	return hz3_unlikely(hz3_profile_on) && heap->owner && hz3_profile_is_due(&heap->profile, size);
+}
+
 /* The counters' view of a page that has local frees which they don't know yet, for statistics of heaps at rest. */
 void hz3_heap_count_page(const struct hz3_page *page, struct hz3_class_counters *sum);
 

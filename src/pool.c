@@ -127,11 +127,6 @@ static void end_large_locked(struct hz3_pool *pool, void *p)
 	hz3_count(&pool->heap->counters.large_free_bytes, bytes);
 }
 
-static uint32_t my_number(void)
-{
-	return hz3_thread_heap->owner ? hz3_thread_heap->owner->id : 0;
-}
-
 static void wipe_page(struct hz3_page *page)
 {
 	if (hz3_options.zero_on_free)
@@ -146,7 +141,7 @@ static void wipe_large_locked(struct hz3_pool *pool, size_t slice)
 	void *p = hz3_large_block(slice);
 
 	if (hz3_unlikely(hz3_profile_on))
-		hz3_profile_remove(p, my_number());
+		hz3_profile_remove(p, hz3_heap_number(hz3_thread_heap));
 	if (hz3_options.zero_on_free)
 		memset(p, 0, hz3_large_usable_size(p));
 	if (HZ3_LIVE)
@@ -283,13 +278,6 @@ static void *alloc_sampled(struct hz3_pool *pool, struct request request)
 	return p;
 }
 
-static bool is_sampled(size_t size)
-{
-	struct hz3_heap *mine = hz3_thread_heap;
-
-	return hz3_unlikely(hz3_profile_on) && mine->owner && hz3_profile_is_due(&mine->profile, size);
-}
-
 /* Most blocks: the current page of the class has one. */
 static void *take_current(struct hz3_pool *pool, unsigned class)
 {
@@ -313,7 +301,7 @@ void *hz3_pool_alloc(struct hz3_pool *pool, size_t alignment, size_t size)
 	struct request request = { .class = -1, .alignment = hz3_max(alignment, HZ3_GRANULE), .size = hz3_max(size, 1) };
 	if (rounded <= HZ3_CLASS_SIZE_MAX)
 		request.class = (int)hz3_size_class(rounded);
-	if (is_sampled(request.size))
+	if (hz3_heap_samples(hz3_thread_heap, request.size))
 		return alloc_sampled(pool, request);
 	void *p = request.class >= 0 ? take_current(pool, (unsigned)request.class) : NULL;
 	return p ? p : alloc(pool, &request);
