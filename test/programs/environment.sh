@@ -203,7 +203,7 @@ compare own-malloc "$work/own" "$work/few-lines"
 expect_success own-malloc
 
 # Another malloc's library, before hz3, behind it, and beside it for what a program asks it for by name.
-jemalloc=$(ldconfig -p 2>/dev/null | awk '/libjemalloc\.so\.2/ && /x86-64|AArch64/ { print $NF; exit }')
+jemalloc=$(ldconfig -p 2>/dev/null | awk '/libjemalloc\.so\.2/ && /x86-64|AArch64/ && path == "" { path = $NF } END { print path }')
 if [ -n "$jemalloc" ]; then
 	for preload in "$HZ3_LIB:$jemalloc" "$jemalloc:$HZ3_LIB" "$HZ3_LIB $jemalloc"; do
 		env LD_PRELOAD="$preload" sort --parallel=2 "$work/lines" >"$work/out" 2>"$work/err" || fail "$preload: status $?: $(cat "$work/err")"
