@@ -778,13 +778,16 @@ make_conf(uint64_t *random, char *conf)
 
 /*
  * First those that somebody has thought of; from then on every other is drawn.  The thread sanitizer doesn't bear the profile:
- * libunwind locks a mutex when a thread ends, after the sanitizer has forgotten the thread.
+ * libunwind locks a mutex when a thread ends, after the sanitizer has forgotten the thread.  The address sanitizer doesn't bear
+ * that a process forks while a thread starts, as our background thread may: the child has the sanitizer's locks as they were.
  */
 static void
 ops_variant(unsigned i, uint64_t *random, char *conf)
 {
 #if defined(__SANITIZE_THREAD__)
 	static const char last[] = ",prof:0";
+#elif defined(__SANITIZE_ADDRESS__)
+	static const char last[] = ",background_thread:0,top:0";
 #else
 	static const char last[] = "";
 #endif
