@@ -39,6 +39,30 @@ again(const char *name, const char *conf)
 	return WEXITSTATUS(status);
 }
 
+/* A list of cases ends with one that has no name. */
+struct again_case {
+	const char *name;
+	void (*run)(void);
+	const char *conf;	/* %s is what run_cases() is given; NULL: only from within another case */
+};
+
+/* The case of that name; NULL: all of them, each in a process of its own. */
+static void UNUSED
+run_cases(const struct again_case *cases, const char *name, const char *given)
+{
+	char conf[256];
+
+	for (; cases->name != NULL; cases++) {
+		if (name != NULL && strcmp(cases->name, name) == 0)
+			cases->run();
+		if (name != NULL || cases->conf == NULL)
+			continue;
+		snprintf(conf, sizeof(conf), cases->conf, given);
+		int status = again(cases->name, conf);
+		CHECK(status == EXIT_SUCCESS, "%s: status %d", cases->name, status);
+	}
+}
+
 static void UNUSED
 nap(unsigned ms)
 {

@@ -179,11 +179,7 @@ no_memory(void)
 	}
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-	const char *conf;
-} cases[] = {
+static const struct again_case cases[] = {
 	{"idle", idle, CONF},
 	{"purge", purge, CONF},
 	{"trim", trim, CONF},
@@ -192,6 +188,7 @@ static const struct {
 	{"end, unbatched", end, CONF ",remote_batch:0"},
 	{"child", child, CONF},
 	{"no memory", no_memory, "delayed_reuse:1G"},
+	{0},
 };
 
 int
@@ -205,13 +202,6 @@ main(int argc, char **argv)
 		puts("SKIP: delayed_reuse is of builds with safety checks, and seen by statistics");
 		return SKIPPED;
 	}
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		if (argc < 2) {
-			int status = again(cases[i].name, cases[i].conf);
-			CHECK(status == 0, "%s: status %d", cases[i].name, status);
-		} else if (strcmp(argv[1], cases[i].name) == 0) {
-			cases[i].run();
-		}
-	}
+	run_cases(cases, argc > 1 ? argv[1] : NULL, "");
 	return finish();
 }

@@ -262,11 +262,7 @@ nap_a_second(void)
 	nap(1200);
 }
 
-static const struct test {
-	const char *name;
-	void (*run)(void);
-	const char *conf;	/* %s is the directory; NULL: only from within another case */
-} tests[] = {
+static const struct again_case cases[] = {
 	{"signal", signal_in_idle_process, "stats_signal:USR2,stats_file:%s/a.json"},
 	{"signal, nothing decays", signal_in_idle_process, "stats_signal:SIGUSR2,dirty_decay_ms:-1,stats_file:%s/b.json"},
 	{"signal, no thread for decay", signal_in_idle_process, "stats_signal:USR2,background_thread:0,stats_file:%s/c.json"},
@@ -280,38 +276,25 @@ static const struct test {
 	{"metrics, no threads", metrics_are_renewed, "background_thread:0,metrics_interval:1,metrics_file:%s/n.prom"},
 	{"metrics that can't be", metrics_cannot_be_written, "metrics_interval:1,metrics_file:/no/such/directory"},
 	{"nap", nap_a_second, NULL},
+	{0},
 };
-
-#define TESTS (sizeof(tests) / sizeof(tests[0]))
-
-static int
-run_test(const char *name)
-{
-	for (size_t i = 0; i < TESTS; i++)
-		if (strcmp(tests[i].name, name) == 0)
-			tests[i].run();
-	return finish();
-}
 
 int
 main(int argc, char **argv)
 {
-	char conf[256], leftover[300];
+	char leftover[300];
 
 	if (!on_hz3_with_statistics()) {
 		printf("SKIP: not hz3, or without statistics\n");
 		return SKIPPED;
 	}
-	if (argc > 1)
-		return run_test(argv[1]);
+	if (argc > 1) {
+		run_cases(cases, argv[1], "");
+		return finish();
+	}
 	if (mkdtemp(directory) == NULL)
 		abort();
-	for (size_t i = 0; i < TESTS; i++) {
-		if (tests[i].conf == NULL)
-			continue;
-		snprintf(conf, sizeof(conf), tests[i].conf, directory);
-		CHECK(again(tests[i].name, conf) == EXIT_SUCCESS, "%s", tests[i].name);
-	}
+	run_cases(cases, NULL, directory);
 	/* Nothing but what was asked for is left behind. */
 	snprintf(leftover, sizeof(leftover), "rm -f %s/?.json %s/?.prom; rmdir %s", directory, directory, directory);
 	CHECK(system(leftover) == 0, "files are left in %s", directory);

@@ -240,11 +240,7 @@ live_on(void)
 	CHECK(malloc(100) != NULL, "no memory");
 }
 
-static const struct test {
-	const char *name;
-	void (*run)(void);
-	const char *conf;	/* NULL: only from within another case */
-} tests[] = {
+static const struct again_case cases[] = {
 	{"nothing asked", nothing_asked, ""},
 	{"sealed", is_sealed, "top:true"},
 	{"sealed, no thread for decay", is_sealed, "top:true,background_thread:false"},
@@ -252,18 +248,8 @@ static const struct test {
 	{"closed", descriptors_are_closed, "top:true"},
 	{"too long", file_too_long, "top:true"},
 	{"live on", live_on, NULL},
+	{0},
 };
-
-#define TESTS (sizeof(tests) / sizeof(tests[0]))
-
-static int
-run_test(const char *name)
-{
-	for (size_t i = 0; i < TESTS; i++)
-		if (strcmp(tests[i].name, name) == 0)
-			tests[i].run();
-	return finish();
-}
 
 int
 main(int argc, char **argv)
@@ -272,10 +258,6 @@ main(int argc, char **argv)
 		printf("SKIP: not hz3\n");
 		return SKIPPED;
 	}
-	if (argc > 1)
-		return run_test(argv[1]);
-	for (size_t i = 0; i < TESTS; i++)
-		if (tests[i].conf != NULL)
-			CHECK(again(tests[i].name, tests[i].conf) == EXIT_SUCCESS, "%s", tests[i].name);
+	run_cases(cases, argc > 1 ? argv[1] : NULL, "");
 	return finish();
 }
