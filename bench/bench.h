@@ -43,7 +43,7 @@
 
 #define BENCH_THREADS_MAX 4096
 #define BENCH_BLOCK_MIN 8
-#define BENCH_TRIES 20
+#define BENCH_PATIENCE 60.0		/* seconds that it may take until anything is done, on a machine that is very busy */
 
 /* ---- the state of a run ---- */
 
@@ -612,10 +612,10 @@ bench_run(unsigned n, void (*work)(struct bench_thread *))
 	bench_sleep(bench.seconds / 10);
 	before = bench_total_ops();
 	bench_clock(true);
-	for (unsigned tries = 0; bench.ops == 0 && tries < BENCH_TRIES; tries++) {
+	do {
 		bench_sleep(bench.seconds);
 		bench.ops = bench_total_ops() - before;
-	}
+	} while (bench.ops == 0 && bench_now() - bench.clock < BENCH_PATIENCE);
 	bench.ops_known = true;
 	bench_clock(false);
 	atomic_store_explicit(&bench.stopping, true, memory_order_relaxed);
