@@ -121,10 +121,9 @@ head -n 1 "$work/results.tsv" | grep -q $'^variant\tallocator\tround\tstatus\tde
 awk -F '\t' 'NR == 1 { n = NF } NF != n || (NR > 1 && $4 != "ok") { bad = 1 } END { exit bad || NR != 4 }' \
 	"$work/results.tsv" || fail "the TSV is not a line for each run"
 
-# shows_broken FAULT PATTERN STATUS: a fault is a result.
+# shows_broken FAULT PATTERN STATUS: a fault is a result, and others have theirs.
 shows_broken() {
-	BROKEN=$1 HZ3_BENCH_TIMEOUT=0.8 expect 1 --quick --only glibc --alloc "broken=$broken" --rounds 1 \
-		--output "$work/broken.json" xmalloc-64-2
+	BROKEN=$1 expect 1 --quick --only glibc --alloc "broken=$broken" --rounds 1 --output "$work/broken.json" xmalloc-64-2
 	shows "^broken .* $2"
 	shows '^glibc .* reference '
 	grep -q '"status": "'"$3"'"' "$work/broken.json" || fail "status $3 is not in the results"
@@ -132,9 +131,10 @@ shows_broken() {
 
 if [ -e "$broken" ]; then
 	shows_broken crash 'CRASH in 1 of 1 \(SIGABRT' crash
-	shows_broken hang 'TIMEOUT in 1 of 1' timeout
 	shows_broken overlap 'WRONG in 1 of 1 \([0-9]+ errors\)' wrong
 	shows_broken lose 'WRONG in 1 of 1 \([0-9]+ errors\)' wrong
+	# On a busy machine the other may not end in so little time either, which is a result as well.
+	HZ3_BENCH_TIMEOUT=0.8 shows_broken hang 'TIMEOUT in 1 of 1' timeout
 else
 	fail "there is no $broken"
 fi
@@ -144,7 +144,7 @@ set -m
 "$compare" --quick --seconds 30 --only glibc xmalloc-64-2 --output "$work/part.json" >"$work/out" 2>"$work/err" &
 job=$!
 set +m
-for ((i = 0; i < 100; i++)); do
+for ((i = 0; i < 600; i++)); do
 	children=$(pgrep -P $job -x xmalloc) && break
 	sleep 0.1
 done

@@ -29,7 +29,7 @@ fail() {
 run() {
 	local want=$1 status=0
 	shift
-	timeout 60 "$HZ3_SRCDIR/bench/instructions" "$@" >out 2>err || status=$?
+	"$HZ3_SRCDIR/bench/instructions" "$@" >out 2>err || status=$?
 	[ "$status" = "$want" ] || fail "instructions $*: status $status, not $want"
 }
 
@@ -169,14 +169,16 @@ void *malloc(size_t size)
 END
 	"$CC" -O2 -fPIC -shared bad.c -o libcrash.so || fail "cannot build libcrash.so"
 	"$CC" -O2 -fPIC -shared -DHANG bad.c -o libhang.so || fail "cannot build libhang.so"
-	HZ3_BENCH_TIMEOUT=2 run 0 --quick --only glibc --alloc crash="$work/libcrash.so" --alloc hang="$work/libhang.so" \
-		--output bad.json local-hot
+	run 0 --quick --only glibc --alloc crash="$work/libcrash.so" --output bad.json local-hot
 	case $(figure bad.json crash local-hot) in
 	"null: crash: SIGABRT"*) echo "ok: a crash is a result" ;;
 	*) fail "crash: $(figure bad.json crash local-hot)" ;;
 	esac
-	same "a hang" "$(figure bad.json hang local-hot)" "null: timeout: it did not end in time"
 	same "and the others have figures" "$(figure bad.json glibc local-hot | grep -c '^[0-9]')" 1
+	# On a busy machine the other may not end in so little time either, which is a result as well.
+	HZ3_BENCH_TIMEOUT=2 run 0 --quick --only glibc --alloc hang="$work/libhang.so" --output hang.json local-hot
+	same "a hang" "$(figure hang.json hang local-hot)" "null: timeout: it did not end in time"
+	same "and the other has a result" "$(figure hang.json glibc local-hot | grep -cE '^[0-9]|^null: timeout:')" 1
 }
 
 check_mistakes() {
