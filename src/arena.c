@@ -8,6 +8,7 @@
 #include "meta.h"
 #include "options.h"
 #include "os.h"
+#include "thp.h"
 #include "usdt.h"
 
 /*
@@ -314,10 +315,13 @@ static struct hz3_run *find_locked(struct hz3_arena *arena, unsigned kind, size_
 	return NULL;
 }
 
-/* How much of a run to commit when n slices of it are wanted. */
-static size_t commit_amount(size_t n, size_t available)
+/* How much of a run to commit, from first on, when n slices of it are wanted: to the end of a huge page if those are. */
+static size_t commit_amount(size_t first, size_t n, size_t available)
 {
-	return hz3_min(hz3_align_up(n, COMMIT_SLICES), available);
+	size_t amount = hz3_thp_wanted() ? hz3_align_up(first + n, HZ3_THP_BYTES >> HZ3_SLICE_SHIFT) - first
+					 : hz3_align_up(n, COMMIT_SLICES);
+
+	return hz3_min(amount, available);
 }
 
 /* Somebody else has put a mapping into the window: that part of it is lost, or the run would be tried for ever. */
@@ -341,7 +345,7 @@ static size_t use_locked(struct hz3_arena *arena, struct hz3_run *run, size_t n,
 	size_t extra = 0;	/* committed beyond what is used */
 
 	if (kind == HZ3_RUN_UNCOMMITTED) {
-		size_t amount = commit_amount(n, n + rest);
+		size_t amount = commit_amount(first, n, n + rest);
 		errno = ENOMEM;
 		if (hz3_page_map_commit(first, amount) != 0) {
 			amount = n;

@@ -49,6 +49,12 @@ get_sink_option(const struct hz3_control_row *row, size_t index HZ3_UNUSED, unio
 }
 
 static void
+get_thp_option(const struct hz3_control_row *row, size_t index HZ3_UNUSED, union hz3_control_value *value)
+{
+	value->string = hz3_thp_name(*(hz3_option_THP *)option_address(row->where));
+}
+
+static void
 get_path_option(const struct hz3_control_row *row, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->string = option_address(row->where);
@@ -99,6 +105,10 @@ option_row(const struct hz3_option_row *option, struct hz3_control_row *row)
 	case HZ3_OPTION_SINK:
 		row->type = HZ3_CONTROL_STRING;
 		row->get = get_sink_option;
+		break;
+	case HZ3_OPTION_THP:
+		row->type = HZ3_CONTROL_STRING;
+		row->get = get_thp_option;
 		break;
 	case HZ3_OPTION_SIGNAL:
 		row->type = HZ3_CONTROL_SIGNED;

@@ -5,6 +5,7 @@
 #include "meta.h"
 #include "os.h"
 #include "page.h"
+#include "thp.h"
 
 #define WORD_SLICES ((size_t)64)
 #define SHARED_MAX ((size_t)32)		/* longer runs have an extent of their own */
@@ -56,8 +57,13 @@ static void forget(struct hz3_extents *extents, struct hz3_extent *extent)
  */
 static void renew_and_give_back(size_t slice, size_t n)
 {
-	if (hz3_os_map_over(hz3_slice_address(slice), n << HZ3_SLICE_SHIFT) == 0)
-		hz3_arena_free_clean(slice, n);
+	void *p = hz3_slice_address(slice);
+	size_t bytes = n << HZ3_SLICE_SHIFT;
+
+	if (hz3_os_map_over(p, bytes) != 0)
+		return;
+	hz3_thp_advise(p, bytes);
+	hz3_arena_free_clean(slice, n);
 }
 
 /* n slices from the arena, which the hook has agreed to; 0: there are none. */

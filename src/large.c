@@ -8,6 +8,7 @@
 #include "os.h"
 #include "page.h"
 #include "size_class.h"
+#include "thp.h"
 
 #include <string.h>
 
@@ -208,6 +209,8 @@ void *hz3_large_map(size_t size, size_t alignment)
 	void *p = map_and_insert(bytes, hz3_max(alignment, hz3_os_page_size));
 	if (p == NULL)
 		hz3_limit_give(bytes);
+	else
+		hz3_thp_advise(p, bytes);
 	return p;
 }
 

@@ -36,6 +36,7 @@ static const struct hz3_options defaults = {
 #define NUMBER_INT(initial) (initial)
 #define NUMBER_SIZE(initial) (initial)
 #define NUMBER_SINK(initial) (initial)
+#define NUMBER_THP(initial) (initial)
 #define NUMBER_SIGNAL(initial) (initial)
 #define NUMBER_PATH(initial) 0
 
@@ -53,12 +54,22 @@ static const struct hz3_option_row rows[] = {
 };
 
 static const char *const sink_names[] = {"central", "page", "auto"};
+static const char *const thp_names[] = {"default", "always", "never"};
+
+#define SINKS (sizeof(sink_names) / sizeof(sink_names[0]))
+#define THPS (sizeof(thp_names) / sizeof(thp_names[0]))
 
 /* Those that a program can do without.  "none" is 0. */
 static const char *const signal_names[] = {"none", "HUP", "QUIT", "USR1", "USR2", "ALRM", "PROF", "URG", "WINCH", "IO", "PWR"};
 static const int signal_numbers[] = {0, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGPROF, SIGURG, SIGWINCH, SIGIO, SIGPWR};
 
 #define SIGNALS (sizeof(signal_numbers) / sizeof(signal_numbers[0]))
+
+const char *
+hz3_thp_name(enum hz3_thp_choice choice)
+{
+	return thp_names[choice];
+}
 
 size_t
 hz3_option_count(void)
@@ -98,6 +109,8 @@ get_number(const struct hz3_option_row *row)
 		return (int64_t)__atomic_load_n((const hz3_option_SIZE *)p, __ATOMIC_RELAXED);
 	case HZ3_OPTION_SINK:
 		return (int64_t)*(const hz3_option_SINK *)p;
+	case HZ3_OPTION_THP:
+		return (int64_t)*(const hz3_option_THP *)p;
 	case HZ3_OPTION_SIGNAL:
 		return *(const hz3_option_SIGNAL *)p;
 	case HZ3_OPTION_PATH:
@@ -123,6 +136,9 @@ set_number(const struct hz3_option_row *row, int64_t value)
 		break;
 	case HZ3_OPTION_SINK:
 		*(hz3_option_SINK *)p = (enum hz3_sink_choice)value;
+		break;
+	case HZ3_OPTION_THP:
+		*(hz3_option_THP *)p = (enum hz3_thp_choice)value;
 		break;
 	case HZ3_OPTION_SIGNAL:
 		*(hz3_option_SIGNAL *)p = (int)value;
@@ -254,7 +270,11 @@ hz3_option_set(const struct hz3_option_row *row, const char *text)
 		good = parse_size(text, &value);
 		break;
 	case HZ3_OPTION_SINK:
-		value = find_word(sink_names, sizeof(sink_names) / sizeof(sink_names[0]), text);
+		value = find_word(sink_names, SINKS, text);
+		good = value >= 0;
+		break;
+	case HZ3_OPTION_THP:
+		value = find_word(thp_names, THPS, text);
 		good = value >= 0;
 		break;
 	case HZ3_OPTION_SIGNAL:
@@ -299,6 +319,8 @@ hz3_option_get_text(const char *name, char *buf, size_t cap)
 		return (int)format_size(buf, cap, value);
 	case HZ3_OPTION_SINK:
 		return (int)hz3_format(buf, cap, "%s", sink_names[value]);
+	case HZ3_OPTION_THP:
+		return (int)hz3_format(buf, cap, "%s", hz3_thp_name((enum hz3_thp_choice)value));
 	case HZ3_OPTION_SIGNAL:
 		return (int)hz3_format(buf, cap, "%s", signal_name(value));
 	case HZ3_OPTION_PATH:
@@ -319,6 +341,8 @@ hz3_option_describe(const struct hz3_option_row *row, char *buf, size_t cap)
 		return hz3_format(buf, cap, "true or false");
 	case HZ3_OPTION_SINK:
 		return hz3_format(buf, cap, "central, page or auto");
+	case HZ3_OPTION_THP:
+		return hz3_format(buf, cap, "default, always or never");
 	case HZ3_OPTION_SIGNAL:
 		return hz3_format(buf, cap, "none, HUP, QUIT, USR1, USR2, ALRM, PROF, URG, WINCH, IO or PWR");
 	case HZ3_OPTION_PATH:

@@ -19,11 +19,19 @@ enum hz3_sink_choice {
 	HZ3_SINK_AUTO
 };
 
+/* The values of the option "thp": what is asked of the kernel about huge pages. */
+enum hz3_thp_choice {
+	HZ3_THP_DEFAULT,	/* nothing */
+	HZ3_THP_ALWAYS,
+	HZ3_THP_NEVER
+};
+
 enum hz3_option_type {
 	HZ3_OPTION_BOOL,
 	HZ3_OPTION_INT,
 	HZ3_OPTION_SIZE,
 	HZ3_OPTION_SINK,
+	HZ3_OPTION_THP,
 	HZ3_OPTION_SIGNAL,
 	HZ3_OPTION_PATH
 };
@@ -35,6 +43,7 @@ typedef bool hz3_option_BOOL;
 typedef int hz3_option_INT;
 typedef size_t hz3_option_SIZE;
 typedef enum hz3_sink_choice hz3_option_SINK;
+typedef enum hz3_thp_choice hz3_option_THP;
 typedef int hz3_option_SIGNAL;		/* 0: none */
 typedef char hz3_option_PATH[HZ3_OPTION_PATH_BYTES];
 
@@ -75,6 +84,9 @@ void hz3_options_reset(void);
 size_t hz3_option_count(void);
 const struct hz3_option_row *hz3_option_row(size_t i);
 const struct hz3_option_row *hz3_option_find(const char *name);
+
+/* As in HZ3_CONF. */
+const char *hz3_thp_name(enum hz3_thp_choice choice);
 
 /* The current value as text that the parser accepts; its (clipped) length, or -1 if there is no such option. */
 int hz3_option_get_text(const char *name, char *buf, size_t cap);

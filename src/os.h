@@ -75,6 +75,9 @@ size_t hz3_os_own_bytes(void);
 /* Gives the memory back and keeps the mapping.  See hz3_os_purge_zeroes for what it reads as afterwards. */
 int hz3_os_purge(void *p, size_t bytes);
 
+/* Asks for huge pages in this range where they fit, or for none.  Only advice: there is no failure, and errno stays. */
+void hz3_os_advise_thp(void *p, size_t bytes, bool wanted);
+
 /* Makes a range inaccessible; it keeps its contents and its commit charge. */
 int hz3_os_protect_none(void *p, size_t bytes);
 

@@ -214,6 +214,15 @@ hz3_os_purge(void *p, size_t bytes)
 	return -1;
 }
 
+void
+hz3_os_advise_thp(void *p, size_t bytes, bool wanted)
+{
+	int saved_errno = errno;
+
+	(void)hz3_os_calls.madvise(p, bytes, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	errno = saved_errno;
+}
+
 int
 hz3_os_protect_none(void *p, size_t bytes)
 {

@@ -4,6 +4,7 @@
 #include "limit.h"
 #include "meta.h"
 #include "os.h"
+#include "thp.h"
 
 /* 64 slices: 4 MiB of blocks, for which the arrays grow by 512 bytes, 4 KiB and 4 KiB. */
 #define GROWTH_SLICES ((size_t)64)
@@ -206,7 +207,13 @@ size_t hz3_page_map_slices(void)
 
 int hz3_page_map_commit(size_t slice, size_t n)
 {
-	return window_map(hz3_slice_address(slice), n << HZ3_SLICE_SHIFT);
+	void *p = hz3_slice_address(slice);
+	size_t bytes = n << HZ3_SLICE_SHIFT;
+
+	if (window_map(p, bytes) != 0)
+		return -1;
+	hz3_thp_advise(p, bytes);
+	return 0;
 }
 
 int hz3_page_map_decommit(size_t slice, size_t n)

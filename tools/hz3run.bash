@@ -41,6 +41,7 @@ _hz3_setting() {
 		case $type in
 		bool) values=(true false) ;;
 		sink) values=(central page auto) ;;
+		thp) values=(default always never) ;;
 		signal) values=(none HUP QUIT USR1 USR2 ALRM PROF URG WINCH IO PWR) ;;
 		path)
 			_hz3_files "${text#*:}"

@@ -129,6 +129,7 @@ static const char *const type_names[] = {
 	[HZ3_OPTION_INT] = "number",
 	[HZ3_OPTION_SIZE] = "size",
 	[HZ3_OPTION_SINK] = "sink",
+	[HZ3_OPTION_THP] = "thp",
 	[HZ3_OPTION_SIGNAL] = "signal",
 	[HZ3_OPTION_PATH] = "path",
 };

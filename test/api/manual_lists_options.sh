@@ -29,7 +29,7 @@ expect() { # WHAT
 # name and default of each option, the default as it is written in HZ3_CONF.
 options() {
 	sed -n 's/^OPTION(\([a-z0-9_]*\), \([A-Z]*\), \([^,]*\),.*/\1|\2|\3/p' "$source/options.def" |
-		sed 's/|BOOL|1$/|true/; s/|BOOL|0$/|false/; s/|SINK|.*/|as configured/; s/|SIGNAL|.*/|none/; s/|PATH|.*/|empty/' |
+		sed 's/|BOOL|1$/|true/; s/|BOOL|0$/|false/; s/|SINK|.*/|as configured/; s/|THP|.*/|default/; s/|SIGNAL|.*/|none/; s/|PATH|.*/|empty/' |
 		sed 's/|[A-Z]*|/|/; s/ \* \([KMG]\)IB/\1/'
 }
 

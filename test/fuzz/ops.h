@@ -715,6 +715,7 @@ make_record(uint64_t *random, const struct mix *mix)
 #define OPTION_OF_SINK 4
 #define OPTION_OF_PATH 0
 #define OPTION_OF_SIGNAL OPTION_OF_PATH	/* not drawn either */
+#define OPTION_OF_THP OPTION_OF_PATH
 
 #define GIB ((size_t)1 << 30)
 #define HZ3_OPTION_SIZE_MAX INT64_MAX

@@ -75,6 +75,7 @@ expect_value(const struct hz3_option_row *row, const char *text, size_t n, struc
 {
 	static const char *const flags[] = {"false", "true", "0", "1", "no", "yes", "off", "on"};
 	static const char *const sinks[] = {"central", "page", "auto"};
+	static const char *const thps[] = {"default", "always", "never"};
 	static const char *const signals[] = {"none", "HUP", "QUIT", "USR1", "USR2", "ALRM", "PROF", "URG", "WINCH", "IO", "PWR"};
 	static const int signal_numbers[] = {0,	      SIGHUP,  SIGQUIT,	 SIGUSR1, SIGUSR2, SIGALRM,
 					     SIGPROF, SIGURG,  SIGWINCH, SIGIO,	  SIGPWR};
@@ -91,6 +92,11 @@ expect_value(const struct hz3_option_row *row, const char *text, size_t n, struc
 		if (!expect_word(sinks, 3, text, n, &value))
 			return false;
 		*(enum hz3_sink_choice *)p = (enum hz3_sink_choice)value;
+		return true;
+	case HZ3_OPTION_THP:
+		if (!expect_word(thps, 3, text, n, &value))
+			return false;
+		*(enum hz3_thp_choice *)p = (enum hz3_thp_choice)value;
 		return true;
 	case HZ3_OPTION_SIGNAL:
 		if (n > 3 && memcmp(text, "SIG", 3) == 0)

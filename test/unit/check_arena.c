@@ -592,6 +592,29 @@ START_TEST(number_by_processors)
 }
 END_TEST
 
+/* All memory that is mapped is advised, and for huge pages mapped to the end of one; a kernel that refuses changes nothing. */
+START_TEST(huge_pages)
+{
+	static const size_t lengths[] = { 3, 40, 1, 200, 31 };
+	size_t before = hz3_arenas_committed(), base = core_os.huge_bytes + core_os.small_bytes;
+
+	ck_assert_uint_eq(base, 0);
+	hz3_options.thp = (enum hz3_thp_choice)_i;
+	core_os.fail_madvise = true;
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		ck_assert_uint_gt(take(lengths[i], 1), 0);
+		size_t mapped = hz3_arenas_committed() - before;
+		ck_assert_uint_eq(core_os.huge_bytes, _i == HZ3_THP_ALWAYS ? mapped : 0);
+		ck_assert_uint_eq(core_os.small_bytes, _i == HZ3_THP_NEVER ? mapped : 0);
+		ck_assert_uint_eq(core_os.huge_end % (2 << 20), 0);
+	}
+	check_counters();
+	errno = 77;
+	hz3_os_advise_thp(hz3_slice_address(1), HZ3_SLICE, true);
+	ck_assert_int_eq(errno, 77);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -604,6 +627,7 @@ main(void)
 	tcase_add_test(tc, long_runs);
 	tcase_add_test(tc, alignments);
 	tcase_add_test(tc, extends);
+	tcase_add_loop_test(tc, huge_pages, HZ3_THP_DEFAULT, HZ3_THP_NEVER + 1);
 	suite_add_tcase(suite, tc);
 
 	tc = tcase_create("purge");

@@ -170,6 +170,20 @@ START_TEST(no_memory)
 }
 END_TEST
 
+/* A mapping's advice about huge pages covers all of it. */
+START_TEST(mappings_are_advised)
+{
+	hz3_options.thp = (enum hz3_thp_choice)_i;
+	char *p = hz3_large_map(8 * MIB + 1, 16);
+	size_t mapped = 8 * MIB + hz3_os_page_size;
+
+	ck_assert_ptr_nonnull(p);
+	ck_assert_uint_eq(core_os.huge_bytes, _i == HZ3_THP_ALWAYS ? mapped : 0);
+	ck_assert_uint_eq(core_os.small_bytes, _i == HZ3_THP_NEVER ? mapped : 0);
+	large_free(p);
+}
+END_TEST
+
 /* What the system won't unmap is kept, and of use: whole, in part, aligned, and as zeroes; and unmapped as soon as it can be. */
 START_TEST(kept_mappings)
 {
@@ -474,6 +488,7 @@ main(void)
 	tcase_add_test(tc, table_cannot_grow);
 	tcase_add_test(tc, no_memory);
 	tcase_add_test(tc, kept_mappings);
+	tcase_add_loop_test(tc, mappings_are_advised, HZ3_THP_DEFAULT, HZ3_THP_NEVER + 1);
 	tcase_add_test(tc, starts_are_spread);
 	tcase_add_test(tc, runs_resize_in_place);
 	tcase_add_test(tc, mappings_resize);

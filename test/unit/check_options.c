@@ -175,6 +175,21 @@ check_sink(const char *name)
 }
 
 static void
+check_thp(const char *name)
+{
+	static const char *const bad[] = {"", "Always", "madvise", "0", "1", "true"};
+
+	check_good(name, "always", "always");
+	ck_assert_int_eq(hz3_options.thp, HZ3_THP_ALWAYS);
+	check_good(name, "never", "never");
+	ck_assert_int_eq(hz3_options.thp, HZ3_THP_NEVER);
+	check_good(name, "default", "default");
+	ck_assert_int_eq(hz3_options.thp, HZ3_THP_DEFAULT);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		check_bad(name, bad[i]);
+}
+
+static void
 check_signal(const char *name)
 {
 	static const char *const bad[] = {"", "usr1", "SIG", "SIGSIGUSR1", "KILL", "SEGV", "10", "-1"};
@@ -218,6 +233,9 @@ START_TEST(values)
 		break;
 	case HZ3_OPTION_SINK:
 		check_sink(row->name);
+		break;
+	case HZ3_OPTION_THP:
+		check_thp(row->name);
 		break;
 	case HZ3_OPTION_SIGNAL:
 		check_signal(row->name);

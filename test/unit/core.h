@@ -38,6 +38,8 @@ static struct {
 	_Atomic int fail_mmap_from;	/* fail this one and all later ones; 0: none */
 	_Atomic bool fail_fixed;	/* mmap gives no address that was asked for */
 	_Atomic bool fail_munmap, fail_madvise, fail_mremap;
+	_Atomic size_t huge_bytes, small_bytes;	/* for which huge pages were asked, or none */
+	_Atomic uintptr_t huge_end;		/* of the last such range */
 } core_os;
 
 /* Counts one request for memory. */
@@ -82,6 +84,12 @@ static inline int
 core_madvise(void *p, size_t bytes, int advice)
 {
 	core_os.madvises++;
+	if (advice == MADV_HUGEPAGE) {
+		core_os.huge_bytes += bytes;
+		core_os.huge_end = (uintptr_t)p + bytes;
+	}
+	if (advice == MADV_NOHUGEPAGE)
+		core_os.small_bytes += bytes;
 	if (core_os.fail_madvise) {
 		errno = EINVAL;
 		return -1;
