@@ -13,6 +13,9 @@
 #include "stats.h"
 #include "thread.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #define MIB ((size_t)1 << 20)
 #define BLOCKS 1000
 #define SLOTS 400
@@ -289,6 +292,50 @@ START_TEST(what_is_in_use_stays)
 		ck_assert_int_eq(*(char *)blocks[i], i == n ? *(char *)blocks[n] : 1);
 	set_hard(0);
 	ck_assert_ptr_nonnull(hz3_alloc(5 * MIB));
+	check_account();
+}
+END_TEST
+
+/* ---- A fork between the account and the memory ---- */
+
+static pid_t forked = -1;
+
+/* As a signal handler might that interrupts it. */
+static void *
+fork_and_map(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+	if (bytes >= 64 * MIB && forked < 0)
+		forked = fork();
+	return core_mmap(hint, bytes, prot, flags, fd, offset);
+}
+
+static int
+fork_and_unmap(void *p, size_t bytes)
+{
+	if (bytes >= 64 * MIB && forked < 0)
+		forked = fork();
+	return core_munmap(p, bytes);
+}
+
+/* The child counts what there is at that moment, and then goes on with what was interrupted: it must not count itself out of memory. */
+START_TEST(a_fork_comes_between)
+{
+	int status;
+
+	set_hard(hz3_limit_used() + 100 * MIB);
+	if (_i == 0)
+		hz3_os_calls.mmap = fork_and_map;
+	else
+		hz3_os_calls.munmap = fork_and_unmap;
+	void *p = hz3_alloc(64 * MIB);
+	hz3_alloc_free(p);
+	if (forked == 0) {
+		p = hz3_alloc(3 * MIB);
+		_exit(p == NULL ? 1 : hz3_limit_used() > 64 * MIB ? 2 : 0);
+	}
+	ck_assert_int_gt(forked, 0);
+	ck_assert_int_eq(waitpid(forked, &status, 0), forked);
+	ck_assert_int_eq(status, 0);
 	check_account();
 }
 END_TEST
@@ -593,6 +640,7 @@ main(void)
 	tcase_add_test(tcase, eight_threads_keep_the_limit);
 	tcase_add_loop_test(tcase, arenas_count, 0, 2);
 	tcase_add_test(tcase, child_has_its_own_account);
+	tcase_add_loop_test(tcase, a_fork_comes_between, 0, 2);
 	tcase_add_test(tcase, purges_when_it_goes_over);
 	tcase_add_test(tcase, backs_off_when_it_is_of_no_use);
 	tcase_add_test(tcase, control_sets_limits);
