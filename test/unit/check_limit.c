@@ -19,6 +19,7 @@
 #define MIB ((size_t)1 << 20)
 #define BLOCKS 1000
 #define SLOTS 400
+#define ARENAS 10
 
 static void *blocks[BLOCKS];
 static struct hz3_limit_counters at_start;
@@ -492,6 +493,31 @@ START_TEST(arenas_count)
 }
 END_TEST
 
+/* An arena needs memory of hz3's own, before it has any block: all that is free comes before a refusal there, too. */
+START_TEST(an_arena_is_made_within_the_limit)
+{
+	hz3_arena_t *arena[ARENAS];
+
+	make_dirty(12 * MIB);
+	set_hard(hz3_limit_used());
+	for (unsigned i = 0; i < ARENAS; i++) {
+		arena[i] = hz3_arena_create(NULL, NULL);
+		ck_assert_ptr_nonnull(arena[i]);
+		check_account();
+	}
+	ck_assert_uint_ge(hard_purges(), 1);
+	ck_assert_uint_eq(refused(), 0);
+	/* Where nothing is free, it is refused. */
+	set_hard(1);
+	while (errno = 0, hz3_arena_create(NULL, NULL) != NULL)
+		;
+	ck_assert_int_eq(errno, ENOMEM);
+	ck_assert_uint_eq(refused(), 1);
+	for (unsigned i = 0; i < ARENAS; i++)
+		hz3_arena_destroy(arena[i]);
+}
+END_TEST
+
 /* ---- Fork ---- */
 
 START_TEST(child_has_its_own_account)
@@ -639,6 +665,7 @@ main(void)
 	tcase_add_test(tcase, no_false_refusals);
 	tcase_add_test(tcase, eight_threads_keep_the_limit);
 	tcase_add_loop_test(tcase, arenas_count, 0, 2);
+	tcase_add_test(tcase, an_arena_is_made_within_the_limit);
 	tcase_add_test(tcase, child_has_its_own_account);
 	tcase_add_loop_test(tcase, a_fork_comes_between, 0, 2);
 	tcase_add_test(tcase, purges_when_it_goes_over);
