@@ -361,6 +361,22 @@ void hz3_pool_free_large(void *p, uint32_t owner)
 	hz3_unlock(&pool->lock);
 }
 
+void *hz3_pool_resize_large(void *p, uint32_t owner, size_t size)
+{
+	struct hz3_pool *pool = pool_of_owner(owner);
+
+	hz3_lock(&pool->lock);
+	size_t before = hz3_large_usable_size(p);
+	void *q = hz3_large_resize(p, size);
+	if (q) {
+		hz3_count(&pool->heap->counters.large_alloc_bytes, hz3_large_usable_size(q));
+		hz3_count(&pool->heap->counters.large_asked_bytes, size);
+		hz3_count(&pool->heap->counters.large_free_bytes, before);
+	}
+	hz3_unlock(&pool->lock);
+	return q;
+}
+
 /* What is carved, and not free, is live. */
 static void count_run(void *arg, size_t slice)
 {
