@@ -467,6 +467,10 @@ static bool end_sample(const void *p, size_t size)
 
 static void *try_resize(void *p, size_t before, size_t size)
 {
+	uint32_t pool = hz3_large_owner(p);
+
+	if (hz3_unlikely(pool != 0))
+		return hz3_pool_resize_large(p, pool, size);
 	struct hz3_heap *heap = hz3_thread_begin();
 	void *q = hz3_large_resize(p, size);
 

@@ -59,7 +59,7 @@ hz3_api_free_sized(void *p, size_t size)
 static HZ3_INLINE void
 hz3_api_free_aligned_sized(void *p, size_t alignment, size_t size)
 {
-	hz3_check(hz3_is_pow2(alignment) && ((uintptr_t)p & (alignment - 1)) == 0,
+	hz3_check(p == NULL || (hz3_is_pow2(alignment) && ((uintptr_t)p & (alignment - 1)) == 0),
 		  "free_aligned_sized: %p is not aligned to %zu", p, alignment);
 	hz3_safety_free_sized("free_aligned_sized", p, size);
 }

@@ -420,7 +420,7 @@ static void *run_resize(size_t slice, size_t size)
 
 	if (size <= HZ3_CLASS_SIZE_MAX / 2 || bytes > hz3_options.huge_threshold)
 		return NULL;
-	/* What a pool's run has around it is for the pool's lock; it stays as it is, if it is long enough. */
+	/* A pool's run (the caller has the pool's lock) stays as it is, if it is long enough. */
 	if (run->owner) {
 		if (n > run->slices)
 			return NULL;

@@ -46,9 +46,16 @@ bool hz3_limit_take(size_t bytes)
 	return true;
 }
 
+/*
+ * Not below 0.  The child of a fork counts anew what there is; if it was a signal handler that forked, and had interrupted somebody who
+ * has taken bytes and not made them memory yet, or the other way round, these are not in the count, and are given all the same.
+ */
 void hz3_limit_give(size_t bytes)
 {
-	hz3_atomic_fetch_sub(&used, bytes, relaxed);
+	size_t now = hz3_atomic_load(&used, relaxed);
+
+	while (!hz3_atomic_cas_weak(&used, &now, now - hz3_min(bytes, now), relaxed, relaxed))
+		;
 }
 
 size_t hz3_limit_used(void)

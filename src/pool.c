@@ -96,12 +96,32 @@ static struct hz3_pool *get(void)
 	return pool;
 }
 
+/* No memory for a new one: once more, with what can be had back. */
+static HZ3_NOINLINE struct hz3_pool *reclaim_and_get(void)
+{
+	bool over_limit = hz3_limit_binds(0);
+
+	if (over_limit)
+		hz3_limit_count_hard_purge();
+	hz3_decay_reclaim();
+	struct hz3_pool *pool = get();
+	if (pool == NULL && over_limit)
+		hz3_limit_count_refusal();
+	return pool;
+}
+
 struct hz3_pool *hz3_pool_create(const struct hz3_os_hooks *hooks, void *context)
 {
-	struct hz3_pool *pool = hz3_thread_setup() ? get() : NULL;
+	int saved_errno = errno;
 
+	if (!hz3_thread_setup())
+		return NULL;
+	struct hz3_pool *pool = get();
+	if (pool == NULL)
+		pool = reclaim_and_get();
 	if (pool == NULL)
 		return NULL;
+	errno = saved_errno;
 	hz3_lock(&pool->lock);
 	hz3_extents_begin(&pool->extents, pool->heap->arena, hooks, context);
 	pool->live = true;
@@ -339,6 +359,22 @@ void hz3_pool_free_large(void *p, uint32_t owner)
 	hz3_lock(&pool->lock);
 	end_large_locked(pool, p);
 	hz3_unlock(&pool->lock);
+}
+
+void *hz3_pool_resize_large(void *p, uint32_t owner, size_t size)
+{
+	struct hz3_pool *pool = pool_of_owner(owner);
+
+	hz3_lock(&pool->lock);
+	size_t before = hz3_large_usable_size(p);
+	void *q = hz3_large_resize(p, size);
+	if (q) {
+		hz3_count(&pool->heap->counters.large_alloc_bytes, hz3_large_usable_size(q));
+		hz3_count(&pool->heap->counters.large_asked_bytes, size);
+		hz3_count(&pool->heap->counters.large_free_bytes, before);
+	}
+	hz3_unlock(&pool->lock);
+	return q;
 }
 
 /* What is carved, and not free, is live. */

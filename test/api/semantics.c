@@ -187,8 +187,12 @@ test_other_names_of_free(void)
 	}
 	if (free_sized_ != NULL)
 		free_sized_(NULL, 10);
-	if (free_aligned != NULL)
+	/* Of NULL nothing else matters. */
+	if (free_aligned != NULL) {
 		free_aligned(NULL, 64, 128);
+		free_aligned(NULL, 0, 0);
+		free_aligned(NULL, 3, 7);
+	}
 	CHECK(!on_hz3() || errno == 55, "errno %d", errno);
 }
 

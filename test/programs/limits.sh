@@ -97,8 +97,8 @@ fi
 
 # What one idle program adds to the promises of the system (which count under vm.overcommit_memory=2): little.
 start_server "$work/log" env LD_PRELOAD="$HZ3_LIB" HZ3_CONF="$conf" sleep 60
-wait_until 10 grep -qsF "$(readlink -f "$HZ3_LIB")" "/proc/$server/maps" || fail "hz3 was not loaded"
-wait_until 10 grep -q '^VmData:' "/proc/$server/status"
+wait_until 60 grep -qsF "$(readlink -f "$HZ3_LIB")" "/proc/$server/maps" || fail "hz3 was not loaded"
+wait_until 60 grep -q '^VmData:' "/proc/$server/status"
 sleep 0.2
 promised=$(awk '$1 == "VmData:" { print $2 }' "/proc/$server/status")
 [ "$promised" -lt 16384 ] || fail "an idle program has $promised KiB of writable memory"

@@ -56,7 +56,7 @@ serve() {
 	rm -f "$work/ports"
 	start_server "$log" "$@" MEMCACHED_PORT_FILENAME="$work/ports" \
 		memcached -l 127.0.0.1 -p -1 -U 0 -t 4 -m 64 -u "$(id -un)"
-	wait_until 10 test -s "$work/ports" || fail "memcached does not listen: $(cat "$log")"
+	wait_until 60 test -s "$work/ports" || fail "memcached does not listen: $(cat "$log")"
 	expect_loaded "$loaded" "$server"
 	port=$(sed -n 's/^TCP INET: //p' "$work/ports")
 

@@ -49,10 +49,6 @@ get() {
 	exec 3>&-
 }
 
-can_connect() {
-	(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null
-}
-
 # nginx as process $server on port $port; another port if that one is taken.
 start() {
 	local log=$1 try
@@ -61,7 +57,7 @@ start() {
 		port=$(random_port)
 		configure "$port"
 		start_server "$log" "$@" nginx -p "$work" -c "$work/nginx.conf" -e stderr
-		wait_until 10 is_up "$log"
+		wait_until 60 is_up "$log"
 		grep -q 'Address already in use' "$log" || return 0
 		echo "try $try: port $port is taken"
 		kill -KILL "$server" 2>/dev/null || :
@@ -70,8 +66,9 @@ start() {
 	fail "nginx finds no port"
 }
 
+# By its own log: who answers at the port may be another that has taken it.
 is_up() {
-	grep -q 'Address already in use' "$1" || can_connect
+	grep -qE 'Address already in use|start worker process ' "$1"
 }
 
 # Workers are the children of the first process.
@@ -103,7 +100,7 @@ serve() {
 	local dir=$1 loaded=$2 log=$work/nginx.log pid n clients=() old
 	shift 2
 	start "$log" "$@"
-	wait_until 10 new_workers || fail "nginx has no workers: $(cat "$log")"
+	wait_until 60 new_workers || fail "nginx has no workers: $(cat "$log")"
 	for pid in $server $(workers); do
 		expect_loaded "$loaded" "$pid"
 	done
@@ -117,7 +114,7 @@ serve() {
 	old=$(workers)
 	kill -HUP "$server"
 	# shellcheck disable=SC2086
-	wait_until 10 new_workers $old || fail "nginx does not replace its workers: $(cat "$log")"
+	wait_until 60 new_workers $old || fail "nginx does not replace its workers: $(cat "$log")"
 	for n in 1 2 3; do
 		client "$dir/client.$n" &
 		clients+=($!)

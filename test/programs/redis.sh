@@ -56,13 +56,13 @@ serve() {
 	rm -f "$work/dump.rdb"
 	start_server "$log" "$@" redis-server --port 0 --unixsocket "$work/redis.sock" --dir "$work" --save '' \
 		--appendonly no --enable-debug-command local --io-threads 2 --io-threads-do-reads yes
-	wait_until 10 answers || fail "redis-server does not answer: $(cat "$log")"
+	wait_until 60 answers || fail "redis-server does not answer: $(cat "$log")"
 	expect_loaded "$loaded" "$server"
 
 	commands | cli >"$dir/replies"
 	cli debug digest >"$dir/digest"
 	cli bgsave >"$dir/bgsave"
-	wait_until 20 snapshot_is_done || fail "the snapshot does not end"
+	wait_until 60 snapshot_is_done || fail "the snapshot does not end"
 	cli info persistence | tr -d '\r' | grep -x 'rdb_last_bgsave_status:.*' >>"$dir/bgsave"
 	cli debug reload >"$dir/reload"
 	cli debug digest >>"$dir/reload"

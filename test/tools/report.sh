@@ -87,13 +87,13 @@ fi
 # ---- Snapshots of a server, each when the signal comes ----
 
 start_server "$work/log" "$HZ3_BUILDDIR/tools/hz3run" --stats=json:now.json -c stats_signal:USR2 -- sleep 60
-wait_until 20 grep -qsF -- "$(readlink -f "$HZ3_LIB")" "/proc/$server/maps" || fail "hz3 was not loaded"
+wait_until 60 grep -qsF -- "$(readlink -f "$HZ3_LIB")" "/proc/$server/maps" || fail "hz3 was not loaded"
 : >run.json
 for _ in 1 2 3; do
 	# Nobody knows when hz3 has begun to listen; before that the signal is fatal, as ever.
-	wait_until 20 grep -qsE '^SigCgt:.*[89a-f]..$' "/proc/$server/status" || fail "nobody listens to the signal"
+	wait_until 60 grep -qsE '^SigCgt:.*[89a-f]..$' "/proc/$server/status" || fail "nobody listens to the signal"
 	kill -USR2 "$server"
-	wait_until 20 test -s now.json || fail "the signal brings no statistics"
+	wait_until 60 test -s now.json || fail "the signal brings no statistics"
 	cat now.json >>run.json
 	rm now.json
 done

@@ -13,9 +13,13 @@
 #include "stats.h"
 #include "thread.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #define MIB ((size_t)1 << 20)
 #define BLOCKS 1000
 #define SLOTS 400
+#define ARENAS 10
 
 static void *blocks[BLOCKS];
 static struct hz3_limit_counters at_start;
@@ -293,6 +297,50 @@ START_TEST(what_is_in_use_stays)
 }
 END_TEST
 
+/* ---- A fork between the account and the memory ---- */
+
+static pid_t forked = -1;
+
+/* As a signal handler might that interrupts it. */
+static void *
+fork_and_map(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+	if (bytes >= 64 * MIB && forked < 0)
+		forked = fork();
+	return core_mmap(hint, bytes, prot, flags, fd, offset);
+}
+
+static int
+fork_and_unmap(void *p, size_t bytes)
+{
+	if (bytes >= 64 * MIB && forked < 0)
+		forked = fork();
+	return core_munmap(p, bytes);
+}
+
+/* The child counts what there is at that moment, and then goes on with what was interrupted: it must not count itself out of memory. */
+START_TEST(a_fork_comes_between)
+{
+	int status;
+
+	set_hard(hz3_limit_used() + 100 * MIB);
+	if (_i == 0)
+		hz3_os_calls.mmap = fork_and_map;
+	else
+		hz3_os_calls.munmap = fork_and_unmap;
+	void *p = hz3_alloc(64 * MIB);
+	hz3_alloc_free(p);
+	if (forked == 0) {
+		p = hz3_alloc(3 * MIB);
+		_exit(p == NULL ? 1 : hz3_limit_used() > 64 * MIB ? 2 : 0);
+	}
+	ck_assert_int_gt(forked, 0);
+	ck_assert_int_eq(waitpid(forked, &status, 0), forked);
+	ck_assert_int_eq(status, 0);
+	check_account();
+}
+END_TEST
+
 /* ---- Threads ---- */
 
 #define THREADS 8
@@ -445,6 +493,31 @@ START_TEST(arenas_count)
 }
 END_TEST
 
+/* An arena needs memory of hz3's own, before it has any block: all that is free comes before a refusal there, too. */
+START_TEST(an_arena_is_made_within_the_limit)
+{
+	hz3_arena_t *arena[ARENAS];
+
+	make_dirty(12 * MIB);
+	set_hard(hz3_limit_used());
+	for (unsigned i = 0; i < ARENAS; i++) {
+		arena[i] = hz3_arena_create(NULL, NULL);
+		ck_assert_ptr_nonnull(arena[i]);
+		check_account();
+	}
+	ck_assert_uint_ge(hard_purges(), 1);
+	ck_assert_uint_eq(refused(), 0);
+	/* Where nothing is free, it is refused. */
+	set_hard(1);
+	while (errno = 0, hz3_arena_create(NULL, NULL) != NULL)
+		;
+	ck_assert_int_eq(errno, ENOMEM);
+	ck_assert_uint_eq(refused(), 1);
+	for (unsigned i = 0; i < ARENAS; i++)
+		hz3_arena_destroy(arena[i]);
+}
+END_TEST
+
 /* ---- Fork ---- */
 
 START_TEST(child_has_its_own_account)
@@ -592,7 +665,9 @@ main(void)
 	tcase_add_test(tcase, no_false_refusals);
 	tcase_add_test(tcase, eight_threads_keep_the_limit);
 	tcase_add_loop_test(tcase, arenas_count, 0, 2);
+	tcase_add_test(tcase, an_arena_is_made_within_the_limit);
 	tcase_add_test(tcase, child_has_its_own_account);
+	tcase_add_loop_test(tcase, a_fork_comes_between, 0, 2);
 	tcase_add_test(tcase, purges_when_it_goes_over);
 	tcase_add_test(tcase, backs_off_when_it_is_of_no_use);
 	tcase_add_test(tcase, control_sets_limits);

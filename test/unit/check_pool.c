@@ -4,8 +4,10 @@
  */
 #include "core.h"
 
+#include "account.h"
 #include "alloc.h"
 #include "decay.h"
+#include "large.h"
 #include "pool.h"
 #include "stats.h"
 
@@ -284,6 +286,29 @@ START_TEST(counted)
 }
 END_TEST
 
+/* What is resized in place is the pool's as well: no thread has allocated or freed it. */
+START_TEST(resized)
+{
+	static const size_t sizes[] = { 560000, 900000, 540000, 1000000 };
+	struct hz3_account before = hz3_account_read();
+
+	pool = hz3_pool_create(NULL, NULL);
+	char *p = hz3_pool_alloc(pool, 16, (size_t)1 << 20);
+	heap = hz3_owner_by_id(hz3_large_owner(p))->heap;
+	for (unsigned i = 0; i < 4; i++) {
+		ck_assert_ptr_eq(hz3_alloc_resize_large(p, sizes[i]), p);
+		const struct hz3_counters *counters = &heap->counters;
+		ck_assert_uint_eq(counters->large_alloc_bytes - counters->large_free_bytes, hz3_alloc_usable_size(p));
+		struct hz3_account now = hz3_account_read();
+		ck_assert_uint_eq(now.allocated, before.allocated);
+		ck_assert_uint_eq(now.freed, before.freed);
+	}
+	hz3_alloc_free(p);
+	ck_assert_uint_eq(heap->counters.large_alloc_bytes, heap->counters.large_free_bytes);
+	hz3_pool_destroy(pool);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -296,8 +321,10 @@ main(void)
 	tcase_add_test(tc, nothing_is_sent);
 	tcase_add_loop_test(tc, system_fails, 0, 2);
 	tcase_add_test(tc, not_replaced);
-	if (HZ3_STATS)
+	if (HZ3_STATS) {
 		tcase_add_test(tc, counted);
+		tcase_add_test(tc, resized);
+	}
 	tcase_set_timeout(tc, 60);
 	suite_add_tcase(suite, tc);
 	return unit_run(suite);
