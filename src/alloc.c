@@ -79,21 +79,19 @@ static void *try_alloc(int class, size_t size, size_t alignment, bool *zero)
 	return p;
 }
 
-/* Is it the hard limit that leaves no room for a request? */
-static bool is_over_limit(int class, size_t size)
+/* What a request needs of memory that is not there yet. */
+static size_t bytes_wanted(int class, size_t size)
 {
-	return hz3_limit_binds(class >= 0 ? hz3_class_page_bytes((unsigned)class) : hz3_align_up(size, HZ3_SLICE));
+	return class >= 0 ? hz3_class_page_bytes((unsigned)class) : hz3_align_up(size, HZ3_SLICE);
 }
 
 /* No memory: once more, with what can be had back. */
 static HZ3_NOINLINE void *reclaim_and_alloc(int class, size_t size, size_t alignment, bool *zero)
 {
-	if (is_over_limit(class, size))
-		hz3_limit_count_hard_purge();
-	hz3_decay_reclaim();
+	hz3_decay_reclaim_for(bytes_wanted(class, size));
 	void *p = try_alloc(class, size, alignment, zero);
-	if (p == NULL && is_over_limit(class, size))
-		hz3_limit_count_refusal();
+	if (p == NULL)
+		hz3_limit_count_failure(bytes_wanted(class, size));
 	return p;
 }
 
@@ -497,9 +495,8 @@ void *hz3_alloc_resize_large(void *p, size_t size)
 	int saved_errno = errno;
 	void *q = try_resize(p, before, size);
 	/* Where memory is limited, what it grows by may be had, and a second block not. */
-	if (q == NULL && size > before && is_over_limit(-1, size - before)) {
-		hz3_limit_count_hard_purge();
-		hz3_decay_reclaim();
+	if (q == NULL && size > before && hz3_limit_binds(bytes_wanted(-1, size - before))) {
+		hz3_decay_reclaim_for(bytes_wanted(-1, size - before));
 		q = try_resize(p, before, size);
 	}
 	if (hz3_limit_wants_purge())

@@ -272,6 +272,13 @@ int hz3_decay_reclaim(void)
 	return bytes > 0;
 }
 
+void hz3_decay_reclaim_for(size_t bytes)
+{
+	if (hz3_limit_binds(bytes))
+		hz3_limit_count_hard_purge();
+	(void)hz3_decay_reclaim();
+}
+
 void hz3_decay_forget_thread(void)
 {
 	hz3_atomic_store(&wants_thread, false, relaxed);

@@ -35,6 +35,9 @@ void hz3_decay_keep_soft_limit(void);
 /* Memory has run out, or the hard limit is reached: as hz3_decay_purge_all(), and the address space of free runs with it.  True if something was got. */
 int hz3_decay_reclaim(void);
 
+/* The same for a request of so many bytes, before it is tried once more.  Counted, if it is the hard limit that leaves no room for them. */
+void hz3_decay_reclaim_for(size_t bytes);
+
 /*
  * dirty_decay_ms in force, for all arenas that have none of their own; that of one arena; and the same for all, also for those
  * that had their own.  May be set at any time.

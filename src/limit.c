@@ -128,6 +128,12 @@ void hz3_limit_count_refusal(void)
 	hz3_atomic_fetch_add(&refused, 1, relaxed);
 }
 
+void hz3_limit_count_failure(size_t bytes)
+{
+	if (hz3_limit_binds(bytes))
+		hz3_limit_count_refusal();
+}
+
 struct hz3_limit_counters hz3_limit_counters(void)
 {
 	return (struct hz3_limit_counters){

@@ -256,12 +256,12 @@ static void *try_alloc(struct hz3_pool *pool, const struct request *request, boo
 	return p;
 }
 
-/* Is it the hard limit that leaves no room for it? */
-static bool is_over_limit(const struct hz3_pool *pool, const struct request *request)
+/* What it needs of memory that is not there yet. */
+static size_t bytes_wanted(const struct hz3_pool *pool, const struct request *request)
 {
 	size_t n = request->class >= 0 ? hz3_class_info[request->class].slices : hz3_align_up(request->size, HZ3_SLICE) >> HZ3_SLICE_SHIFT;
 
-	return hz3_limit_binds(hz3_extents_slices(&pool->extents, n) << HZ3_SLICE_SHIFT);
+	return hz3_extents_slices(&pool->extents, n) << HZ3_SLICE_SHIFT;
 }
 
 static void *alloc(struct hz3_pool *pool, const struct request *request)
@@ -271,12 +271,10 @@ static void *alloc(struct hz3_pool *pool, const struct request *request)
 
 	void *p = try_alloc(pool, request, &reclaim);
 	if (hz3_unlikely(reclaim)) {
-		if (is_over_limit(pool, request))
-			hz3_limit_count_hard_purge();
-		hz3_decay_reclaim();
+		hz3_decay_reclaim_for(bytes_wanted(pool, request));
 		p = try_alloc(pool, request, &reclaim);
-		if (p == NULL && is_over_limit(pool, request))
-			hz3_limit_count_refusal();
+		if (p == NULL)
+			hz3_limit_count_failure(bytes_wanted(pool, request));
 	}
 	if (hz3_limit_wants_purge())
 		hz3_decay_keep_soft_limit();
