@@ -156,6 +156,16 @@ answers_in_place(void)
 /* ---- an owner that sleeps ---- */
 
 static bool owner_is_idle;
+static _Atomic int64_t idle_ms;	/* when it was idle last */
+
+static int64_t
+now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 static void *
 sleeping_owner(void *name)
@@ -170,6 +180,7 @@ sleeping_owner(void *name)
 		nap(20);
 		if (owner_is_idle && idle != NULL)
 			idle();
+		idle_ms = now_ms();
 	}
 	return NULL;
 }
@@ -189,7 +200,11 @@ has_rule_while_asleep(const char *rule)
 	/* It has to wait for a second; when it should not be seen, two of them are enough. */
 	for (int i = 0; i < (owner_is_idle ? 20 : 200) && !seen; i++) {
 		nap(100);
+		int64_t idle_before = idle_ms;
 		seen = strstr(statistics("j"), rule) != NULL;
+		/* Whom a busy machine keeps from running for a second does sleep. */
+		if (owner_is_idle && now_ms() - idle_before >= 1000)
+			seen = false;
 	}
 	reach(2);
 	pthread_join(thread, NULL);
