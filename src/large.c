@@ -420,9 +420,9 @@ static void *run_resize(size_t slice, size_t size)
 
 	if (size <= HZ3_CLASS_SIZE_MAX / 2 || bytes > hz3_options.huge_threshold)
 		return NULL;
-	/* A pool's run (the caller has the pool's lock) stays as it is, if it is long enough. */
+	/* A pool's run (the caller has the pool's lock) stays as it is, if it is long enough, and not far too long. */
 	if (run->owner) {
-		if (n > run->slices)
+		if (n > run->slices || n < run->slices / 2)
 			return NULL;
 		run->bytes = bytes;
 		return hz3_large_block(slice);

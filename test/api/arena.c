@@ -187,6 +187,12 @@ test_realloc(void)
 	CHECK(first_difference(p, 100, 2) == 100 && stats_of(arena).blocks == 1, "from malloc to the arena");
 	p = hz3.realloc(arena, p, 100);
 	CHECK(first_difference(p, 100, 2) == 100 && stats_of(arena).blocks == 1, "smaller");
+	/* Much smaller, and still large: the rest is for others. */
+	size_t active = stats_of(arena).active;
+	p = hz3.realloc(arena, p, (size_t)20 << 20);
+	p = hz3.realloc(arena, p, 40000);
+	CHECK(first_difference(p, 100, 2) == 100 && stats_of(arena).active < active + ((size_t)1 << 20),
+	      "a block of 40000 bytes that was larger takes %zu", stats_of(arena).active - active);
 	hz3.destroy(arena);
 	hz3.destroy(other);
 }
