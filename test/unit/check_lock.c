@@ -342,11 +342,13 @@ START_TEST(blocks_other_threads)
 END_TEST
 
 static atomic_bool stop;
+static atomic_uint hammers;	/* that have started, which a sanitizer does under locks: a fork then would leave them locked in the child */
 
 static void *
 hammer(void *arg)
 {
 	(void)arg;
+	atomic_fetch_add(&hammers, 1);
 	while (!atomic_load(&stop)) {
 		hz3_lock(&heap);
 		hz3_lock(&arena);
@@ -392,6 +394,8 @@ START_TEST(survives_fork)
 
 	for (int i = 0; i < 2; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, hammer, NULL), 0);
+	while (atomic_load(&hammers) < 2)
+		usleep(1000);
 	for (int i = 0; i < 20; i++)
 		ck_assert_int_eq(fork_and_use(3), 0);
 	atomic_store(&stop, true);

@@ -386,6 +386,7 @@ END_TEST
 /* ---- Fork ---- */
 
 static _Atomic bool stop;
+static _Atomic unsigned hammers;	/* that have started, which a sanitizer does under locks: a fork then would leave them locked in the child */
 
 static void *
 hammer(void *arg)
@@ -393,6 +394,7 @@ hammer(void *arg)
 	unsigned long seed = (unsigned long)(uintptr_t)arg;
 	void *p[50] = { NULL };
 
+	hammers++;
 	while (!stop) {
 		size_t i = core_pick(&seed, 50);
 
@@ -449,6 +451,8 @@ START_TEST(fork_while_others_allocate)
 	hz3_sink_set_mode(_i);
 	for (int i = 0; i < 2; i++)
 		thread[i] = core_start(hammer, (void *)(uintptr_t)(seed + (unsigned)i));
+	while (hammers < 2)
+		hz3_os_sleep_ms(1);
 	for (int i = 0; i < N; i++) {
 		p[i] = hz3_alloc((size_t)i * 10 + 1);
 		*(char *)p[i] = 'x';
