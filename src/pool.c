@@ -99,14 +99,10 @@ static struct hz3_pool *get(void)
 /* No memory for a new one: once more, with what can be had back. */
 static HZ3_NOINLINE struct hz3_pool *reclaim_and_get(void)
 {
-	bool over_limit = hz3_limit_binds(0);
-
-	if (over_limit)
-		hz3_limit_count_hard_purge();
-	hz3_decay_reclaim();
+	hz3_decay_reclaim_for(0);
 	struct hz3_pool *pool = get();
-	if (pool == NULL && over_limit)
-		hz3_limit_count_refusal();
+	if (pool == NULL)
+		hz3_limit_count_failure(0);
 	return pool;
 }
 
