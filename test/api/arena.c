@@ -718,7 +718,7 @@ test_fork(void)
 		int status = -1;
 		pid_t pid = i % 2 ? fork() : fork_without_handlers();
 		if (pid == 0) {
-			alarm(60);
+			alarm(100);
 			child(arena, kept);
 		}
 		CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0, "child %u: status %#x", i, (unsigned)status);
@@ -772,7 +772,7 @@ test_fork_in_hook(void)
 		usleep(1000);
 	pid_t pid = fork_without_handlers();
 	if (pid == 0) {
-		alarm(60);
+		alarm(100);
 		atomic_store(&go_on, true);
 		failures = 0;
 		request(arena, 1);

@@ -40,7 +40,7 @@ main(void)
 		puts("an emulator does not show that the first thread has ended");
 		return SKIPPED;
 	}
-	alarm(30);
+	alarm(100);
 	for (int i = 0; i < BLOCKS; i++)
 		CHECK((block[i] = malloc(500)) != NULL, "no memory");
 	CHECK(pthread_create(&thread, NULL, work, NULL) == 0, "pthread_create");

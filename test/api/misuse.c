@@ -903,7 +903,7 @@ run(size_t row, const char *conf, struct text *named, struct text *lines)
 		for (int fd = 3; fd < 20; fd++)
 			close(fd);
 		setenv("HZ3_CONF", conf, 1);
-		alarm(30);
+		alarm(100);
 		execv(args[0], args);
 		_exit(SKIPPED);
 	}

@@ -80,7 +80,7 @@ read_profile "$dir/s.gz"
 expect 3 'makes_blocks' 300 300
 
 # Children of a process with busy threads, each with a profile of its own.
-HZ3_CONF=prof:true,lg_prof_sample:10,prof_file:$dir/child-%p.gz timeout -k 5 60 env LD_PRELOAD="$HZ3_LIB" "$program" fork 40 2>"$dir/err" ||
+HZ3_CONF=prof:true,lg_prof_sample:10,prof_file:$dir/child-%p.gz timeout -k 5 110 env LD_PRELOAD="$HZ3_LIB" "$program" fork 40 2>"$dir/err" ||
 	fail "fork: $(cat "$dir/err")"
 [ "$(find "$dir" -name 'child-*.gz' | wc -l)" = 41 ] || fail "41 processes wrote other than 41 profiles: $(ls "$dir"), $(cat "$dir/err")"
 

@@ -15,7 +15,7 @@ unset HZ3_CONF HZ3_FUZZ_SECONDS
 
 # run TARGET FAULT: the output is left in $work/out.
 run() {
-	timeout 60 env BROKEN="$2" LD_PRELOAD="$lib" "$HZ3_BUILDDIR/test/fuzz/$1" -t "$3" -s "$seed" >"$work/out" 2>&1
+	timeout 110 env BROKEN="$2" LD_PRELOAD="$lib" "$HZ3_BUILDDIR/test/fuzz/$1" -t "$3" -s "$seed" >"$work/out" 2>&1
 }
 
 fail() {
@@ -39,11 +39,11 @@ notices() {
 repeats() {
 	local line again
 	line=$(cat "$work/out")
-	again=$(timeout 60 bash -c "${line#*; to repeat: }" 2>&1)
+	again=$(timeout 110 bash -c "${line#*; to repeat: }" 2>&1)
 	[ "${again%%;*}" = "${line%%;*}" ] || fail "what is said to repeat it gives: $again"
 	timeout 100 bash -c "${line#*; to repeat: } -m $work/small" >"$work/minimized" 2>&1
 	grep -q "records are left" "$work/minimized" || fail "it was not made smaller: $(cat "$work/minimized")"
-	again=$(timeout 60 bash -c "${line#*; to repeat: } $work/small" 2>&1)
+	again=$(timeout 110 bash -c "${line#*; to repeat: } $work/small" 2>&1)
 	[[ $again == ops:* ]] || fail "what is left does not fail: $again"
 	echo "ok: repeated, and $(tail -n 1 "$work/minimized" | grep -o '[0-9]* of [0-9]* records')"
 }

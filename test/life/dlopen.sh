@@ -21,7 +21,7 @@ compile() {
 check() {
 	local what=$1
 	shift
-	timeout 60 env "$@" > "$dir/output" 2>&1 || fail "$what: status $?: $(head -c 600 "$dir/output")"
+	timeout 110 env "$@" > "$dir/output" 2>&1 || fail "$what: status $?: $(head -c 600 "$dir/output")"
 }
 
 # ---- Late: by dlopen, after the process has used its own malloc; RTLD_LOCAL and RTLD_DEEPBIND; a second copy by dlmopen ----
@@ -71,7 +71,7 @@ int main(int argc, char **argv)
 	void *before = malloc(1000);
 
 	CHECK(argc == 3);
-	alarm(50);
+	alarm(100);
 	if (strcmp(argv[2], "deep") == 0)
 		flags |= RTLD_DEEPBIND;
 	void *lib = strcmp(argv[2], "namespace") == 0 ? dlmopen(LM_ID_NEWLM, argv[1], RTLD_NOW) : dlopen(argv[1], flags);
@@ -269,7 +269,7 @@ int main(int argc, char **argv)
 	size_t before = 0, after;
 
 	path = argv[argc - 1];
-	alarm(50);
+	alarm(100);
 	for (int i = 0; i < 200; i++) {
 		if (pthread_create(&t, NULL, load_and_go, NULL) != 0)
 			return 2;

@@ -123,7 +123,7 @@ int main(void)
 {
 	size_t before = 0;
 
-	alarm(60);
+	alarm(100);
 	for (int i = 0; i < KEYS; i++)
 		pthread_key_create(&keys[i], destructor);
 	for (int i = 0; i < THREADS; i++) {
@@ -232,7 +232,7 @@ int main(int argc, char **argv)
 {
 	pthread_t t;
 
-	alarm(60);
+	alarm(100);
 	pthread_create(&t, NULL, thread, NULL);
 	pthread_join(t, NULL);
 	for (int i = 0; i < 100; i++)

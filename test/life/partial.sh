@@ -55,7 +55,7 @@ try() {
 	local name=$1 want=$2 status
 	{ echo '#include "common.h"'; cat; } > "$dir/$name.c"
 	$CC -O1 -w -fno-builtin -pthread -I"$dir" "$dir/$name.c" -o "$dir/$name" -ldl || { fail "$name does not compile"; return; }
-	(ulimit -c 0; LD_PRELOAD=$HZ3_LIB timeout 20 "$dir/$name" > "$dir/output" 2>&1) 2> "$dir/log"
+	(ulimit -c 0; LD_PRELOAD=$HZ3_LIB timeout 110 "$dir/$name" > "$dir/output" 2>&1) 2> "$dir/log"
 	status=$?
 	if [ "$want" = ok ]; then
 		[ $status = 0 ] || fail "$name: status $status: $(head -c 300 "$dir/output")"

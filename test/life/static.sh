@@ -101,7 +101,7 @@ int main(void)
 	pthread_t t;
 	char *line = NULL;
 
-	alarm(60);
+	alarm(100);
 	atexit(at_exit);
 	/* Every name is ours, and libc's own calls come to us. */
 	size_t before = stat_of("stats.blocks_live");
@@ -123,7 +123,7 @@ int main(void)
 		int status;
 		pid_t pid = fork();
 		if (pid == 0) {
-			alarm(20);
+			alarm(100);
 			run();
 			_exit(0);
 		}
@@ -175,7 +175,7 @@ try() {
 	if readelf -d "$dir/prog" | grep -q NEEDED; then
 		fail "$how ${source##*/} is not static"
 	fi
-	timeout 60 "$dir/prog" > "$dir/output" 2>&1 || fail "$how ${source##*/}: status $?: $(head -c 500 "$dir/output")"
+	timeout 110 "$dir/prog" > "$dir/output" 2>&1 || fail "$how ${source##*/}: status $?: $(head -c 500 "$dir/output")"
 }
 
 for how in -static -static-pie; do

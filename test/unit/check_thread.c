@@ -462,7 +462,7 @@ START_TEST(fork_while_others_allocate)
 		pid_t pid = fork();
 
 		if (pid == 0) {
-			alarm(20);
+			alarm(100);
 			_exit(live(p, N, 1));
 		}
 		ck_assert_int_gt(pid, 0);
