@@ -250,14 +250,26 @@ static void sort_out_locks(void)
 		hz3_lock_fork_child(lock_at(i));
 }
 
+/*
+ * Has this thread begun something that it will go on with?  Then pages that it has taken from a queue, or is about to put on one, are in
+ * its hands: to queue these anew would queue them twice.
+ */
+static bool is_in_the_midst(void)
+{
+	struct hz3_heap *heap = hz3_thread_heap;
+
+	return last_lock_held() != NULL || (heap->owner && !hz3_heap_is_whole(heap));
+}
+
 static void fork_child(void)
 {
 	forks_within = 0;
 	hz3_lock_fork_end();
 	sort_out_locks();
+	bool interrupted = is_in_the_midst();
 	leave_torn_heap();
-	/* What was interrupted may go on; so not before the next slow path, here or there: hz3_fork_meet_new_process(). */
-	if (last_lock_held() == NULL && hz3_os_meet_process())
+	/* What was interrupted may go on; so not before the next slow path: hz3_fork_meet_new_process(). */
+	if (!interrupted && hz3_os_meet_process())
 		take_stock();
 }
 
@@ -279,7 +291,11 @@ HZ3_NOINLINE void hz3_fork_meet_new_process(void)
 
 void hz3_fork_before_sleep(void)
 {
-	if (hz3_os_is_new_process())
+	if (!hz3_os_is_new_process())
+		return;
+	if (is_in_the_midst())
+		sort_out_locks();
+	else
 		hz3_fork_meet_new_process();
 }
 
