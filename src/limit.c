@@ -123,15 +123,10 @@ void hz3_limit_count_hard_purge(void)
 	hz3_atomic_fetch_add(&hard_purges, 1, relaxed);
 }
 
-void hz3_limit_count_refusal(void)
-{
-	hz3_atomic_fetch_add(&refused, 1, relaxed);
-}
-
 void hz3_limit_count_failure(size_t bytes)
 {
 	if (hz3_limit_binds(bytes))
-		hz3_limit_count_refusal();
+		hz3_atomic_fetch_add(&refused, 1, relaxed);
 }
 
 struct hz3_limit_counters hz3_limit_counters(void)

@@ -71,7 +71,6 @@ struct hz3_limit_counters {
 };
 
 void hz3_limit_count_hard_purge(void);
-void hz3_limit_count_refusal(void);
 
 /* A request of so many bytes has failed for good: a refusal, if it is the hard limit that leaves no room for them. */
 void hz3_limit_count_failure(size_t bytes);

@@ -1,5 +1,5 @@
 /*
- * First use, exit, fork: how a thread comes by a heap, and what becomes of it.
+ * First use and exit: how a thread comes by a heap, and what becomes of it.  (fork.h has the rest of its life.)
  *
  * A thread starts with a heap that is absent: it has no pages and owns nothing, so its first malloc or free is a miss
  * like any other, and the miss gives it a heap.  After the thread's exit handler has parked that heap, what the thread
