@@ -18,6 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../self.h"
+
 #pragma GCC diagnostic ignored "-Wpragmas"
 #pragma GCC diagnostic ignored "-Wunknown-warning-option"
 #pragma GCC diagnostic ignored "-Wuse-after-free"
@@ -876,22 +878,23 @@ collect(struct text *text)
 		text->used += (size_t)n;
 	text->buf[text->used] = '\0';
 	close(text->ends[0]);
-	/* An emulator adds lines of its own behind the program's. */
-	char *added = strstr(text->buf, "\nqemu: ");
+	/* An emulator adds lines of its own behind the program's, if there are any. */
+	char *added = strncmp(text->buf, "qemu: ", 6) == 0 ? text->buf : strstr(text->buf, "\nqemu: ");
 	if (added != NULL)
-		added[1] = '\0';
+		added[added != text->buf] = '\0';
 }
 
 /* The row in a process of its own, with these options; its status, what it named, what it wrote. */
 static int
 run(size_t row, const char *conf, struct text *named, struct text *lines)
 {
-	char number[16], *args[] = {(char *)"/proc/self/exe", (char *)"--run", number, NULL};
+	static struct self self;
+	char number[16], *args[] = {(char *)"--run", number, NULL};
 	int status = -1;
 
 	snprintf(number, sizeof(number), "%zu", row);
 	named->used = lines->used = 0;
-	if (pipe(named->ends) != 0 || pipe(lines->ends) != 0)
+	if (!self_words(&self, args) || pipe(named->ends) != 0 || pipe(lines->ends) != 0)
 		exit(SKIPPED);
 	pid_t pid = fork();
 	if (pid == 0) {
@@ -903,8 +906,10 @@ run(size_t row, const char *conf, struct text *named, struct text *lines)
 		for (int fd = 3; fd < 20; fd++)
 			close(fd);
 		setenv("HZ3_CONF", conf, 1);
+		if (self_is_foreign())
+			unsetenv("LD_PRELOAD");
 		alarm(100);
-		execv(args[0], args);
+		execvp(self.argv[0], self.argv);
 		_exit(SKIPPED);
 	}
 	collect(named);

@@ -3,7 +3,8 @@
 # Sourced by the scripts that build hz3 for another machine or libc and test it there: build_for CONFIGURE-ARGUMENTS, then
 # run_tests "TESTS" MAKE-ARGUMENTS.  Everything is in $work, which goes at exit.
 #
-#   HZ3_STRESS=long    $all instead of $some, and the stress tests in their long forms
+#   HZ3_SYSTEMS=long   $all instead of what shows most in little time
+#   HZ3_STRESS=long    the stress tests in their long forms, which take hours under an emulator
 
 set -eu
 [ -z "$HZ3_SANITIZER" ] || {
@@ -20,7 +21,6 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/hz3-system.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 failed=0
 
-# Of a long form everything, else what shows most in little time.
 api="calloc control family main_exits misuse realloc semantics usable_size"
 stress="core_storm exit_pending fork_storm free_only huge_realloc remote_storm switch_sink thread_churn"
 with() {
@@ -33,7 +33,7 @@ with() {
 # shellcheck disable=SC2086,SC2034
 all=$(with api alignment $api; with stress $stress)
 is_long() {
-	[ "${HZ3_STRESS:-}" = long ]
+	[ "${HZ3_SYSTEMS:-}" = long ]
 }
 
 build_for() {

@@ -2,7 +2,8 @@
 # With a system page of 16 and of 64 KiB, pretended by test/pages/pages.c, hz3 passes its tests, and hands no address or
 # length to the system that such a system would refuse.
 #
-#   HZ3_STRESS=long    with all unit, API and stress tests
+#   HZ3_SYSTEMS=long   all unit, API and stress tests
+#   HZ3_STRESS=long    the stress tests in their long forms
 
 set -u
 [ -z "$HZ3_SANITIZER$HZ3_MALLOC_PREFIX" ] || {
@@ -15,7 +16,7 @@ echo '#include <features.h>' | ${CC} -E -dM -x c - 2>/dev/null | grep -q '#defin
 }
 cd "$HZ3_BUILDDIR" || exit 1
 
-if [ "${HZ3_STRESS:-}" = long ]; then
+if [ "${HZ3_SYSTEMS:-}" = long ]; then
 	tests=(test/unit/check_* test/api/* test/stress/*)
 else
 	tests=(test/unit/check_{arena,heap,large,os,page_map,thread} test/api/{control,misuse,realloc,semantics,usable_size}

@@ -362,7 +362,7 @@ body(void)
 	for (unsigned i = 0; i < CASES; i++)
 		if (strstr(stress_variant, "page") != NULL || cases[i].run == case_threads || stress_long)
 			start_case(i);
-	if (strstr(stress_variant, "page") != NULL && !stress_is_foreign())
+	if (strstr(stress_variant, "page") != NULL && !self_is_foreign())
 		programs();
 }
 

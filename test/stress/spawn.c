@@ -106,7 +106,7 @@ by_posix_spawn(uint64_t *random)
 {
 	static char sh[] = "sh", option[] = "-c", exit_9[] = "exit 9", child[] = "child";
 	char *const shell[] = {sh, option, exit_9, NULL};
-	struct stress_self self;
+	struct self self;
 	bool own = stress_below(random, 2) == 0;
 	posix_spawnattr_t attr;
 	posix_spawn_file_actions_t actions;

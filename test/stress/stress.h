@@ -11,8 +11,7 @@
  *   HZ3_STRESS_VARIANT=C   only this HZ3_CONF, in this process (for a debugger)
  *   HZ3_STRESS_ABORT=1     abort() at a failure, for a core dump
  *
- * Where test/runner says in HZ3_TEST_LAUNCHER how to start a program with this hz3 (under an emulator, or because it is for
- * another libc than the system's programs), those run without it.
+ * Where other programs of the system can't load this hz3 (self.h), those run without it.
  */
 #ifndef HZ3_STRESS_H
 #define HZ3_STRESS_H
@@ -40,6 +39,7 @@
 #include <unistd.h>
 
 #include "../glibc_family.h"
+#include "../self.h"
 
 #define UNUSED __attribute__((unused))
 #define KIB ((size_t)1 << 10)
@@ -486,19 +486,6 @@ stress_warm_up(unsigned n)
 
 /* ---- This program once more ---- */
 
-/* What to give to an exec: a path to look for in PATH, and arguments. */
-struct stress_self {
-	char *argv[32];
-	char text[8192];
-};
-
-/* Whether other programs of this system can load the hz3 of this process. */
-static bool UNUSED
-stress_is_foreign(void)
-{
-	return getenv("HZ3_TEST_LAUNCHER") != NULL;
-}
-
 static bool UNUSED
 stress_is_emulated(void)
 {
@@ -507,35 +494,16 @@ stress_is_emulated(void)
 
 /* How to start this program with one argument, by execvp() or posix_spawnp(). */
 static void UNUSED
-stress_self(struct stress_self *self, char *argument)
+stress_self(struct self *self, char *argument)
 {
-	const char *launcher = getenv("HZ3_TEST_LAUNCHER");
-	unsigned n = 0;
-
-	if (launcher == NULL) {
-		strcpy(self->text, "/proc/self/exe");
-		self->argv[n++] = self->text;
-	} else {
-		/* Of an emulator /proc/self/exe would be the emulator itself, after its exec. */
-		size_t used = strlen(launcher) + 1;
-		CHECK(used + 1 < sizeof(self->text), "HZ3_TEST_LAUNCHER is too long");
-		memcpy(self->text, launcher, used);
-		for (char *word = strtok(self->text, " "); word != NULL && n < 29; word = strtok(NULL, " "))
-			self->argv[n++] = word;
-		ssize_t path = readlink("/proc/self/exe", self->text + used, sizeof(self->text) - used - 1);
-		CHECK(path > 0, "readlink: %s", strerror(errno));
-		self->text[used + (size_t)path] = '\0';
-		self->argv[n++] = self->text + used;
-	}
-	self->argv[n++] = argument;
-	self->argv[n] = NULL;
+	CHECK(self_words(self, (char *[]){argument, NULL}), "HZ3_TEST_LAUNCHER is too long, or there is no /proc");
 }
 
 /* In the child of a fork.  Does not return. */
 static _Noreturn void UNUSED
 stress_exec_self(char *argument)
 {
-	struct stress_self self;
+	struct self self;
 
 	stress_self(&self, argument);
 	execvp(self.argv[0], self.argv);
@@ -585,7 +553,7 @@ stress_main(const char *const *variants, unsigned seconds, void (*body)(void))
 	int failures = 0, status = 0;
 
 	stress_find_hz3();
-	if (stress_is_foreign())
+	if (self_is_foreign())
 		unsetenv("LD_PRELOAD");
 	stress_long = form != NULL && strcmp(form, "long") == 0;
 	stress_seed = seed != NULL ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL) * 1000003u % 1000000007u;
