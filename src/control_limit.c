@@ -36,16 +36,9 @@ act_purge(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
 	return 0;
 }
 
-#define LIMIT(text, option)                                                                                          \
-	{.name = text,                                                                                               \
-	 .type = HZ3_CONTROL_SIZE,                                                                                    \
-	 .get = hz3_control_opt_get_size,                                                                             \
-	 .set = set_limit,                                                                                            \
-	 .where = offsetof(struct hz3_options, option)}
-
 static const struct hz3_control_row rows[] = {
-	LIMIT("limit.soft", memory_limit_soft),
-	LIMIT("limit.hard", memory_limit_hard),
+	HZ3_CONTROL_SIZE_OPTION("limit.soft", memory_limit_soft, set_limit),
+	HZ3_CONTROL_SIZE_OPTION("limit.hard", memory_limit_hard, set_limit),
 	{.name = "limit.used", .type = HZ3_CONTROL_SIZE, .get = get_limit_used},
 	{.name = "purge", .type = HZ3_CONTROL_ACTION, .set = act_purge},
 };

@@ -41,18 +41,11 @@ set_batch(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
 	return 0;
 }
 
-#define SIZE_OPTION(text, option)                                                                                    \
-	{.name = text,                                                                                               \
-	 .type = HZ3_CONTROL_SIZE,                                                                                    \
-	 .get = hz3_control_opt_get_size,                                                                             \
-	 .set = hz3_control_opt_set_size,                                                                             \
-	 .where = offsetof(struct hz3_options, option)}
-
 static const struct hz3_control_row rows[] = {
 	{.name = "remote.sink", .type = HZ3_CONTROL_STRING, .get = get_sink, .set = set_sink},
 	{.name = "remote.batch", .type = HZ3_CONTROL_BOOL, .get = get_batch, .set = set_batch},
-	SIZE_OPTION("remote.budget", remote_budget),
-	SIZE_OPTION("remote.cap", remote_cap),
+	HZ3_CONTROL_SIZE_OPTION("remote.budget", remote_budget, hz3_control_opt_set_size),
+	HZ3_CONTROL_SIZE_OPTION("remote.cap", remote_cap, hz3_control_opt_set_size),
 };
 
 const struct hz3_control_table hz3_control_remote = HZ3_CONTROL_TABLE(rows);

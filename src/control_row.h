@@ -68,6 +68,14 @@ void hz3_control_opt_get_size(const struct hz3_control_row *row, size_t index, u
 int hz3_control_opt_set_size(const struct hz3_control_row *row, size_t index, const union hz3_control_value *value);
 bool hz3_control_opt_in_range(size_t where, int64_t value);
 
+/* A row of a SIZE option under another name, with one of these sets or one that calls it. */
+#define HZ3_CONTROL_SIZE_OPTION(text, option, setter)                                                                \
+	{.name = text,                                                                                               \
+	 .type = HZ3_CONTROL_SIZE,                                                                                   \
+	 .get = hz3_control_opt_get_size,                                                                            \
+	 .set = setter,                                                                                              \
+	 .where = offsetof(struct hz3_options, option)}
+
 /* For the parameters that a get or set does not look at. */
 #define HZ3_UNUSED __attribute__((unused))
 

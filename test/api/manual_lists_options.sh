@@ -37,8 +37,8 @@ controls() {
 	grep -oh '\.name = "[^"]*"' "$source"/control_*.c | sed 's/[^"]*"\(.*\)"/\1/' | grep -v '\.$'
 	sed -n 's/^\tSTAT("\([^"]*\)".*/\1/p' "$source"/control_*.c | grep -v '\.$'
 	sed -n 's/^\tSINK_STAT(\(.*\)),/stats.remote.\1/p' "$source"/control_*.c
-	sed -n 's/^\t\(BUILT\|OF_ARENA\|LIMIT\)("\([^"]*\)".*/\2/p' "$source"/control_*.c
-	sed -n 's/^\tSIZE_OPTION("\([^"]*\)".*/\1/p' "$source"/control_*.c
+	sed -n 's/^\t\(BUILT\|OF_ARENA\)("\([^"]*\)".*/\2/p' "$source"/control_*.c
+	sed -n 's/^\tHZ3_CONTROL_SIZE_OPTION("\([^"]*\)".*/\1/p' "$source"/control_*.c
 	sed -n 's/^\tBIN_STAT(\(.*\)),/stats.bins.<i>.\1/p' "$source"/control_*.c
 }
 
