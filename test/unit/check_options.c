@@ -71,6 +71,14 @@ check_bad(const char *name, const char *value)
 	ck_assert_int_eq(memcmp(&before, &hz3_options, sizeof(before)), 0);
 }
 
+/* The list ends with NULL. */
+static void
+check_all_bad(const char *name, const char *const *bad)
+{
+	for (; *bad != NULL; bad++)
+		check_bad(name, *bad);
+}
+
 START_TEST(defaults)
 {
 	ck_assert_int_eq(hz3_options.sink, HZ3_DEFAULT_SINK);
@@ -125,14 +133,13 @@ check_bool(const char *name)
 {
 	static const char *const no[] = {"0", "false", "no", "off"};
 	static const char *const yes[] = {"1", "true", "yes", "on"};
-	static const char *const bad[] = {"", "2", "-1", "True", "truely", "tru", "01", "1K"};
+	static const char *const bad[] = {"", "2", "-1", "True", "truely", "tru", "01", "1K", NULL};
 
 	for (size_t i = 0; i < 4; i++) {
 		check_good(name, no[i], "false");
 		check_good(name, yes[i], "true");
 	}
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		check_bad(name, bad[i]);
+	check_all_bad(name, bad);
 }
 
 static void
@@ -140,7 +147,7 @@ check_number(const struct hz3_option_row *row)
 {
 	static const char *const bad[] = {"",   "x",  "-",  "--1", "+1", "1x",     "0x10", "1.5", "1 2", "1KK", "1KB",
 	                                  "1Q", "K",  "99999999999999999999",      "-99999999999999999999",
-	                                  "9223372036854775808", "9007199254740993K", "8589934592G"};
+	                                  "9223372036854775808", "9007199254740993K", "8589934592G", NULL};
 	char value[32];
 
 	snprintf(value, sizeof(value), "%ld", (long)row->min);
@@ -153,8 +160,7 @@ check_number(const struct hz3_option_row *row)
 		snprintf(value, sizeof(value), "%ld", (long)row->max + 1);
 		check_bad(row->name, value);
 	}
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		check_bad(row->name, bad[i]);
+	check_all_bad(row->name, bad);
 	if (row->type == HZ3_OPTION_INT)
 		check_bad(row->name, "1K");
 }
@@ -162,7 +168,7 @@ check_number(const struct hz3_option_row *row)
 static void
 check_sink(const char *name)
 {
-	static const char *const bad[] = {"", "Central", "pages", "pag", "0", "1", "stash"};
+	static const char *const bad[] = {"", "Central", "pages", "pag", "0", "1", "stash", NULL};
 
 	check_good(name, "central", "central");
 	ck_assert_int_eq(hz3_options.sink, HZ3_SINK_CENTRAL);
@@ -170,14 +176,13 @@ check_sink(const char *name)
 	ck_assert_int_eq(hz3_options.sink, HZ3_SINK_PAGE);
 	check_good(name, "auto", "auto");
 	ck_assert_int_eq(hz3_options.sink, HZ3_SINK_AUTO);
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		check_bad(name, bad[i]);
+	check_all_bad(name, bad);
 }
 
 static void
 check_thp(const char *name)
 {
-	static const char *const bad[] = {"", "Always", "madvise", "0", "1", "true"};
+	static const char *const bad[] = {"", "Always", "madvise", "0", "1", "true", NULL};
 
 	check_good(name, "always", "always");
 	ck_assert_int_eq(hz3_options.thp, HZ3_THP_ALWAYS);
@@ -185,22 +190,20 @@ check_thp(const char *name)
 	ck_assert_int_eq(hz3_options.thp, HZ3_THP_NEVER);
 	check_good(name, "default", "default");
 	ck_assert_int_eq(hz3_options.thp, HZ3_THP_DEFAULT);
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		check_bad(name, bad[i]);
+	check_all_bad(name, bad);
 }
 
 static void
 check_signal(const char *name)
 {
-	static const char *const bad[] = {"", "usr1", "SIG", "SIGSIGUSR1", "KILL", "SEGV", "10", "-1"};
+	static const char *const bad[] = {"", "usr1", "SIG", "SIGSIGUSR1", "KILL", "SEGV", "10", "-1", NULL};
 
 	check_good(name, "USR2", "USR2");
 	ck_assert_int_eq(hz3_options.stats_signal, SIGUSR2);
 	check_good(name, "SIGHUP", "HUP");
 	check_good(name, "none", "none");
 	ck_assert_int_eq(hz3_options.stats_signal, 0);
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		check_bad(name, bad[i]);
+	check_all_bad(name, bad);
 }
 
 static void
