@@ -6,7 +6,6 @@
 #include "control_row.h"
 
 #include "options.h"
-#include "report.h"
 
 #include <errno.h>
 #include <string.h>
@@ -42,16 +41,21 @@ hz3_control_opt_get_size(const struct hz3_control_row *row, size_t index HZ3_UNU
 	value->size = __atomic_load_n((size_t *)option_address(row->where), __ATOMIC_RELAXED);
 }
 
-static void
-get_sink_option(const struct hz3_control_row *row, size_t index HZ3_UNUSED, union hz3_control_value *value)
+/* The option whose value is there; NULL: none. */
+static const struct hz3_option_row *
+option_at(size_t offset)
 {
-	value->string = hz3_report_sink_name((int)*(hz3_option_SINK *)option_address(row->where));
+	const struct hz3_option_row *option;
+
+	for (size_t i = 0; (option = hz3_option_row(i)) != NULL && option->offset != offset; i++)
+		;
+	return option;
 }
 
 static void
-get_thp_option(const struct hz3_control_row *row, size_t index HZ3_UNUSED, union hz3_control_value *value)
+get_word_option(const struct hz3_control_row *row, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
-	value->string = hz3_thp_name(*(hz3_option_THP *)option_address(row->where));
+	value->string = hz3_option_word(option_at(row->where)->type, *(int *)option_address(row->where));
 }
 
 static void
@@ -64,13 +68,9 @@ get_path_option(const struct hz3_control_row *row, size_t index HZ3_UNUSED, unio
 bool
 hz3_control_opt_in_range(size_t offset, int64_t value)
 {
-	const struct hz3_option_row *option;
+	const struct hz3_option_row *option = option_at(offset);
 
-	for (size_t i = 0; (option = hz3_option_row(i)) != NULL; i++) {
-		if (option->offset == offset)
-			return value >= option->min && value <= option->max;
-	}
-	return false;
+	return option != NULL && value >= option->min && value <= option->max;
 }
 
 int
@@ -95,6 +95,7 @@ option_row(const struct hz3_option_row *option, struct hz3_control_row *row)
 		row->get = get_flag_option;
 		break;
 	case HZ3_OPTION_INT:
+	case HZ3_OPTION_SIGNAL:
 		row->type = HZ3_CONTROL_SIGNED;
 		row->get = hz3_control_opt_get_int;
 		break;
@@ -103,16 +104,9 @@ option_row(const struct hz3_option_row *option, struct hz3_control_row *row)
 		row->get = hz3_control_opt_get_size;
 		break;
 	case HZ3_OPTION_SINK:
-		row->type = HZ3_CONTROL_STRING;
-		row->get = get_sink_option;
-		break;
 	case HZ3_OPTION_THP:
 		row->type = HZ3_CONTROL_STRING;
-		row->get = get_thp_option;
-		break;
-	case HZ3_OPTION_SIGNAL:
-		row->type = HZ3_CONTROL_SIGNED;
-		row->get = hz3_control_opt_get_int;
+		row->get = get_word_option;
 		break;
 	case HZ3_OPTION_PATH:
 		row->type = HZ3_CONTROL_STRING;

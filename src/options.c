@@ -53,22 +53,46 @@ static const struct hz3_option_row rows[] = {
 #undef OPTION
 };
 
-static const char *const sink_names[] = {"central", "page", "auto"};
-static const char *const thp_names[] = {"default", "always", "never"};
+/* A word that HZ3_CONF may have for a number; of several, the first is how the number is printed. */
+struct word {
+	const char *text;
+	int number;
+};
 
-#define SINKS (sizeof(sink_names) / sizeof(sink_names[0]))
-#define THPS (sizeof(thp_names) / sizeof(thp_names[0]))
+static const struct word bools[] = {
+	{"true", 1}, {"false", 0}, {"1", 1}, {"0", 0}, {"yes", 1}, {"no", 0}, {"on", 1}, {"off", 0},
+};
+static const struct word sinks[] = {{"central", HZ3_SINK_CENTRAL}, {"page", HZ3_SINK_PAGE}, {"auto", HZ3_SINK_AUTO}};
+static const struct word thps[] = {{"default", HZ3_THP_DEFAULT}, {"always", HZ3_THP_ALWAYS}, {"never", HZ3_THP_NEVER}};
 
-/* Those that a program can do without.  "none" is 0. */
-static const char *const signal_names[] = {"none", "HUP", "QUIT", "USR1", "USR2", "ALRM", "PROF", "URG", "WINCH", "IO", "PWR"};
-static const int signal_numbers[] = {0, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGPROF, SIGURG, SIGWINCH, SIGIO, SIGPWR};
+/* Those that a program can do without. */
+static const struct word signals[] = {
+	{"none", 0}, {"HUP", SIGHUP}, {"QUIT", SIGQUIT}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {"ALRM", SIGALRM},
+	{"PROF", SIGPROF}, {"URG", SIGURG}, {"WINCH", SIGWINCH}, {"IO", SIGIO}, {"PWR", SIGPWR},
+};
 
-#define SIGNALS (sizeof(signal_numbers) / sizeof(signal_numbers[0]))
+/* By type, with the phrase that describes them; types whose values are not words have none. */
+static const struct {
+	const struct word *word;
+	size_t count;
+	const char *phrase;
+} words[HZ3_OPTION_PATH + 1] = {
+#define WORDS(list, phrase) {list, sizeof(list) / sizeof((list)[0]), phrase}
+	[HZ3_OPTION_BOOL] = WORDS(bools, "true or false"),
+	[HZ3_OPTION_SINK] = WORDS(sinks, "central, page or auto"),
+	[HZ3_OPTION_THP] = WORDS(thps, "default, always or never"),
+	[HZ3_OPTION_SIGNAL] = WORDS(signals, "none, HUP, QUIT, USR1, USR2, ALRM, PROF, URG, WINCH, IO or PWR"),
+#undef WORDS
+};
 
 const char *
-hz3_thp_name(enum hz3_thp_choice choice)
+hz3_option_word(enum hz3_option_type type, int64_t number)
 {
-	return thp_names[choice];
+	for (size_t i = 0; i < words[type].count; i++) {
+		if (words[type].word[i].number == number)
+			return words[type].word[i].text;
+	}
+	return NULL;
 }
 
 size_t
@@ -102,17 +126,14 @@ get_number(const struct hz3_option_row *row)
 	switch (row->type) {
 	case HZ3_OPTION_BOOL:
 		return *(const hz3_option_BOOL *)p;
+	/* relaxed: the control call changes some of these while the statistics read them; each stands alone. */
 	case HZ3_OPTION_INT:
-		return __atomic_load_n((const hz3_option_INT *)p, __ATOMIC_RELAXED);
-	case HZ3_OPTION_SIZE:
-		/* relaxed: the control call changes some of these while the statistics read them; each stands alone. */
-		return (int64_t)__atomic_load_n((const hz3_option_SIZE *)p, __ATOMIC_RELAXED);
 	case HZ3_OPTION_SINK:
-		return (int64_t)*(const hz3_option_SINK *)p;
 	case HZ3_OPTION_THP:
-		return (int64_t)*(const hz3_option_THP *)p;
 	case HZ3_OPTION_SIGNAL:
-		return *(const hz3_option_SIGNAL *)p;
+		return __atomic_load_n((const int *)p, __ATOMIC_RELAXED);
+	case HZ3_OPTION_SIZE:
+		return (int64_t)__atomic_load_n((const hz3_option_SIZE *)p, __ATOMIC_RELAXED);
 	case HZ3_OPTION_PATH:
 		break;
 	}
@@ -129,44 +150,32 @@ set_number(const struct hz3_option_row *row, int64_t value)
 		*(hz3_option_BOOL *)p = value != 0;
 		break;
 	case HZ3_OPTION_INT:
-		*(hz3_option_INT *)p = (int)value;
+	case HZ3_OPTION_SINK:
+	case HZ3_OPTION_THP:
+	case HZ3_OPTION_SIGNAL:
+		*(int *)p = (int)value;
 		break;
 	case HZ3_OPTION_SIZE:
 		*(hz3_option_SIZE *)p = (size_t)value;
-		break;
-	case HZ3_OPTION_SINK:
-		*(hz3_option_SINK *)p = (enum hz3_sink_choice)value;
-		break;
-	case HZ3_OPTION_THP:
-		*(hz3_option_THP *)p = (enum hz3_thp_choice)value;
-		break;
-	case HZ3_OPTION_SIGNAL:
-		*(hz3_option_SIGNAL *)p = (int)value;
 		break;
 	case HZ3_OPTION_PATH:
 		break;
 	}
 }
 
-/* The text of one word among several; its index, or -1. */
-static int64_t
-find_word(const char *const *words, size_t count, const char *text)
+/* A name of a signal may have SIG before it. */
+static bool
+parse_word(enum hz3_option_type type, const char *text, int64_t *value)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (strcmp(words[i], text) == 0)
-			return (int64_t)i;
+	if (type == HZ3_OPTION_SIGNAL && strncmp(text, "SIG", 3) == 0)
+		text += 3;
+	for (size_t i = 0; i < words[type].count; i++) {
+		if (strcmp(words[type].word[i].text, text) == 0) {
+			*value = words[type].word[i].number;
+			return true;
+		}
 	}
-	return -1;
-}
-
-/* 0 or 1; -1 if it is neither. */
-static int64_t
-parse_bool(const char *text)
-{
-	static const char *const words[] = {"0", "1", "false", "true", "no", "yes", "off", "on"};
-	int64_t i = find_word(words, sizeof(words) / sizeof(words[0]), text);
-
-	return i < 0 ? -1 : i % 2;
+	return false;
 }
 
 /* Decimal digits; returns what follows them, or NULL if there are none or too many. */
@@ -233,58 +242,28 @@ set_path(const struct hz3_option_row *row, const char *text)
 	return true;
 }
 
-/* A name, with SIG or without; the number, or -1. */
-static int64_t
-parse_signal(const char *text)
+/* Of all types but paths. */
+static bool
+parse_number(enum hz3_option_type type, const char *text, int64_t *value)
 {
-	int64_t i = find_word(signal_names, SIGNALS, strncmp(text, "SIG", 3) == 0 ? text + 3 : text);
-
-	return i < 0 ? -1 : signal_numbers[i];
-}
-
-static const char *
-signal_name(int64_t number)
-{
-	for (size_t i = 0; i < SIGNALS; i++) {
-		if (signal_numbers[i] == number)
-			return signal_names[i];
+	switch (type) {
+	case HZ3_OPTION_INT:
+		return parse_int(text, value);
+	case HZ3_OPTION_SIZE:
+		return parse_size(text, value);
+	default:
+		return parse_word(type, text, value);
 	}
-	return "none";
 }
 
 bool
 hz3_option_set(const struct hz3_option_row *row, const char *text)
 {
-	int64_t value = 0;
-	bool good = false;
+	int64_t value;
 
-	switch (row->type) {
-	case HZ3_OPTION_BOOL:
-		value = parse_bool(text);
-		good = value >= 0;
-		break;
-	case HZ3_OPTION_INT:
-		good = parse_int(text, &value);
-		break;
-	case HZ3_OPTION_SIZE:
-		good = parse_size(text, &value);
-		break;
-	case HZ3_OPTION_SINK:
-		value = find_word(sink_names, SINKS, text);
-		good = value >= 0;
-		break;
-	case HZ3_OPTION_THP:
-		value = find_word(thp_names, THPS, text);
-		good = value >= 0;
-		break;
-	case HZ3_OPTION_SIGNAL:
-		value = parse_signal(text);
-		good = value >= 0;
-		break;
-	case HZ3_OPTION_PATH:
+	if (row->type == HZ3_OPTION_PATH)
 		return set_path(row, text);
-	}
-	if (!good || value < row->min || value > row->max)
+	if (!parse_number(row->type, text, &value) || value < row->min || value > row->max)
 		return false;
 	set_number(row, value);
 	return true;
@@ -313,22 +292,15 @@ hz3_option_get_text(const char *name, char *buf, size_t cap)
 		return -1;
 	value = get_number(row);
 	switch (row->type) {
-	case HZ3_OPTION_BOOL:
-		return (int)hz3_format(buf, cap, "%s", value ? "true" : "false");
+	case HZ3_OPTION_INT:
+		return (int)hz3_format(buf, cap, "%ld", (long)value);
 	case HZ3_OPTION_SIZE:
 		return (int)format_size(buf, cap, value);
-	case HZ3_OPTION_SINK:
-		return (int)hz3_format(buf, cap, "%s", sink_names[value]);
-	case HZ3_OPTION_THP:
-		return (int)hz3_format(buf, cap, "%s", hz3_thp_name((enum hz3_thp_choice)value));
-	case HZ3_OPTION_SIGNAL:
-		return (int)hz3_format(buf, cap, "%s", signal_name(value));
 	case HZ3_OPTION_PATH:
 		return (int)hz3_format(buf, cap, "%s", (const char *)&hz3_options + row->offset);
-	case HZ3_OPTION_INT:
-		break;
+	default:
+		return (int)hz3_format(buf, cap, "%s", hz3_option_word(row->type, value));
 	}
-	return (int)hz3_format(buf, cap, "%ld", (long)value);
 }
 
 size_t
@@ -337,26 +309,19 @@ hz3_option_describe(const struct hz3_option_row *row, char *buf, size_t cap)
 	char low[24], high[24];
 
 	switch (row->type) {
-	case HZ3_OPTION_BOOL:
-		return hz3_format(buf, cap, "true or false");
-	case HZ3_OPTION_SINK:
-		return hz3_format(buf, cap, "central, page or auto");
-	case HZ3_OPTION_THP:
-		return hz3_format(buf, cap, "default, always or never");
-	case HZ3_OPTION_SIGNAL:
-		return hz3_format(buf, cap, "none, HUP, QUIT, USR1, USR2, ALRM, PROF, URG, WINCH, IO or PWR");
-	case HZ3_OPTION_PATH:
-		return hz3_format(buf, cap, "a path of at most %d bytes", HZ3_OPTION_PATH_BYTES - 1);
 	case HZ3_OPTION_INT:
-		break;
+		return hz3_format(buf, cap, "a number from %ld to %ld", (long)row->min, (long)row->max);
 	case HZ3_OPTION_SIZE:
 		format_size(low, sizeof(low), row->min);
 		if (row->max == HZ3_OPTION_SIZE_MAX)
 			return hz3_format(buf, cap, "a size (K, M, G) of at least %s", low);
 		format_size(high, sizeof(high), row->max);
 		return hz3_format(buf, cap, "a size (K, M, G) from %s to %s", low, high);
+	case HZ3_OPTION_PATH:
+		return hz3_format(buf, cap, "a path of at most %d bytes", HZ3_OPTION_PATH_BYTES - 1);
+	default:
+		return hz3_format(buf, cap, "%s", words[row->type].phrase);
 	}
-	return hz3_format(buf, cap, "a number from %ld to %ld", (long)row->min, (long)row->max);
 }
 
 /* One "name:value", cut out of the text; it is split in place. */

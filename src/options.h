@@ -42,8 +42,8 @@ enum hz3_option_type {
 typedef bool hz3_option_BOOL;
 typedef int hz3_option_INT;
 typedef size_t hz3_option_SIZE;
-typedef enum hz3_sink_choice hz3_option_SINK;
-typedef enum hz3_thp_choice hz3_option_THP;
+typedef int hz3_option_SINK;		/* enum hz3_sink_choice */
+typedef int hz3_option_THP;		/* enum hz3_thp_choice */
 typedef int hz3_option_SIGNAL;		/* 0: none */
 typedef char hz3_option_PATH[HZ3_OPTION_PATH_BYTES];
 
@@ -85,8 +85,8 @@ size_t hz3_option_count(void);
 const struct hz3_option_row *hz3_option_row(size_t i);
 const struct hz3_option_row *hz3_option_find(const char *name);
 
-/* As in HZ3_CONF. */
-const char *hz3_thp_name(enum hz3_thp_choice choice);
+/* Of the types whose values are words: the word for a number; NULL if there is none. */
+const char *hz3_option_word(enum hz3_option_type type, int64_t number);
 
 /* The current value as text that the parser accepts; its (clipped) length, or -1 if there is no such option. */
 int hz3_option_get_text(const char *name, char *buf, size_t cap);

@@ -71,9 +71,9 @@ static const char *const cause_names[HZ3_FLUSH_CAUSES] = {
 const char *
 hz3_report_sink_name(int sink)
 {
-	static const char *const names[] = {"central", "page", "auto"};
+	const char *word = hz3_option_word(HZ3_OPTION_SINK, sink);
 
-	return sink >= 0 && sink < 3 ? names[sink] : "unknown";
+	return word != NULL ? word : "unknown";
 }
 
 const char *

@@ -11,7 +11,7 @@ static _Atomic bool used;
 
 void hz3_sink_init(void)
 {
-	hz3_sink_set_mode((int)hz3_options.sink);
+	hz3_sink_set_mode(hz3_options.sink);
 	hz3_sink_set_batch(hz3_options.remote_batch);
 }
 

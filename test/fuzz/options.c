@@ -91,12 +91,12 @@ expect_value(const struct hz3_option_row *row, const char *text, size_t n, struc
 	case HZ3_OPTION_SINK:
 		if (!expect_word(sinks, 3, text, n, &value))
 			return false;
-		*(enum hz3_sink_choice *)p = (enum hz3_sink_choice)value;
+		*(int *)p = (int)value;
 		return true;
 	case HZ3_OPTION_THP:
 		if (!expect_word(thps, 3, text, n, &value))
 			return false;
-		*(enum hz3_thp_choice *)p = (enum hz3_thp_choice)value;
+		*(int *)p = (int)value;
 		return true;
 	case HZ3_OPTION_SIGNAL:
 		if (n > 3 && memcmp(text, "SIG", 3) == 0)

@@ -599,7 +599,7 @@ START_TEST(huge_pages)
 	size_t before = hz3_arenas_committed(), base = core_os.huge_bytes + core_os.small_bytes;
 
 	ck_assert_uint_eq(base, 0);
-	hz3_options.thp = (enum hz3_thp_choice)_i;
+	hz3_options.thp = _i;
 	core_os.fail_madvise = true;
 	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
 		ck_assert_uint_gt(take(lengths[i], 1), 0);

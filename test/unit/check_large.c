@@ -173,7 +173,7 @@ END_TEST
 /* A mapping's advice about huge pages covers all of it. */
 START_TEST(mappings_are_advised)
 {
-	hz3_options.thp = (enum hz3_thp_choice)_i;
+	hz3_options.thp = _i;
 	char *p = hz3_large_map(8 * MIB + 1, 16);
 	size_t mapped = 8 * MIB + hz3_os_page_size;
 

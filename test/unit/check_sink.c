@@ -346,7 +346,7 @@ END_TEST
 START_TEST(set_from_options)
 {
 	for (int mode = 0; mode < 3; mode++) {
-		hz3_options.sink = (enum hz3_sink_choice)mode;
+		hz3_options.sink = mode;
 		hz3_options.remote_batch = mode % 2;
 		hz3_sink_init();
 		ck_assert_int_eq((int)hz3_sink_mode(), mode);
