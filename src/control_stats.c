@@ -48,9 +48,7 @@ get_flushes(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSE
 	struct hz3_stats stats;
 
 	hz3_stats_collect(&stats);
-	value->size = 0;
-	for (int i = 0; i < HZ3_FLUSH_CAUSES; i++)
-		value->size += stats.sum.flushes[i];
+	value->size = hz3_stats_flushes(&stats);
 }
 
 #define STAT(text, field) {.name = text, .type = HZ3_CONTROL_SIZE, .get = get_stat, .where = offsetof(struct hz3_stats, field)}

@@ -7,8 +7,8 @@
 #define HZ3_REPORT_H
 
 #include "out.h"
+#include "stats.h"
 
-struct hz3_stats;
 struct hz3_view;
 
 typedef hz3_out_write hz3_report_write;
@@ -27,6 +27,9 @@ void hz3_report_xml(hz3_report_write *write, void *arg, const struct hz3_stats *
 
 /* Collects and prints; write NULL is standard error, opts NULL or "" text, a "j" in it JSON. */
 void hz3_report_print(hz3_report_write *write, void *arg, const char *opts);
+
+/* As a key of JSON. */
+const char *hz3_report_cause_name(enum hz3_flush_cause cause);
 
 /* central, page or auto; "unknown" for anything else. */
 const char *hz3_report_sink_name(int sink);

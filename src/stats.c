@@ -242,3 +242,33 @@ void hz3_stats_collect(struct hz3_stats *out)
 	add_limits(out);
 	sum_up(out);
 }
+
+struct hz3_sink_counters hz3_stats_of_sinks(const struct hz3_stats *stats)
+{
+	struct hz3_sink_counters total = { 0 };
+
+	for (int i = 0; i < HZ3_SINKS; i++) {
+		const struct hz3_sink_counters *sink = &stats->sum.sink[i];
+		total.blocks += sink->blocks;
+		total.chains += sink->chains;
+		total.rmw_push += sink->rmw_push;
+		total.rmw_queue_push += sink->rmw_queue_push;
+		total.queued_pages += sink->queued_pages;
+		total.cas_retries += sink->cas_retries;
+		total.drains += sink->drains;
+		total.page_drains += sink->page_drains;
+		total.drained_blocks += sink->drained_blocks;
+		total.rmw_drain += sink->rmw_drain;
+		total.rmw_queue_drain += sink->rmw_queue_drain;
+	}
+	return total;
+}
+
+uint64_t hz3_stats_flushes(const struct hz3_stats *stats)
+{
+	uint64_t total = 0;
+
+	for (int i = 0; i < HZ3_FLUSH_CAUSES; i++)
+		total += stats->sum.flushes[i];
+	return total;
+}

@@ -144,4 +144,8 @@ struct hz3_stats {
 /* Fill *out with the sum over all heaps, arenas and mappings.  Takes locks; allocates nothing. */
 void hz3_stats_collect(struct hz3_stats *out);
 
+/* The sum over the sinks; over the causes. */
+struct hz3_sink_counters hz3_stats_of_sinks(const struct hz3_stats *stats);
+uint64_t hz3_stats_flushes(const struct hz3_stats *stats);
+
 #endif

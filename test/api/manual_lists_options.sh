@@ -51,7 +51,7 @@ expect function < <(grep -v '^ \*' "$HZ3_SRCDIR/include/hz3/hz3.h" | grep -o '\b
 expect "control name" < <(controls)
 # Keys stand in calls of their own, or in formats of lines with several.
 expect statistic < <({
-	cat "$source/report.c" "$source/report_flows.c" | grep -oE '(json_[a-z]*|put_string)\(o, "[a-z_]*"' | sed 's/.*"\(.*\)"/\1/'
+	cat "$source/report_json.c" "$source/report_flows.c" | grep -oE '(json_[a-z]*|put_string)\(o, "[a-z_]*"' | sed 's/.*"\(.*\)"/\1/'
 	grep -oE '\\"[a-z_]+\\": ' "$source/report_flows.c" | tr -cd 'a-z_\n'
 } | sort -u)
 expect "rule of advice" < <(grep -oE '(say\(out|^\t*say\(out), "[a-z_]*"' "$source/advice.c" | sed 's/.*"\(.*\)"/\1/' | sort -u)
