@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -168,9 +167,9 @@ replace(const char *path, hz3_report_printer *printer, struct hz3_view *view)
 		return false;
 	printer(write_fd, &fd, view);
 	hz3_os_close(fd);
-	if (special || rename(other, path) == 0)
+	if (special || hz3_os_rename(other, path) == 0)
 		return true;
-	(void)unlink(other);
+	(void)hz3_os_remove(other);
 	return false;
 }
 
