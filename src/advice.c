@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "atomic.h"
 #include "decay.h"
 #include "options.h"
 #include "out.h"
@@ -92,7 +93,7 @@ static void small_buffers(const struct hz3_view *view, struct hz3_advices *out)
 	if (view->flows->sent_bytes >= FULL_BYTES_SMALL * flushes)
 		return;
 	/* relaxed: the control call may be changing it. */
-	size_t budget = __atomic_load_n(&hz3_options.remote_budget, __ATOMIC_RELAXED);
+	size_t budget = hz3_read_once(&hz3_options.remote_budget);
 	say(out, "small_buffers",
 	    "%s %% of all flushes were made because a buffer was full, with %s blocks a chain: buffers may hold %s each, and %s "
 	    "together. Raise remote_budget or remote_cap.",

@@ -36,4 +36,11 @@
 
 #endif
 
+/*
+ * A plain word that one thread writes and others look at, such as a counter or an option: whole values, relaxed, since nothing else hangs
+ * on them.  Where only the writer can be, the word is read as any other.  No part of a protocol, and so nothing for the hooks.
+ */
+#define hz3_read_once(word) __atomic_load_n(word, __ATOMIC_RELAXED)
+#define hz3_write_once(word, value) __atomic_store_n(word, value, __ATOMIC_RELAXED)
+
 #endif

@@ -5,6 +5,7 @@
  */
 #include "control_row.h"
 
+#include "atomic.h"
 #include "options.h"
 
 #include <errno.h>
@@ -19,13 +20,13 @@ option_address(size_t offset)
 static void
 get_flag_option(const struct hz3_control_row *row, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
-	value->flag = __atomic_load_n((bool *)option_address(row->where), __ATOMIC_RELAXED);
+	value->flag = hz3_read_once((bool *)option_address(row->where));
 }
 
 void
 hz3_control_opt_get_int(const struct hz3_control_row *row, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
-	value->signed_number = __atomic_load_n((int *)option_address(row->where), __ATOMIC_RELAXED);
+	value->signed_number = hz3_read_once((int *)option_address(row->where));
 }
 
 /* jemalloc's type for this one, which therefore has a row of its own. */
@@ -38,7 +39,7 @@ get_opt_narenas(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_U
 void
 hz3_control_opt_get_size(const struct hz3_control_row *row, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
-	value->size = __atomic_load_n((size_t *)option_address(row->where), __ATOMIC_RELAXED);
+	value->size = hz3_read_once((size_t *)option_address(row->where));
 }
 
 /* The option whose value is there; NULL: none. */
@@ -79,7 +80,7 @@ hz3_control_opt_set_size(const struct hz3_control_row *row, size_t index HZ3_UNU
 {
 	if (value->size > INT64_MAX || !hz3_control_opt_in_range(row->where, (int64_t)value->size))
 		return EINVAL;
-	__atomic_store_n((size_t *)option_address(row->where), value->size, __ATOMIC_RELAXED);
+	hz3_write_once((size_t *)option_address(row->where), value->size);
 	return 0;
 }
 

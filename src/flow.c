@@ -27,7 +27,7 @@ void hz3_flow_name_get(const struct hz3_flow_name *name, char text[HZ3_FLOW_NAME
 {
 	for (unsigned i = 0; i < HZ3_FLOW_NAME_BYTES / 8; i++) {
 		/* relaxed: see flow.h. */
-		uint64_t word = __atomic_load_n(&name->word[i], __ATOMIC_RELAXED);
+		uint64_t word = hz3_read_once(&name->word[i]);
 		memcpy(text + 8 * i, &word, 8);
 	}
 	text[HZ3_FLOW_NAME_BYTES - 1] = '\0';
@@ -42,8 +42,8 @@ void hz3_flow_name_set(struct hz3_flow_name *name, const char *text)
 		uint64_t word;
 		memcpy(&word, padded + 8 * i, 8);
 		/* relaxed: as above. */
-		if (__atomic_load_n(&name->word[i], __ATOMIC_RELAXED) != word)
-			__atomic_store_n(&name->word[i], word, __ATOMIC_RELAXED);
+		if (hz3_read_once(&name->word[i]) != word)
+			hz3_write_once(&name->word[i], word);
 	}
 }
 
@@ -76,7 +76,7 @@ struct hz3_flow_name hz3_flow_name_of(const struct hz3_flows *flows)
 
 	for (unsigned i = 0; i < HZ3_FLOW_NAME_BYTES / 8; i++)
 		/* relaxed: see flow.h. */
-		name.word[i] = __atomic_load_n(&flows->name.word[i], __ATOMIC_RELAXED);
+		name.word[i] = hz3_read_once(&flows->name.word[i]);
 	return name;
 }
 
@@ -155,7 +155,7 @@ bool hz3_flow_sums_full_locked(void)
 static uint64_t get(const uint64_t *counter)
 {
 	/* relaxed: each counter has one writer. */
-	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+	return hz3_read_once(counter);
 }
 
 void hz3_flow_add_locked(struct hz3_flow_sum *sum, const struct hz3_flow_counts *counts, const struct hz3_flow_counts *folded)
@@ -240,7 +240,7 @@ static unsigned cell_for(const struct hz3_flows *flows, uint32_t owner)
 static void move(uint64_t *to, uint64_t *from)
 {
 	hz3_count(to, *from);
-	__atomic_store_n(from, 0, __ATOMIC_RELAXED);
+	hz3_write_once(from, 0);
 }
 
 /* What the row says becomes a part of "others", of which as much is folded. */
@@ -333,7 +333,7 @@ struct hz3_flow *hz3_flow_find(struct hz3_flows *flows, uint32_t owner)
 	if (flow == NULL && (flows->used < HZ3_FLOW_ROWS || flows->stale > 0))
 		flow = make_row(flows, owner);
 	if (flow == NULL) {
-		__atomic_store_n(&flows->full, true, __ATOMIC_RELAXED);
+		hz3_write_once(&flows->full, true);
 		return &flows->others;
 	}
 	if (hz3_unlikely(flow->stale)) {
@@ -402,7 +402,7 @@ static void claim(struct hz3_flows *flows, const char *name)
 {
 	flows->had_thread = true;
 	/* relaxed, as in the next two: whom to ask for a name. */
-	__atomic_store_n(&flows->tid, hz3_os_thread_id(), __ATOMIC_RELAXED);
+	hz3_write_once(&flows->tid, hz3_os_thread_id());
 	hz3_flow_name_set(&flows->name, name);
 }
 
@@ -441,7 +441,7 @@ void hz3_flow_refresh(struct hz3_flows *flows)
 	char name[HZ3_FLOW_NAME_BYTES];
 
 	/* Not of the heap that ending threads share. */
-	if (!HZ3_STATS || __atomic_load_n(&flows->tid, __ATOMIC_RELAXED) == 0)
+	if (!HZ3_STATS || hz3_read_once(&flows->tid) == 0)
 		return;
 	hz3_os_get_thread_name(name);
 	hz3_flow_name_set(&flows->name, name);
@@ -449,5 +449,5 @@ void hz3_flow_refresh(struct hz3_flows *flows)
 
 void hz3_flow_end(struct hz3_flows *flows)
 {
-	__atomic_store_n(&flows->tid, 0, __ATOMIC_RELAXED);
+	hz3_write_once(&flows->tid, 0);
 }

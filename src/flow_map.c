@@ -83,8 +83,8 @@ static void refresh_names(void)
 	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
 		struct hz3_flows *flows = hz3_owner_by_id(id)->frees;
 		/* relaxed: if it ends meanwhile, it was called so. */
-		uint32_t tid = __atomic_load_n(&flows->tid, __ATOMIC_RELAXED);
-		if (tid && hz3_os_name_of_thread(tid, name) && __atomic_load_n(&flows->tid, __ATOMIC_RELAXED) == tid)
+		uint32_t tid = hz3_read_once(&flows->tid);
+		if (tid && hz3_os_name_of_thread(tid, name) && hz3_read_once(&flows->tid) == tid)
 			hz3_flow_name_set(&flows->name, name);
 	}
 }
@@ -160,7 +160,7 @@ static void take_local_locked(struct hz3_flow_map *map, uint32_t id)
 	struct hz3_flow_sum sum = { .owner = hz3_flow_name_of(flows), .local = true };
 
 	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
-		uint64_t blocks = __atomic_load_n(&counters->class[class].freed_local, __ATOMIC_RELAXED) -
+		uint64_t blocks = hz3_read_once(&counters->class[class].freed_local) -
 				  flows->local_folded[class];
 		sum.blocks[hz3_flow_group(class)] += blocks;
 		sum.bytes[hz3_flow_group(class)] += blocks * hz3_class_size(class);
@@ -179,7 +179,7 @@ static void take_heap_locked(struct hz3_flow_map *map, uint32_t id)
 	}
 	take_flow_locked(map, id, &flows->others);
 	/* relaxed: what it says is as old as the counts. */
-	map->rows_full |= __atomic_load_n(&flows->full, __ATOMIC_RELAXED);
+	map->rows_full |= hz3_read_once(&flows->full);
 	take_local_locked(map, id);
 }
 
@@ -190,7 +190,7 @@ static uint64_t bytes_of(const struct hz3_flow_counts *counts)
 	uint64_t bytes = 0;
 
 	for (unsigned class = 0; class < HZ3_CLASSES; class++)
-		bytes += __atomic_load_n(&counts->blocks[class], __ATOMIC_RELAXED) * hz3_class_size(class);
+		bytes += hz3_read_once(&counts->blocks[class]) * hz3_class_size(class);
 	return bytes;
 }
 
@@ -201,13 +201,13 @@ static uint64_t arrived_locked(const struct hz3_owner *owner)
 	uint64_t bytes = 0;
 
 	for (unsigned class = 0; class < HZ3_CLASSES; class++)
-		bytes += __atomic_load_n(&counters->class[class].freed_remote, __ATOMIC_RELAXED) * hz3_class_size(class);
+		bytes += hz3_read_once(&counters->class[class].freed_remote) * hz3_class_size(class);
 	for (unsigned i = 0; i < HZ3_FLOW_CELLS; i++) {
 		const struct hz3_flow *flow = hz3_atomic_load(&owner->frees->cell[i], relaxed);
 		if (flow)
-			bytes -= __atomic_load_n(&flow->handed_bytes, __ATOMIC_RELAXED);
+			bytes -= hz3_read_once(&flow->handed_bytes);
 	}
-	return bytes - __atomic_load_n(&owner->frees->others.handed_bytes, __ATOMIC_RELAXED);
+	return bytes - hz3_read_once(&owner->frees->others.handed_bytes);
 }
 
 /* Deliveries first: of what happens while we read, rather too much than too little waits. */
@@ -216,7 +216,7 @@ uint64_t hz3_flow_waiting_locked(struct hz3_owner *owner)
 	uint64_t arrived = arrived_locked(owner), sent = owner->frees->sent_before;
 
 	for (const struct hz3_flow *flow = owner->freed_by; flow; flow = flow->next)
-		sent += bytes_of(&flow->counts) - __atomic_load_n(&flow->handed_bytes, __ATOMIC_RELAXED);
+		sent += bytes_of(&flow->counts) - hz3_read_once(&flow->handed_bytes);
 	return sent > arrived ? sent - arrived : 0;
 }
 

@@ -17,7 +17,7 @@ static _Atomic uint64_t soft_purges, hard_purges, refused;
 
 static size_t limit(const size_t *option)
 {
-	return __atomic_load_n(option, __ATOMIC_RELAXED);
+	return hz3_read_once(option);
 }
 
 /* What is to be free below the soft limit after a purge, and how much more may be taken where that can't be had. */

@@ -5,6 +5,8 @@
  */
 #include "options.h"
 
+#include "atomic.h"
+
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,14 +128,14 @@ get_number(const struct hz3_option_row *row)
 	switch (row->type) {
 	case HZ3_OPTION_BOOL:
 		return *(const hz3_option_BOOL *)p;
-	/* relaxed: the control call changes some of these while the statistics read them; each stands alone. */
+	/* The control call changes some of these while the statistics read them; each stands alone. */
 	case HZ3_OPTION_INT:
 	case HZ3_OPTION_SINK:
 	case HZ3_OPTION_THP:
 	case HZ3_OPTION_SIGNAL:
-		return __atomic_load_n((const int *)p, __ATOMIC_RELAXED);
+		return hz3_read_once((const int *)p);
 	case HZ3_OPTION_SIZE:
-		return (int64_t)__atomic_load_n((const hz3_option_SIZE *)p, __ATOMIC_RELAXED);
+		return (int64_t)hz3_read_once((const hz3_option_SIZE *)p);
 	case HZ3_OPTION_PATH:
 		break;
 	}

@@ -91,7 +91,7 @@ static double exp_minus(double x)
 static double mean_bytes(void)
 {
 	/* relaxed: a setting; a thread that is on its way to a sample arrives by the old one. */
-	return (double)((uint64_t)1 << __atomic_load_n(&hz3_options.lg_prof_sample, __ATOMIC_RELAXED));
+	return (double)((uint64_t)1 << hz3_read_once(&hz3_options.lg_prof_sample));
 }
 
 /* Bytes until the next sample: exponentially distributed. */
@@ -340,7 +340,7 @@ bool hz3_profile_is_active(void)
 void hz3_profile_reset(int lg_sample)
 {
 	hz3_lock(&hz3_profile_lock);
-	__atomic_store_n(&hz3_options.lg_prof_sample, lg_sample, __ATOMIC_RELAXED);
+	hz3_write_once(&hz3_options.lg_prof_sample, lg_sample);
 	hz3_table_clear(&samples);
 	hz3_table_clear(&rows);
 	hz3_table_clear(&stacks);

@@ -226,7 +226,7 @@ size_t hz3_buffer_bytes(const struct hz3_remote_buffer *buffer)
 /* relaxed: these two may be set while we run (control.c). */
 static size_t option(const size_t *value)
 {
-	return __atomic_load_n(value, __ATOMIC_RELAXED);
+	return hz3_read_once(value);
 }
 
 size_t hz3_buffer_cap(void)

@@ -15,7 +15,7 @@
 /* relaxed: each counter has one writer, and a sum over running threads is of no one moment anyway. */
 static void add(uint64_t *sum, const uint64_t *counter)
 {
-	*sum += __atomic_load_n(counter, __ATOMIC_RELAXED);
+	*sum += hz3_read_once(counter);
 }
 
 static void add_classes(struct hz3_stats *out, const struct hz3_counters *counters)
@@ -176,8 +176,8 @@ static void add_limits(struct hz3_stats *out)
 	struct hz3_limit_counters counters = hz3_limit_counters();
 
 	/* relaxed: they may be set while we run. */
-	out->limit_soft = __atomic_load_n(&hz3_options.memory_limit_soft, __ATOMIC_RELAXED);
-	out->limit_hard = __atomic_load_n(&hz3_options.memory_limit_hard, __ATOMIC_RELAXED);
+	out->limit_soft = hz3_read_once(&hz3_options.memory_limit_soft);
+	out->limit_hard = hz3_read_once(&hz3_options.memory_limit_hard);
 	out->limit_used = hz3_limit_used();
 	out->limit_soft_purges = counters.soft_purges;
 	out->limit_hard_purges = counters.hard_purges;

@@ -81,7 +81,7 @@ struct hz3_counters {
 static inline void hz3_count(uint64_t *counter, uint64_t n)
 {
 	if (HZ3_STATS)
-		__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+		hz3_write_once(counter, hz3_read_once(counter) + n);
 }
 
 /*

@@ -39,7 +39,7 @@ static uint16_t group_cell[GROUP_CELLS];	/* row of the map, and 1; 0: free */
 static uint64_t get(const uint64_t *counter)
 {
 	/* relaxed: each counter has one writer, and a sum over running threads is of no one moment anyway. */
-	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+	return hz3_read_once(counter);
 }
 
 static void count_classes(struct hz3_top_counts *out, const struct hz3_counters *counters)
@@ -159,7 +159,7 @@ static void take_heap_locked(struct hz3_top_snapshot *out, uint32_t id)
 {
 	struct hz3_owner *owner = hz3_owner_by_id(id);
 	/* relaxed, both: a thread that ends meanwhile is shown once more. */
-	struct hz3_top_thread thread = { .tid = __atomic_load_n(&owner->frees->tid, __ATOMIC_RELAXED), .heap = id };
+	struct hz3_top_thread thread = { .tid = hz3_read_once(&owner->frees->tid), .heap = id };
 	bool runs = hz3_atomic_load(&owner->state, relaxed) == HZ3_OWNER_RUNNING;
 
 	thread.counts = count_heap_locked(owner);
