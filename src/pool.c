@@ -447,15 +447,17 @@ static void look_at_page(void *arg, size_t slice)
 		each->look(each->arg, hz3_page_at(slice));
 }
 
-void hz3_pools_each_page(void (*look)(void *arg, const struct hz3_page *page), void *arg)
+void hz3_pools_each(void (*look_heap)(void *arg, const struct hz3_heap *heap), void (*look_page)(void *arg, const struct hz3_page *page),
+		    void *arg)
 {
-	struct each_page each = { look, arg };
+	struct each_page each = { look_page, arg };
 	unsigned n = hz3_pools_count();
 
 	for (unsigned i = 0; i < n; i++) {
-		struct hz3_pool *pool = lock_live(i);
-		if (pool == NULL)
-			continue;
+		struct hz3_pool *pool = pool_at(i);
+		hz3_lock(&pool->lock);
+		look_heap(arg, pool->heap);
+		/* One that was destroyed has no extents. */
 		hz3_extents_each(&pool->extents, look_at_page, &each);
 		hz3_unlock(&pool->lock);
 	}

@@ -57,8 +57,12 @@ void hz3_pool_stats(struct hz3_pool *pool, struct hz3_arena_stats *stats);
  */
 size_t hz3_pools_purge(bool hooked);
 
-/* Call a function for each page of all pools, under the locks: for statistics. */
-void hz3_pools_each_page(void (*look)(void *arg, const struct hz3_page *page), void *arg);
+/*
+ * Call a function for each pool's heap, also if the pool was destroyed, and one for each of its pages, under one hold of its lock: for
+ * statistics, in which what the pages add to the counters has to be of the same moment.
+ */
+void hz3_pools_each(void (*look_heap)(void *arg, const struct hz3_heap *heap), void (*look_page)(void *arg, const struct hz3_page *page),
+		    void *arg);
 
 /* Pools that were created and not destroyed. */
 unsigned hz3_pools_live(void);

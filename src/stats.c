@@ -136,23 +136,38 @@ static void add_pages_at_rest(struct hz3_stats *out, const struct hz3_heap *mine
 	}
 }
 
-/* The same of a pool's pages, under its lock. */
-static void add_pool_page(void *out, const struct hz3_page *page)
+static void add_heap(struct hz3_stats *out, const struct hz3_heap *heap)
 {
-	add_page(out, page);
-	if (page->state == HZ3_PAGE_CURRENT)
-		((struct hz3_stats *)out)->class[page->class].allocated -= hz3_page_count_free(page);
+	add_counters(out, &heap->counters);
+	add(&out->held_refused, &heap->buffer.refused);
+	out->held_bytes += hz3_atomic_load(&heap->buffer.held_bytes, relaxed);
 }
 
+/* But those of pools, which have to be of the same moment as their pages. */
 static void add_heaps(struct hz3_stats *out)
 {
 	out->heaps = hz3_owner_count();
 	for (uint32_t id = 1; id <= out->heaps; id++) {
-		struct hz3_heap *heap = hz3_owner_by_id(id)->heap;
-		add_counters(out, &heap->counters);
-		add(&out->held_refused, &heap->buffer.refused);
-		out->held_bytes += hz3_atomic_load(&heap->buffer.held_bytes, relaxed);
+		const struct hz3_owner *owner = hz3_owner_by_id(id);
+		/* relaxed: a pool's owner never is anything else. */
+		if (hz3_atomic_load(&owner->state, relaxed) != HZ3_OWNER_POOL)
+			add_heap(out, owner->heap);
 	}
+}
+
+static void add_pool_heap(void *out, const struct hz3_heap *heap)
+{
+	add_heap(out, heap);
+}
+
+/* The same of a pool's pages, under its lock. */
+static void add_pool_page(void *out, const struct hz3_page *page)
+{
+	if (!HZ3_STATS)
+		return;
+	add_page(out, page);
+	if (page->state == HZ3_PAGE_CURRENT)
+		((struct hz3_stats *)out)->class[page->class].allocated -= hz3_page_count_free(page);
 }
 
 static void add_arenas(struct hz3_stats *out)
@@ -229,10 +244,9 @@ void hz3_stats_collect(struct hz3_stats *out)
 	hz3_lock(&hz3_abandon_lock);
 	hz3_thread_shared_lock();
 	add_heaps(out);
-	if (HZ3_STATS) {
+	if (HZ3_STATS)
 		add_pages_at_rest(out, hz3_thread_heap);
-		hz3_pools_each_page(add_pool_page, out);
-	}
+	hz3_pools_each(add_pool_heap, add_pool_page, out);
 	add_lost(out);
 	out->heaps_parked = hz3_abandon_parked_locked();
 	hz3_thread_shared_unlock();

@@ -286,6 +286,50 @@ START_TEST(counted)
 }
 END_TEST
 
+static _Atomic bool waiting;
+
+/* Called with the pool's lock held: until somebody waits for that. */
+static int
+wait_for_another(void *address, size_t bytes, void *lock)
+{
+	(void)address;
+	(void)bytes;
+	waiting = true;
+	while ((((struct hz3_lock *)lock)->word & 1) == 0)
+		sched_yield();
+	return 0;
+}
+
+static void *
+make_one(void *arg)
+{
+	make(1);
+	return arg;
+}
+
+/* Whoever collects statistics while a block is made sees the pool as it is before or after that, its counters and its pages alike. */
+START_TEST(counted_at_work)
+{
+	static const struct hz3_os_hooks hooks = { .map = wait_for_another };
+	static struct hz3_stats stats;
+	uint64_t before = live_in_all();
+
+	/* The pool's lock is known when there is a pool: its hooks are told of the next one, which is this one again. */
+	hz3_pool_destroy(hz3_pool_create(NULL, NULL));
+	pool = hz3_pool_create(&hooks, hz3_pool_lock(hz3_pools_count() - 1));
+	pthread_t thread = core_start(make_one, NULL);
+	while (!waiting)
+		sched_yield();
+	hz3_stats_collect(&stats);
+	ck_assert_uint_le(stats.blocks_live, before + 1);
+	for (unsigned class = 0; class < HZ3_CLASSES; class++)
+		ck_assert_uint_le(stats.class[class].allocated, stats.blocks_allocated);
+	pthread_join(thread, NULL);
+	ck_assert_uint_eq(live_in_all(), before + 1);
+	hz3_pool_destroy(pool);
+}
+END_TEST
+
 /* What is resized in place is the pool's as well: no thread has allocated or freed it. */
 START_TEST(resized)
 {
@@ -323,6 +367,7 @@ main(void)
 	tcase_add_test(tc, not_replaced);
 	if (HZ3_STATS) {
 		tcase_add_test(tc, counted);
+		tcase_add_test(tc, counted_at_work);
 		tcase_add_test(tc, resized);
 	}
 	tcase_set_timeout(tc, 60);
