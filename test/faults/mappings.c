@@ -170,8 +170,6 @@ live_after_failure(void)
 static void
 live_in_a_child(void)
 {
-	int status;
-
 	low = 33 * KIB;
 	high = 8 * MIB;
 	make_live(GIB / 4);
@@ -185,7 +183,7 @@ live_in_a_child(void)
 		fflush(stdout);
 		_exit(0);
 	}
-	CHECK(waitpid(pid, &status, 0) == pid && status == 0, "the child ends with status %#x", (unsigned)status);
+	stress_wait_for(pid, 0, "child");
 	drop_all();
 }
 
@@ -325,7 +323,6 @@ static void
 start_case(unsigned i)
 {
 	char number[16];
-	int status;
 
 	snprintf(number, sizeof(number), "%u", i);
 	fflush(stdout);
@@ -342,9 +339,7 @@ start_case(unsigned i)
 		execl("/proc/self/exe", "mappings", (char *)NULL);
 		FAIL("exec: %s", strerror(errno));
 	}
-	CHECK(waitpid(pid, &status, 0) == pid, "waitpid: %s", strerror(errno));
-	CHECK(!WIFSIGNALED(status), "%s: killed by signal %d", cases[i].name, WTERMSIG(status));
-	CHECK(WEXITSTATUS(status) == 0, "%s failed", cases[i].name);
+	stress_wait_for(pid, 0, cases[i].name);
 }
 
 static void

@@ -15,24 +15,10 @@
 static _Atomic(void *) slots[SLOTS];
 static _Atomic bool stop;
 
-static void
-discard(void *p)
-{
-	if (p == NULL)
-		return;
-	stress_check(p);
-	free(p);
-}
-
 static void *
 new_block(uint64_t *random)
 {
-	size_t size = 8 + stress_size(random, stress_below(random, 100) == 0 ? MIB : 3000);
-	void *p = malloc(size);
-
-	CHECK(p != NULL, "no memory for %zu bytes", size);
-	stress_fill(p, size);
-	return p;
+	return stress_new(8 + stress_size(random, stress_below(random, 100) == 0 ? MIB : 3000));
 }
 
 static void *
@@ -41,7 +27,7 @@ churn(void *arg)
 	uint64_t random = stress_state((uintptr_t)arg);
 
 	while (!atomic_load_explicit(&stop, memory_order_relaxed))
-		discard(atomic_exchange(&slots[stress_below(&random, SLOTS)], new_block(&random)));
+		stress_discard(atomic_exchange(&slots[stress_below(&random, SLOTS)], new_block(&random)));
 	return NULL;
 }
 
@@ -56,7 +42,7 @@ exec_next(void *arg UNUSED)
 	char left[16], seed[32];
 
 	for (unsigned n = (unsigned)stress_below(&random, 3000); n > 0; n--)
-		discard(atomic_exchange(&slots[stress_below(&random, SLOTS)], new_block(&random)));
+		stress_discard(atomic_exchange(&slots[stress_below(&random, SLOTS)], new_block(&random)));
 	snprintf(left, sizeof(left), "%u", links_left - 1);
 	snprintf(seed, sizeof(seed), "%llu", (unsigned long long)stress_seed + 1);
 	execl("/proc/self/exe", "exec", "chain", left, seed, (char *)NULL);
@@ -77,16 +63,6 @@ be_link(unsigned left)
 }
 
 static void
-wait_for(pid_t pid, int status_wanted, const char *what)
-{
-	int status;
-
-	CHECK(waitpid(pid, &status, 0) == pid, "waitpid: %s", strerror(errno));
-	CHECK(!WIFSIGNALED(status), "%s: killed by signal %d", what, WTERMSIG(status));
-	CHECK(WEXITSTATUS(status) == status_wanted, "%s: status %d, not %d", what, WEXITSTATUS(status), status_wanted);
-}
-
-static void
 chain(void)
 {
 	char length[16], seed[32];
@@ -100,7 +76,7 @@ chain(void)
 		execl("/proc/self/exe", "exec", "chain", length, seed, (char *)NULL);
 		FAIL("exec: %s", strerror(errno));
 	}
-	wait_for(pid, MAGIC, "the chain");
+	stress_wait_for(pid, MAGIC, "the chain");
 }
 
 /* ---- vfork ---- */
@@ -116,14 +92,14 @@ vfork_once(uint64_t *random)
 	CHECK(pid >= 0, "vfork: %s", strerror(errno));
 	if (pid == 0) {
 		left_by_child = new_block(random);
-		discard(new_block(random));
-		discard(atomic_exchange(&slots[stress_below(random, SLOTS)], NULL));
+		stress_discard(new_block(random));
+		stress_discard(atomic_exchange(&slots[stress_below(random, SLOTS)], NULL));
 		if (exec)
 			execl("/bin/sh", "sh", "-c", "exit 44", (char *)NULL);
 		_exit(MAGIC);
 	}
-	discard(left_by_child);
-	wait_for(pid, MAGIC, exec ? "vfork and exec" : "vfork");
+	stress_discard(left_by_child);
+	stress_wait_for(pid, MAGIC, exec ? "vfork and exec" : "vfork");
 }
 
 static void
@@ -143,7 +119,7 @@ body(void)
 	for (unsigned i = 0; i < CHURNERS; i++)
 		pthread_join(thread[i], NULL);
 	for (unsigned i = 0; i < SLOTS; i++)
-		discard(atomic_exchange(&slots[i], NULL));
+		stress_discard(atomic_exchange(&slots[i], NULL));
 	size_t live_now = stress_live();
 	CHECK(live_now == live, "%zu blocks live at the end, %zu before", live_now, live);
 }

@@ -34,32 +34,19 @@ static void **store;
 static size_t store_count;
 static _Atomic size_t store_next;
 
-static void
-discard(void *p)
-{
-	if (p == NULL)
-		return;
-	stress_check(p);
-	free(p);
-}
-
 static void *
 new_block(uint64_t *random)
 {
 	uint64_t kind = stress_below(random, 500);
-	size_t size = 8 + stress_size(random, kind == 0 ? MIB : kind < 10 ? 30000 : 2000);
-	void *p = malloc(size);
 
-	CHECK(p != NULL, "no memory for %zu bytes", size);
-	stress_fill(p, size);
-	return p;
+	return stress_new(8 + stress_size(random, kind == 0 ? MIB : kind < 10 ? 30000 : 2000));
 }
 
 static void
 shuffle(uint64_t *random, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		discard(atomic_exchange(&slots[stress_below(random, SLOTS)], new_block(random)));
+		stress_discard(atomic_exchange(&slots[stress_below(random, SLOTS)], new_block(random)));
 }
 
 /* ---- Children ---- */
@@ -73,24 +60,14 @@ child_thread(void *arg)
 	return NULL;
 }
 
-static void
-wait_for(pid_t pid, const char *what)
-{
-	int status;
-
-	CHECK(waitpid(pid, &status, 0) == pid, "waitpid: %s", strerror(errno));
-	CHECK(!WIFSIGNALED(status), "the %s was killed by signal %d", what, WTERMSIG(status));
-	CHECK(WEXITSTATUS(status) == 0, "the %s failed", what);
-}
-
 /* Blocks of all vanished threads, freed by this one: what does not come back is in pages that they were working with. */
 static void
 free_everything(void)
 {
 	for (size_t i = 0; i < store_count; i++)
-		discard(store[i]);
+		stress_discard(store[i]);
 	for (unsigned i = 0; i < SLOTS; i++)
-		discard(atomic_exchange(&slots[i], NULL));
+		stress_discard(atomic_exchange(&slots[i], NULL));
 	stress_purge();
 	size_t active = stress_stat("stats.active"), lost = stress_stat("stats.lost_bytes");
 	note_most(&left->active, active);
@@ -108,7 +85,7 @@ be_child(uint64_t random, unsigned number)
 	stress_limit(20);
 	/* Of every thread, were they in nobody's hands. */
 	for (unsigned i = number % 4; i < SLOTS; i += 4)
-		discard(atomic_exchange(&slots[i], NULL));
+		stress_discard(atomic_exchange(&slots[i], NULL));
 	shuffle(&random, 20);
 	if (number % 16 == 1)
 		for (unsigned i = 0; i < 2; i++)
@@ -123,7 +100,7 @@ be_child(uint64_t random, unsigned number)
 				pthread_join(stress_thread(child_thread, (void *)7), NULL);
 			_exit(0);
 		}
-		wait_for(pid, "grandchild");
+		stress_wait_for(pid, 0, "grandchild");
 	}
 	if (number % 16 == 1)
 		for (unsigned i = 0; i < 2; i++)
@@ -168,7 +145,7 @@ allocate_and_fork(void *arg)
 		CHECK(pid >= 0, "fork: %s", strerror(errno));
 		if (pid == 0)
 			be_child(random, number);
-		wait_for(pid, "child");
+		stress_wait_for(pid, 0, "child");
 	}
 }
 
@@ -191,9 +168,9 @@ body(void)
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
 	for (size_t i = 0; i < store_count; i++)
-		discard(store[i]);
+		stress_discard(store[i]);
 	for (unsigned i = 0; i < SLOTS; i++)
-		discard(atomic_exchange(&slots[i], NULL));
+		stress_discard(atomic_exchange(&slots[i], NULL));
 	size_t live_now = stress_live();
 	CHECK(live_now == live, "%zu blocks live at the end, %zu before", live_now, live);
 	printf("%u forks of %u threads; children that freed everything had at most %zu KiB in use, %zu KiB lost\n",

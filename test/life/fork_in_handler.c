@@ -27,25 +27,6 @@ static unsigned forks_wanted, ways_tried[4];
 static volatile sig_atomic_t gone_on;	/* in a child: it is to work on for a moment, and exit */
 static pid_t (*bare_fork)(void);
 
-static void
-discard(void *p)
-{
-	if (p == NULL)
-		return;
-	stress_check(p);
-	free(p);
-}
-
-static void *
-new_block(size_t size)
-{
-	void *p = malloc(size);
-
-	CHECK(p != NULL, "no memory for %zu bytes", size);
-	stress_fill(p, size);
-	return p;
-}
-
 /* Mostly what takes the slow paths: every size class, runs, now and then a mapping. */
 static size_t
 any_size(uint64_t *random)
@@ -66,7 +47,7 @@ static void
 shuffle(uint64_t *random, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		discard(atomic_exchange(&slots[stress_below(random, SLOTS)], new_block(any_size(random))));
+		stress_discard(atomic_exchange(&slots[stress_below(random, SLOTS)], stress_new(any_size(random))));
 }
 
 static void
@@ -95,17 +76,6 @@ child_thread(void *arg)
 	return NULL;
 }
 
-static void
-wait_for(pid_t pid, const char *what)
-{
-	int status;
-
-	while (waitpid(pid, &status, 0) != pid)
-		CHECK(errno == EINTR, "waitpid: %s", strerror(errno));
-	CHECK(!WIFSIGNALED(status), "the %s was killed by signal %d", what, WTERMSIG(status));
-	CHECK(WEXITSTATUS(status) == 0, "the %s failed", what);
-}
-
 /* After _Fork, libc's own locks are as they were: neither fork nor pthread_create can be called. */
 static _Noreturn void
 use_and_exit(uint64_t *random, bool bare)
@@ -113,13 +83,13 @@ use_and_exit(uint64_t *random, bool bare)
 	void *mine[40];
 
 	for (unsigned i = 0; i < 40; i++)
-		mine[i] = new_block(any_size(random));
+		mine[i] = stress_new(any_size(random));
 	/* Its parent's, from all threads, were they in nobody's hands. */
 	for (unsigned i = 0; i < SLOTS; i += 1 + (unsigned)stress_below(random, 3))
-		discard(atomic_exchange(&slots[i], NULL));
+		stress_discard(atomic_exchange(&slots[i], NULL));
 	shuffle(random, 40);
 	for (unsigned i = 0; i < 40; i++)
-		discard(mine[i]);
+		stress_discard(mine[i]);
 	if (!bare && stress_below(random, 4) == 0)
 		pthread_join(stress_thread(child_thread, (void *)(uintptr_t)(stress_random(random) >> 8)), NULL);
 	if (stress_below(random, 4) == 0) {
@@ -130,7 +100,7 @@ use_and_exit(uint64_t *random, bool bare)
 			shuffle(random, 20);
 			_exit(0);
 		}
-		wait_for(pid, "grandchild");
+		stress_wait_for(pid, 0, "grandchild");
 	}
 	stress_purge();
 	stress_stat("stats.blocks_live");
@@ -181,7 +151,7 @@ handler(int signal UNUSED)
 		errno = saved_errno;
 		return;
 	}
-	wait_for(pid, way_name[way]);
+	stress_wait_for(pid, 0, way_name[way]);
 	ways_tried[way]++;
 	atomic_fetch_add(&forks, 1);
 	errno = saved_errno;
@@ -205,7 +175,7 @@ churn(void *arg)
 				shuffle(&random, 10);
 				_exit(0);
 			}
-			wait_for(pid, "child of another thread");
+			stress_wait_for(pid, 0, "child of another thread");
 		}
 	}
 	return NULL;
@@ -279,7 +249,7 @@ body(void)
 	for (unsigned i = 0; i < OTHERS; i++)
 		pthread_join(thread[i], NULL);
 	for (unsigned i = 0; i < SLOTS; i++)
-		discard(atomic_exchange(&slots[i], NULL));
+		stress_discard(atomic_exchange(&slots[i], NULL));
 	printf("%u children allocated, %u went on, %u exec'ed, %u of _Fork\n", ways_tried[USE], ways_tried[GO_ON],
 	       ways_tried[EXEC], ways_tried[BARE]);
 }

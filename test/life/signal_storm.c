@@ -17,15 +17,6 @@ static _Atomic unsigned long handled, sent;
 static sem_t posted;
 static int null_fd;
 
-static void
-discard(void *p)
-{
-	if (p == NULL)
-		return;
-	stress_check(p);
-	free(p);
-}
-
 /* A handler lets others in, but not without end: they would fill the stack when signals come faster than they are handled. */
 #define DEPTH_MAX 4
 
@@ -76,7 +67,7 @@ churn(void *arg)
 		CHECK(p != NULL, "no memory for %zu bytes", size);
 		stress_fill(p, size);
 		errno = 77;
-		discard(atomic_exchange(&slots[stress_below(&random, SLOTS)], p));
+		stress_discard(atomic_exchange(&slots[stress_below(&random, SLOTS)], p));
 		expect_errno(77);
 		if (stress_below(&random, 2000) == 0)
 			stress_purge();
@@ -145,7 +136,7 @@ body(void)
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
 	for (unsigned i = 0; i < SLOTS; i++)
-		discard(atomic_exchange(&slots[i], NULL));
+		stress_discard(atomic_exchange(&slots[i], NULL));
 	size_t live_now = stress_live();
 	CHECK(live_now == live, "%zu blocks live at the end, %zu before", live_now, live);
 	printf("%lu signals sent, %lu handled\n", atomic_load(&sent), atomic_load(&handled));

@@ -18,24 +18,10 @@
 static _Atomic(void *) slots[SLOTS];
 static _Atomic bool stop;
 
-static void
-discard(void *p)
-{
-	if (p == NULL)
-		return;
-	stress_check(p);
-	hz3_free(p);
-}
-
 static void *
 new_block(uint64_t *random)
 {
-	size_t size = 8 + stress_size(random, stress_below(random, 64) == 0 ? 300 * KIB : 4 * KIB);
-	void *p = hz3_malloc(size);
-
-	CHECK(p != NULL, "no memory for %zu bytes", size);
-	stress_fill(p, size);
-	return p;
+	return stress_new(8 + stress_size(random, stress_below(random, 64) == 0 ? 300 * KIB : 4 * KIB));
 }
 
 /* Several hundred blocks of one size, so that whole pages travel. */
@@ -52,7 +38,7 @@ batch(uint64_t *random)
 	}
 	unsigned first = (unsigned)stress_below(random, SLOTS);
 	for (size_t i = 0; i < n; i++)
-		discard(atomic_exchange(&slots[(first + i) % SLOTS], blocks[i]));
+		stress_discard(atomic_exchange(&slots[(first + i) % SLOTS], blocks[i]));
 }
 
 static void *
@@ -72,7 +58,7 @@ live(void *arg)
 			hz3_thread_flush();
 			break;
 		default:
-			discard(atomic_exchange(&slots[stress_below(&random, SLOTS)], new_block(&random)));
+			stress_discard(atomic_exchange(&slots[stress_below(&random, SLOTS)], new_block(&random)));
 		}
 	}
 	return NULL;
@@ -124,7 +110,7 @@ body(void)
 	for (unsigned i = 0; i <= THREADS; i++)
 		pthread_join(thread[i], NULL);
 	for (unsigned i = 0; i < SLOTS; i++)
-		discard(atomic_exchange(&slots[i], NULL));
+		stress_discard(atomic_exchange(&slots[i], NULL));
 	size_t after = stress_live();
 	CHECK(after == before, "%zu blocks live at the end, %zu before", after, before);
 	stress_purge();

@@ -11,38 +11,24 @@
 
 static _Atomic(void *) kept[KEPT];
 
-static void
-discard(void *p)
-{
-	if (p == NULL)
-		return;
-	stress_check(p);
-	free(p);
-}
-
 static void *
 new_block(uint64_t *random, size_t limit)
 {
-	size_t size = 8 + stress_size(random, limit);
-	void *p = malloc(size);
-
-	CHECK(p != NULL, "no memory for %zu bytes", size);
-	stress_fill(p, size);
-	return p;
+	return stress_new(8 + stress_size(random, limit));
 }
 
 static void
 shuffle(uint64_t *random, unsigned n, size_t limit)
 {
 	for (unsigned i = 0; i < n; i++)
-		discard(atomic_exchange(&kept[stress_below(random, KEPT)], new_block(random, limit)));
+		stress_discard(atomic_exchange(&kept[stress_below(random, KEPT)], new_block(random, limit)));
 }
 
 static void
 drop_kept(void)
 {
 	for (unsigned i = 0; i < KEPT; i++)
-		discard(atomic_exchange(&kept[i], NULL));
+		stress_discard(atomic_exchange(&kept[i], NULL));
 }
 
 /* ---- Destructors ---- */
@@ -65,8 +51,8 @@ late_destructor(void *arg)
 
 	shuffle(&late->random, 4, 2000);
 	void *p = new_block(&late->random, 100000), *q = new_block(&late->random, 2000);
-	discard(q);
-	discard(p);
+	stress_discard(q);
+	stress_discard(p);
 	p = realloc(malloc(40), 4000);
 	CHECK(p != NULL, "no memory");
 	free(p);
@@ -110,7 +96,7 @@ short_life(void *arg)
 	/* A thread that only frees, one that only allocates, and those that do both. */
 	if (kind == 0)
 		for (unsigned i = 0; i < 8; i++)
-			discard(atomic_exchange(&kept[stress_below(&random, KEPT)], NULL));
+			stress_discard(atomic_exchange(&kept[stress_below(&random, KEPT)], NULL));
 	else
 		shuffle(&random, 16, 2000);
 	if (kind == 2)
@@ -153,7 +139,7 @@ static void *
 drain(void *arg)
 {
 	for (unsigned i = (unsigned)(uintptr_t)arg; i < fill_count; i += free_step) {
-		discard(filled[i]);
+		stress_discard(filled[i]);
 		filled[i] = NULL;
 	}
 	return NULL;

@@ -12,31 +12,17 @@
 static _Atomic(void *) slots[SLOTS];
 static _Atomic bool stop;
 
-static void
-discard(void *p)
-{
-	if (p == NULL)
-		return;
-	stress_check(p);
-	free(p);
-}
-
 static void *
 new_block(uint64_t *random)
 {
-	size_t size = 8 + stress_size(random, stress_below(random, 200) == 0 ? MIB : 3000);
-	void *p = malloc(size);
-
-	CHECK(p != NULL, "no memory for %zu bytes", size);
-	stress_fill(p, size);
-	return p;
+	return stress_new(8 + stress_size(random, stress_below(random, 200) == 0 ? MIB : 3000));
 }
 
 static void
 shuffle(uint64_t *random, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		discard(atomic_exchange(&slots[stress_below(random, SLOTS)], new_block(random)));
+		stress_discard(atomic_exchange(&slots[stress_below(random, SLOTS)], new_block(random)));
 }
 
 /* ---- Handlers ---- */
@@ -51,8 +37,8 @@ use_heap(unsigned i)
 	uint64_t random = stress_state(atomic_fetch_add(&handler_calls, 1));
 	void *p = new_block(&random), *q = new_block(&random);
 
-	discard(p);
-	discard(atomic_exchange(&handler_block[i], q));
+	stress_discard(p);
+	stress_discard(atomic_exchange(&handler_block[i], q));
 	free(stress_opaque(malloc(200 * KIB)));
 }
 
@@ -84,8 +70,6 @@ child_thread(void *arg)
 	return NULL;
 }
 
-static void wait_for(pid_t pid, const char *what);
-
 /* True in the grandchild, which is to do the same again. */
 static bool
 be_child(unsigned generation, uint64_t *random)
@@ -95,7 +79,7 @@ be_child(unsigned generation, uint64_t *random)
 	stress_limit(20);
 	/* Those of the parent's threads that were in nobody's hands. */
 	for (unsigned i = 0; i < SLOTS; i += 2)
-		discard(atomic_exchange(&slots[i], NULL));
+		stress_discard(atomic_exchange(&slots[i], NULL));
 	shuffle(random, 100);
 	for (unsigned i = 0; i < 2; i++)
 		thread[i] = stress_thread(child_thread, (void *)(uintptr_t)(stress_random(random) >> 8));
@@ -104,25 +88,15 @@ be_child(unsigned generation, uint64_t *random)
 		CHECK(pid >= 0, "fork in a child: %s", strerror(errno));
 		if (pid == 0)
 			return true;
-		wait_for(pid, "grandchild");
+		stress_wait_for(pid, 0, "grandchild");
 	}
 	for (unsigned i = 0; i < 2; i++)
 		pthread_join(thread[i], NULL);
 	for (unsigned i = 0; i < SLOTS; i++)
-		discard(atomic_exchange(&slots[i], NULL));
+		stress_discard(atomic_exchange(&slots[i], NULL));
 	if (generation == 0)
 		stress_purge();
 	return false;
-}
-
-static void
-wait_for(pid_t pid, const char *what)
-{
-	int status;
-
-	CHECK(waitpid(pid, &status, 0) == pid, "waitpid: %s", strerror(errno));
-	CHECK(!WIFSIGNALED(status), "the %s was killed by signal %d", what, WTERMSIG(status));
-	CHECK(WEXITSTATUS(status) == 0, "the %s failed", what);
 }
 
 static void
@@ -137,7 +111,7 @@ fork_once(uint64_t *random)
 			;
 		_exit(0);
 	}
-	wait_for(pid, "child");
+	stress_wait_for(pid, 0, "child");
 }
 
 /* ---- Parts ---- */
@@ -180,7 +154,7 @@ many_threads(void)
 	for (unsigned i = 0; i < THREADS - 2; i++)
 		pthread_join(thread[i], NULL);
 	for (unsigned i = 0; i < SLOTS; i++)
-		discard(atomic_exchange(&slots[i], NULL));
+		stress_discard(atomic_exchange(&slots[i], NULL));
 }
 
 /* One thread, and each child forks the next. */
@@ -197,7 +171,7 @@ chain(unsigned depth, uint64_t random)
 		chain(depth - 1, random);
 		_exit(0);
 	}
-	wait_for(pid, "next of the chain");
+	stress_wait_for(pid, 0, "next of the chain");
 }
 
 static _Atomic unsigned go;
@@ -229,7 +203,7 @@ first_thread(unsigned i)
 		pthread_join(stress_thread(child_thread, (void *)(uintptr_t)i), NULL);
 		_exit(0);
 	}
-	wait_for(pid, "child of a process with two threads");
+	stress_wait_for(pid, 0, "child of a process with two threads");
 	pthread_join(thread, NULL);
 	_exit(0);
 }
@@ -252,7 +226,7 @@ body(void)
 		CHECK(pid >= 0, "fork: %s", strerror(errno));
 		if (pid == 0)
 			first_thread(i);
-		wait_for(pid, "process with two threads");
+		stress_wait_for(pid, 0, "process with two threads");
 	}
 	many_threads();
 }

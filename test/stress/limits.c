@@ -69,9 +69,7 @@ work(void *arg)
 		if (p != NULL && stress_below(&state, 8) == 0)
 			p = grow(p);
 		p = atomic_exchange(&slots[stress_below(&state, SLOTS)], p);
-		if (p != NULL)
-			stress_check(p);
-		free(p);
+		stress_discard(p);
 		atomic_fetch_add(&made, 1);
 		check_limit();
 	}
@@ -120,13 +118,12 @@ live_as_a_child(size_t first)
 static void
 fork_once(size_t first)
 {
-	int status;
 	pid_t pid = fork();
 
 	CHECK(pid >= 0, "fork: %s", strerror(errno));
 	if (pid == 0)
 		live_as_a_child(first);
-	CHECK(waitpid(pid, &status, 0) == pid && status == 0, "the child's status is %#x", (unsigned)status);
+	stress_wait_for(pid, 0, "child");
 }
 
 static void

@@ -317,7 +317,6 @@ static void
 start_case(unsigned i)
 {
 	char number[16];
-	int status;
 
 	snprintf(number, sizeof(number), "%u", i);
 	fflush(stdout);
@@ -332,9 +331,7 @@ start_case(unsigned i)
 		CHECK(setrlimit(cases[i].resource, &limit) == 0, "setrlimit: %s", strerror(errno));
 		stress_exec_self(NULL);
 	}
-	CHECK(waitpid(pid, &status, 0) == pid, "waitpid: %s", strerror(errno));
-	CHECK(!WIFSIGNALED(status), "%s: killed by signal %d", cases[i].name, WTERMSIG(status));
-	CHECK(WEXITSTATUS(status) == 0, "%s failed", cases[i].name);
+	stress_wait_for(pid, 0, cases[i].name);
 }
 
 static void

@@ -65,15 +65,6 @@ reallocate(uint64_t *random, void *p)
 	return q;
 }
 
-static void
-discard(void *p)
-{
-	if (p == NULL)
-		return;
-	stress_check(p);
-	free(p);
-}
-
 static void *
 exchange(void *arg)
 {
@@ -85,7 +76,7 @@ exchange(void *arg)
 		p = atomic_exchange_explicit(&slots[stress_below(&random, SLOTS)], p, memory_order_acq_rel);
 		if (p != NULL && stress_below(&random, 16) == 0)
 			p = reallocate(&random, p);
-		discard(p);
+		stress_discard(p);
 	}
 	return NULL;
 }
@@ -116,7 +107,7 @@ produce(void *arg)
 			none = NULL;
 			if (atomic_load_explicit(&stop, memory_order_relaxed)) {
 				for (size_t i = 0; i < BATCH; i++)
-					discard(batch[i]);
+					stress_discard(batch[i]);
 				free(batch);
 				return NULL;
 			}
@@ -140,7 +131,7 @@ consume(void *arg)
 			continue;
 		}
 		for (size_t i = 0; i < BATCH; i++)
-			discard(batch[i]);
+			stress_discard(batch[i]);
 		free(batch);
 	}
 }
@@ -164,7 +155,7 @@ storm(unsigned threads, unsigned seconds_x10)
 	for (unsigned i = 0; i < threads; i++)
 		pthread_join(thread[i], NULL);
 	for (unsigned i = 0; i < SLOTS; i++)
-		discard(atomic_exchange(&slots[i], NULL));
+		stress_discard(atomic_exchange(&slots[i], NULL));
 }
 
 static void
@@ -185,7 +176,7 @@ pipeline(unsigned n, unsigned seconds_x10)
 	for (unsigned i = 0; i < n; i++) {
 		void **batch = atomic_exchange(&pipes[i].batch, NULL);
 		for (size_t j = 0; batch != NULL && j < BATCH; j++)
-			discard(batch[j]);
+			stress_discard(batch[j]);
 		free(batch);
 	}
 }

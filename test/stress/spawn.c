@@ -19,31 +19,17 @@ extern char **environ;
 static _Atomic(void *) slots[SLOTS];
 static _Atomic bool stop;
 
-static void
-discard(void *p)
-{
-	if (p == NULL)
-		return;
-	stress_check(p);
-	free(p);
-}
-
 static void *
 new_block(uint64_t *random)
 {
-	size_t size = 8 + stress_size(random, stress_below(random, 100) == 0 ? MIB : 3000);
-	void *p = malloc(size);
-
-	CHECK(p != NULL, "no memory for %zu bytes", size);
-	stress_fill(p, size);
-	return p;
+	return stress_new(8 + stress_size(random, stress_below(random, 100) == 0 ? MIB : 3000));
 }
 
 static void
 shuffle(uint64_t *random, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		discard(atomic_exchange(&slots[stress_below(random, SLOTS)], new_block(random)));
+		stress_discard(atomic_exchange(&slots[stress_below(random, SLOTS)], new_block(random)));
 }
 
 static void *
@@ -77,7 +63,7 @@ after(void)
 	uint64_t random = stress_state(atomic_load(&prepares));
 
 	CHECK(prepared != NULL, "a handler ran twice");
-	discard(prepared);
+	stress_discard(prepared);
 	prepared = NULL;
 	shuffle(&random, 4);
 }
@@ -90,16 +76,6 @@ parent(void)
 }
 
 /* ---- Ways to start a program ---- */
-
-static void
-wait_for(pid_t pid, int status_wanted, const char *how)
-{
-	int status;
-
-	CHECK(waitpid(pid, &status, 0) == pid, "%s: waitpid: %s", how, strerror(errno));
-	CHECK(!WIFSIGNALED(status), "%s: killed by signal %d", how, WTERMSIG(status));
-	CHECK(WEXITSTATUS(status) == status_wanted, "%s: status %d, not %d", how, WEXITSTATUS(status), status_wanted);
-}
 
 static void
 by_posix_spawn(uint64_t *random)
@@ -121,7 +97,7 @@ by_posix_spawn(uint64_t *random)
 	CHECK(error == 0, "posix_spawn: %s", strerror(error));
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attr);
-	wait_for(pid, own ? MAGIC : 9, "posix_spawn");
+	stress_wait_for(pid, own ? MAGIC : 9, "posix_spawn");
 	/* The way back from a failure frees as well. */
 	error = posix_spawn(&pid, "/nowhere/at/all", NULL, NULL, shell, environ);
 	CHECK(error == ENOENT, "posix_spawn of nothing: %s", strerror(error));
@@ -180,7 +156,7 @@ by_fork(uint64_t *random)
 		execlp("sh", "sh", "-c", "exit 43", (char *)NULL);
 		FAIL("exec: %s", strerror(errno));
 	}
-	wait_for(pid, MAGIC, "fork and exec");
+	stress_wait_for(pid, MAGIC, "fork and exec");
 }
 
 static void *
@@ -215,7 +191,7 @@ be_child(void)
 	for (unsigned i = 0; i < 2; i++)
 		pthread_join(thread[i], NULL);
 	for (unsigned i = 0; i < SLOTS; i++)
-		discard(atomic_exchange(&slots[i], NULL));
+		stress_discard(atomic_exchange(&slots[i], NULL));
 	return MAGIC;
 }
 
@@ -240,7 +216,7 @@ body(void)
 	for (unsigned i = 0; i < CHURNERS; i++)
 		pthread_join(churner[i], NULL);
 	for (unsigned i = 0; i < SLOTS; i++)
-		discard(atomic_exchange(&slots[i], NULL));
+		stress_discard(atomic_exchange(&slots[i], NULL));
 	CHECK(atomic_load(&prepares) == atomic_load(&parents), "%u handlers before a fork, %u after",
 	      atomic_load(&prepares), atomic_load(&parents));
 	/* Settles, and checks the sums. */

@@ -284,8 +284,12 @@ stress_threads(void)
 #ifdef STRESS_CORE
 #include "hz3/hz3.h"
 #define stress_lookup(name) ((void *)(name))
+#define stress_malloc hz3_malloc
+#define stress_free hz3_free
 #else
 #define stress_lookup(name) dlsym(RTLD_DEFAULT, #name)
+#define stress_malloc malloc
+#define stress_free free
 #endif
 
 static int (*stress_control)(const char *, void *, size_t *, void *, size_t);
@@ -433,7 +437,28 @@ stress_live(void)
 	return (size_t)live;
 }
 
-/* ---- Threads ---- */
+/* A block that is filled. */
+static UNUSED void *
+stress_new(size_t size)
+{
+	void *p = stress_malloc(size);
+
+	CHECK(p != NULL, "no memory for %zu bytes", size);
+	stress_fill(p, size);
+	return p;
+}
+
+/* Looked at, and freed; it may be NULL. */
+static void UNUSED
+stress_discard(void *p)
+{
+	if (p == NULL)
+		return;
+	stress_check(p);
+	stress_free(p);
+}
+
+/* ---- Threads and processes ---- */
 
 #define STRESS_STACK (256 * KIB)
 
@@ -482,6 +507,18 @@ stress_warm_up(unsigned n)
 	}
 	printf("seed %llu, variant \"%s\"\n", (unsigned long long)stress_seed, stress_variant);
 	fflush(stdout);
+}
+
+/* For a child that has to end with this status. */
+static void UNUSED
+stress_wait_for(pid_t pid, int status_wanted, const char *what)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) != pid)
+		CHECK(errno == EINTR, "%s: waitpid: %s", what, strerror(errno));
+	CHECK(!WIFSIGNALED(status), "%s: killed by signal %d", what, WTERMSIG(status));
+	CHECK(WEXITSTATUS(status) == status_wanted, "%s: status %d, not %d", what, WEXITSTATUS(status), status_wanted);
 }
 
 /* ---- This program once more ---- */

@@ -20,25 +20,6 @@ static _Atomic(void *) slots[SLOTS];
 static _Atomic(struct batch *) ring[THREADS];
 static _Atomic bool stop;
 
-static void
-discard(void *p)
-{
-	if (p == NULL)
-		return;
-	stress_check(p);
-	free(p);
-}
-
-static void *
-new_block(size_t size)
-{
-	void *p = malloc(size);
-
-	CHECK(p != NULL, "no memory for %zu bytes", size);
-	stress_fill(p, size);
-	return p;
-}
-
 static struct batch *
 new_batch(uint64_t *random)
 {
@@ -48,7 +29,7 @@ new_batch(uint64_t *random)
 	CHECK(batch != NULL, "no memory");
 	batch->count = n;
 	for (size_t i = 0; i < n; i++)
-		batch->block[i] = new_block(size);
+		batch->block[i] = stress_new(size);
 	return batch;
 }
 
@@ -58,7 +39,7 @@ discard_batch(struct batch *batch)
 	if (batch == NULL)
 		return;
 	for (size_t i = 0; i < batch->count; i++)
-		discard(batch->block[i]);
+		stress_discard(batch->block[i]);
 	free(batch);
 }
 
@@ -70,8 +51,8 @@ work(void *arg)
 
 	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
 		for (unsigned i = 0; i < 200; i++) {
-			void *p = new_block(8 + stress_size(&random, 8 * KIB));
-			discard(atomic_exchange(&slots[stress_below(&random, SLOTS)], p));
+			void *p = stress_new(8 + stress_size(&random, 8 * KIB));
+			stress_discard(atomic_exchange(&slots[stress_below(&random, SLOTS)], p));
 		}
 		/* To the next in the ring; what that one has not taken yet comes back to be freed here. */
 		discard_batch(atomic_exchange(&ring[(me + 1) % THREADS], new_batch(&random)));
@@ -131,7 +112,7 @@ body(void)
 		for (unsigned i = 0; i < THREADS; i++)
 			pthread_join(thread[i], NULL);
 		for (unsigned i = 0; i < SLOTS; i++)
-			discard(atomic_exchange(&slots[i], NULL));
+			stress_discard(atomic_exchange(&slots[i], NULL));
 		for (unsigned i = 0; i < THREADS; i++)
 			discard_batch(atomic_exchange(&ring[i], NULL));
 		size_t live_now = stress_live();

@@ -16,24 +16,10 @@
 
 static _Atomic(void *) kept[KEPT];
 
-static void
-discard(void *p)
-{
-	if (p == NULL)
-		return;
-	stress_check(p);
-	free(p);
-}
-
 static void *
 new_block(uint64_t *random, size_t limit)
 {
-	size_t size = 8 + stress_size(random, limit);
-	void *p = malloc(size);
-
-	CHECK(p != NULL, "no memory for %zu bytes", size);
-	stress_fill(p, size);
-	return p;
+	return stress_new(8 + stress_size(random, limit));
 }
 
 static void *
@@ -42,9 +28,9 @@ short_life(void *arg)
 	uint64_t random = stress_state((uintptr_t)arg);
 
 	for (unsigned i = 0; i < 24; i++)
-		discard(atomic_exchange(&kept[stress_below(&random, KEPT)], new_block(&random, 4000)));
+		stress_discard(atomic_exchange(&kept[stress_below(&random, KEPT)], new_block(&random, 4000)));
 	if (stress_below(&random, 64) == 0)
-		discard(new_block(&random, MIB));
+		stress_discard(new_block(&random, MIB));
 	return NULL;
 }
 
@@ -52,7 +38,7 @@ static void
 drop_kept(void)
 {
 	for (unsigned i = 0; i < KEPT; i++)
-		discard(atomic_exchange(&kept[i], NULL));
+		stress_discard(atomic_exchange(&kept[i], NULL));
 }
 
 /* With a small stack.  An error is for the caller to judge: systems limit the number of threads. */
@@ -130,7 +116,7 @@ be_one_of_many(void *arg)
 	pthread_mutex_unlock(&crowd_door);
 	pthread_barrier_wait(&crowd_gate);
 	for (unsigned i = 0; i < CROWD_BLOCKS; i++)
-		discard(crowd_block[(me + 1) % crowd_size][i]);
+		stress_discard(crowd_block[(me + 1) % crowd_size][i]);
 	return NULL;
 }
 
