@@ -165,32 +165,17 @@ check_number(const struct hz3_option_row *row)
 		check_bad(row->name, "1K");
 }
 
+/* The words stand for the numbers from 0 up. */
 static void
-check_sink(const char *name)
+check_words(const struct hz3_option_row *row, const char *const words[3])
 {
-	static const char *const bad[] = {"", "Central", "pages", "pag", "0", "1", "stash", NULL};
+	static const char *const bad[] = {"", "Central", "pages", "pag", "stash", "Always", "madvise", "0", "1", "true", NULL};
 
-	check_good(name, "central", "central");
-	ck_assert_int_eq(hz3_options.sink, HZ3_SINK_CENTRAL);
-	check_good(name, "page", "page");
-	ck_assert_int_eq(hz3_options.sink, HZ3_SINK_PAGE);
-	check_good(name, "auto", "auto");
-	ck_assert_int_eq(hz3_options.sink, HZ3_SINK_AUTO);
-	check_all_bad(name, bad);
-}
-
-static void
-check_thp(const char *name)
-{
-	static const char *const bad[] = {"", "Always", "madvise", "0", "1", "true", NULL};
-
-	check_good(name, "always", "always");
-	ck_assert_int_eq(hz3_options.thp, HZ3_THP_ALWAYS);
-	check_good(name, "never", "never");
-	ck_assert_int_eq(hz3_options.thp, HZ3_THP_NEVER);
-	check_good(name, "default", "default");
-	ck_assert_int_eq(hz3_options.thp, HZ3_THP_DEFAULT);
-	check_all_bad(name, bad);
+	for (int i = 0; i < 3; i++) {
+		check_good(row->name, words[i], words[i]);
+		ck_assert_int_eq(*(const int *)((const char *)&hz3_options + row->offset), i);
+	}
+	check_all_bad(row->name, bad);
 }
 
 static void
@@ -224,6 +209,12 @@ check_path(const char *name)
 
 START_TEST(values)
 {
+	static const char *const sinks[] = {
+		[HZ3_SINK_CENTRAL] = "central", [HZ3_SINK_PAGE] = "page", [HZ3_SINK_AUTO] = "auto",
+	};
+	static const char *const thps[] = {
+		[HZ3_THP_DEFAULT] = "default", [HZ3_THP_ALWAYS] = "always", [HZ3_THP_NEVER] = "never",
+	};
 	const struct hz3_option_row *row = hz3_option_row((size_t)_i);
 
 	switch (row->type) {
@@ -235,10 +226,10 @@ START_TEST(values)
 		check_number(row);
 		break;
 	case HZ3_OPTION_SINK:
-		check_sink(row->name);
+		check_words(row, sinks);
 		break;
 	case HZ3_OPTION_THP:
-		check_thp(row->name);
+		check_words(row, thps);
 		break;
 	case HZ3_OPTION_SIGNAL:
 		check_signal(row->name);
