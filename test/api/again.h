@@ -63,6 +63,40 @@ run_cases(const struct again_case *cases, const char *name, const char *given)
 	}
 }
 
+/*
+ * Run a case in a process with the settings of this one, after before (which may be NULL): it has to end well, and to say one line on
+ * standard error, with this beginning.
+ */
+static void UNUSED
+expect_complaint(const char *name, void (*before)(void), const char *beginning)
+{
+	char text[512];
+	int pair[2], status = -1;
+	size_t used = 0;
+	ssize_t n;
+
+	CHECK(pipe(pair) == 0, "pipe");
+	pid_t pid = fork();
+	if (pid == 0) {
+		dup2(pair[1], STDERR_FILENO);
+		close(pair[0]);
+		close(pair[1]);
+		if (before != NULL)
+			before();
+		execl("/proc/self/exe", "again", name, (char *)NULL);
+		_exit(127);
+	}
+	close(pair[1]);
+	while ((n = read(pair[0], text + used, sizeof(text) - 1 - used)) > 0)
+		used += (size_t)n;
+	text[used] = '\0';
+	close(pair[0]);
+	waitpid(pid, &status, 0);
+	CHECK(status == 0, "status %d", status);
+	CHECK(strncmp(text, beginning, strlen(beginning)) == 0, "it said: %s", text);
+	CHECK(strchr(text, '\n') == text + used - 1, "more than one line: %s", text);
+}
+
 static void UNUSED
 nap(unsigned ms)
 {
