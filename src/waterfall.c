@@ -77,9 +77,30 @@ static void walk_slices(struct walk *walk)
 	end_range(walk);
 }
 
-static uint64_t untouched(uint64_t bytes, uint64_t resident)
+static uint64_t minus(uint64_t a, uint64_t b)
 {
-	return bytes > resident ? bytes - resident : 0;
+	return a > b ? a - b : 0;
+}
+
+/*
+ * Resident memory of the window with its arrays, and of all else.  Without a list of mappings, the one is what the walk
+ * found, the other what is left.
+ */
+static void find_resident(const struct walk *walk, const struct hz3_stats *stats, uint64_t arrays, uint64_t *window,
+			  uint64_t *elsewhere)
+{
+	if (hz3_page_map_resident(window, elsewhere))
+		return;
+	*window = arrays;
+	for (unsigned use = 0; use < USES; use++)
+		*window += walk->resident[use];
+	*elsewhere = minus(stats->resident, *window);
+}
+
+/* Of the slices for a use, what has no memory. */
+static uint64_t untouched(const struct walk *walk, enum use use)
+{
+	return minus(walk->bytes[use], walk->resident[use]);
 }
 
 /* live * (asked for) / (got), from the samples. */
@@ -99,11 +120,6 @@ static uint64_t small_requested(const struct hz3_stats *stats)
 	return bytes;
 }
 
-static uint64_t minus(uint64_t a, uint64_t b)
-{
-	return a > b ? a - b : 0;
-}
-
 void hz3_waterfall_collect(struct hz3_waterfall *out, const struct hz3_stats *stats, uint64_t waiting)
 {
 	struct walk walk = { .use = NO_MEMORY };
@@ -114,13 +130,7 @@ void hz3_waterfall_collect(struct hz3_waterfall *out, const struct hz3_stats *st
 
 	*out = (struct hz3_waterfall){ .held = stats->held_bytes, .waiting = waiting };
 	walk_slices(&walk);
-	if (!hz3_page_map_resident(&window, &elsewhere)) {
-		/* Without a list of mappings, the rest is what is left. */
-		window = map_resident;
-		for (unsigned use = 0; use < USES; use++)
-			window += walk.resident[use];
-		elsewhere = minus(stats->resident, window);
-	}
+	find_resident(&walk, stats, map_resident, &window, &elsewhere);
 	/* Blocks on their way count as live in the statistics. */
 	uint64_t live = minus(small_live, out->held + out->waiting);
 	out->requested = requested(live, small_requested(stats), small_live) +
@@ -130,10 +140,9 @@ void hz3_waterfall_collect(struct hz3_waterfall *out, const struct hz3_stats *st
 	out->kept = walk.bytes[KEPT];
 	out->dirty = walk.bytes[DIRTY] + walk.resident[CLEAN];
 	out->metadata = stats->metadata;
-	out->untouched_in_pages = untouched(walk.bytes[PAGES], walk.resident[PAGES]);
-	out->untouched = out->untouched_in_pages + untouched(walk.bytes[LARGE], walk.resident[LARGE]) +
-			 untouched(huge, huge_resident) + untouched(walk.bytes[KEPT], walk.resident[KEPT]) +
-			 untouched(walk.bytes[DIRTY], walk.resident[DIRTY]) + untouched(stats->metadata, meta_resident + map_resident);
+	out->untouched_in_pages = untouched(&walk, PAGES);
+	out->untouched = out->untouched_in_pages + untouched(&walk, LARGE) + untouched(&walk, KEPT) + untouched(&walk, DIRTY) +
+			 minus(huge, huge_resident) + minus(stats->metadata, meta_resident + map_resident);
 	out->resident = window + elsewhere;
 	out->other = minus(elsewhere, huge_resident + meta_resident);
 	out->unaccounted = out->resident - (out->requested + out->rounding + out->held + out->waiting + out->free_in_pages +
