@@ -21,9 +21,9 @@
 #ifndef HZ3_FLOW_H
 #define HZ3_FLOW_H
 
+#include "counters.h"
 #include "lock.h"
 #include "owner.h"
-#include "stats.h"
 
 /* Sizes by doubling: classes 4 g to 4 g + 3 are group g. */
 #define HZ3_FLOW_GROUPS (HZ3_CLASSES / 4)

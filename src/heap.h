@@ -9,6 +9,7 @@
 #define HZ3_HEAP_H
 
 #include "arena.h"
+#include "counters.h"
 #include "extent.h"
 #include "guard.h"
 #include "owner.h"
@@ -16,7 +17,6 @@
 #include "profile.h"
 #include "remote_buffer.h"
 #include "sink.h"
-#include "stats.h"
 
 /*
  * The stock: empty pages, and the runs of large blocks that were freed, by their number of slices less one.  It is touched by who

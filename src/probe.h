@@ -11,9 +11,9 @@
 #ifndef HZ3_PROBE_H
 #define HZ3_PROBE_H
 
+#include "counters.h"
 #include "os.h"
 #include "owner.h"
-#include "stats.h"
 
 #define HZ3_PROBE_EVERY 16
 

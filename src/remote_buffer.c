@@ -2,6 +2,7 @@
 #include "remote_buffer.h"
 
 #include "arena.h"
+#include "options.h"
 #include "probe.h"
 #include "usdt.h"
 

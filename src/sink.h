@@ -15,10 +15,11 @@
 #define HZ3_SINK_H
 
 #include "block.h"
+#include "counters.h"
 #include "flow.h"
+#include "options.h"
 #include "owner.h"
 #include "page.h"
-#include "stats.h"
 
 /* The choice in force for chains sent from now on.  Any thread; takes effect at each thread's next chain. */
 enum hz3_sink_choice hz3_sink_mode(void);

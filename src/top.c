@@ -12,6 +12,7 @@
 #include "os.h"
 #include "seqlock.h"
 #include "sink.h"
+#include "stats.h"
 
 /* Heaps up to this number compete for rows by what they did lately; later ones get what rows are left. */
 #define ACTIVITY_HEAPS 4096

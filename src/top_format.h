@@ -9,7 +9,7 @@
  * included, raises HZ3_TOP_FORMAT; the tool reads its own format only.
  *
  * All counts grow for ever; the differences of two snapshots make the rates.  What is said to be "now" does not.  Nothing is of one moment
- * while threads run: the counts are raised by the batch (stats.h).
+ * while threads run: the counts are raised by the batch (counters.h).
  */
 #ifndef HZ3_TOP_FORMAT_H
 #define HZ3_TOP_FORMAT_H

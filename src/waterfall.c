@@ -6,6 +6,7 @@
 #include "large.h"
 #include "meta.h"
 #include "os.h"
+#include "stats.h"
 
 /* What a slice is for. */
 enum use { PAGES, LARGE, KEPT, DIRTY, CLEAN, NO_MEMORY, USES };
