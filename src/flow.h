@@ -7,12 +7,12 @@
  *   row.counts       one writer, the thread that frees (or who holds its heap or its buffer); relaxed, as all counters.
  *   row.folded       what of the counts has gone into the sums of threads that ended; under the flow lock.
  *   flows.cell       written by the thread, under the flow lock; read by it without, and by others under the lock.
- *   flows.name, id   written by the thread, and by whoever prints statistics; relaxed, whole words: a name may be half old.
+ *   flows.name, tid  written by the thread, and by whoever prints statistics; relaxed, whole words: a name may be half old.
  *
- * A heap outlives its thread, and the rows belong to the heap.  When a heap gets its next thread, and that has another name, everything
- * that was counted under the name of the one before is added to the sums by name, and the rows go on from there.  A row that the new thread has not asked for is
- * stale: it is used for the next owner that has none, and what it says goes to "others", as folded as it is.  Or heaps would keep the
- * rows of all threads that they ever had.
+ * A heap outlives its thread, and the rows belong to the heap.  When a heap gets its next thread, and that has another name,
+ * everything that was counted under the name of the one before is added to the sums by name, and the rows go on from there.  A
+ * row that the new thread has not asked for is stale: it is used for the next owner that has none, and what it says goes to
+ * "others", as folded as it is.  Else heaps would keep the rows of all threads that they ever had.
  *
  * Bounds: a thread has at most HZ3_FLOW_ROWS rows of 832 bytes, made as they are needed, and what it frees of further owners
  * goes into a last one, "others"; there are at most HZ3_FLOW_SUMS sums of 320 bytes.  When three quarters of those

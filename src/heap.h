@@ -2,8 +2,8 @@
  * The thread's heap: pages by size class, refill, drain, retire.
  *
  * A heap is touched by its thread alone; or by the holder of the abandon lock while it is parked; or, for the shared heap of
- * threads that are ending and for those of pools, by the holder of that heap's lock (thread.c, pool.h).  "owner" points to the part that others may
- * touch.
+ * threads that are ending and for those of pools, by the holder of that heap's lock (thread.c, pool.h).  "owner" points to
+ * the part that others may touch.
  */
 #ifndef HZ3_HEAP_H
 #define HZ3_HEAP_H

@@ -4,7 +4,7 @@
  * Not part of libhz3core, so that tests keep their own malloc.  Compiled with -fexceptions: an exception that operator
  * new throws, or that a new-handler throws through it, unwinds these frames.
  *
- * Exported, here and by api.c and control.c:
+ * Exported, here and by api.c, api_arena.c and control.c:
  *
  *   malloc calloc realloc free reallocarray posix_memalign aligned_alloc memalign valloc pvalloc malloc_usable_size
  *   cfree free_sized free_aligned_sized malloc_trim mallopt mallinfo mallinfo2 malloc_info malloc_stats
@@ -13,6 +13,9 @@
  *   hz3_valloc hz3_pvalloc hz3_malloc_usable_size hz3_cfree hz3_free_sized hz3_free_aligned_sized hz3_malloc_trim
  *   hz3_mallopt hz3_mallinfo hz3_mallinfo2 hz3_malloc_info hz3_malloc_stats hz3_good_size hz3_thread_flush
  *   hz3_thread_idle hz3_purge hz3_stats_print hz3_control hz3_version
+ *
+ *   hz3_arena_create hz3_arena_destroy hz3_arena_reset hz3_arena_stats hz3_arena_malloc hz3_arena_calloc
+ *   hz3_arena_realloc hz3_arena_aligned_alloc
  *
  *   __libc_malloc __libc_calloc __libc_realloc __libc_free __libc_memalign __libc_valloc __libc_pvalloc
  *   __posix_memalign __libc_reallocarray
