@@ -453,14 +453,12 @@ size_t hz3_alloc_usable_size(const void *p)
 
 /*
  * To the profile, a block of another size is another block, wherever it is: each has one chance to be sampled, or blocks that grow
- * step by step would count several times.  False: a small one, which is to move, since only a sample has a run of its own.
+ * step by step would count several times.
  */
-static bool end_sample(const void *p, size_t size)
+static void end_sample(const void *p)
 {
-	if (size <= HZ3_CLASS_SIZE_MAX)
-		return false;
-	hz3_profile_remove(p, hz3_heap_number(hz3_thread_heap));
-	return true;
+	if (hz3_unlikely(hz3_profile_on))
+		hz3_profile_remove(p, hz3_heap_number(hz3_thread_heap));
 }
 
 static void *try_resize(void *p, size_t before, size_t size)
@@ -468,9 +466,9 @@ static void *try_resize(void *p, size_t before, size_t size)
 	uint32_t pool = hz3_large_owner(p);
 
 	if (hz3_unlikely(pool != 0))
-		return hz3_pool_resize_large(p, pool, size);
+		return hz3_pool_resize_large(p, pool, size, end_sample);
 	struct hz3_heap *heap = hz3_thread_begin();
-	void *q = hz3_large_resize(p, size);
+	void *q = hz3_large_resize(p, size, end_sample);
 
 	if (q) {
 		hz3_count(&heap->counters.large_alloc_bytes, hz3_large_usable_size(q));
@@ -490,7 +488,8 @@ void *hz3_alloc_resize_large(void *p, size_t size)
 	size_t before = hz3_large_size_for("realloc", p);
 	if (size <= before && size > before / 2 + (before > HZ3_CLASS_SIZE_MAX ? HZ3_SLICE : 0))
 		return p;
-	if (hz3_unlikely(hz3_profile_on) && !end_sample(p, size))
+	/* A small one is to move, since only a sample has a run of its own. */
+	if (hz3_unlikely(hz3_profile_on) && size <= HZ3_CLASS_SIZE_MAX)
 		return NULL;
 	int saved_errno = errno;
 	void *q = try_resize(p, before, size);

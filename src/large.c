@@ -256,15 +256,18 @@ static size_t huge_free(void *p)
 }
 
 /* Under the lock: as soon as the mapping has moved, another may appear where it was. */
-static void *remap_locked(void *p, size_t want, size_t *have)
+static void *remap_locked(void *p, size_t want, size_t *have, void (*changed)(const void *p))
 {
 	struct huge *cell = table ? find_locked((uintptr_t)p) : NULL;
 
 	if (cell == NULL || cell->address == 0)
 		return NULL;
 	*have = cell->bytes;
-	if (want == *have)
+	if (want == *have) {
+		if (changed)
+			changed(p);
 		return p;
+	}
 	if (want > *have && !hz3_limit_take(want - *have))
 		return NULL;
 	void *moved = hz3_os_remap(p, *have, want, true);
@@ -273,18 +276,20 @@ static void *remap_locked(void *p, size_t want, size_t *have)
 		hz3_limit_give(want > *have ? want - *have : *have - want);
 	if (moved == NULL)
 		return NULL;
+	if (changed)
+		changed(p);
 	/* There is a cell for it: the one that it leaves. */
 	remove_locked(cell);
 	insert_locked((uintptr_t)moved, want);
 	return moved;
 }
 
-static void *huge_resize(void *p, size_t size)
+static void *huge_resize(void *p, size_t size, void (*changed)(const void *p))
 {
 	size_t want = hz3_align_up(size, hz3_os_page_size), have = 0;
 
 	hz3_lock(&hz3_large_lock);
-	void *moved = remap_locked(p, want, &have);
+	void *moved = remap_locked(p, want, &have, changed);
 	hz3_unlock(&hz3_large_lock);
 	return moved;
 }
@@ -437,16 +442,20 @@ static void *run_resize(size_t slice, size_t size)
 	return (char *)hz3_slice_address(slice) + run->offset;
 }
 
-void *hz3_large_resize(void *p, size_t size)
+void *hz3_large_resize(void *p, size_t size, void (*changed)(const void *p))
 {
 	size_t slice = run_of(p);
 
-	if (slice)
-		return run_resize(slice, size);
+	if (slice) {
+		void *q = run_resize(slice, size);
+		if (q && changed)
+			changed(p);
+		return q;
+	}
 	/* Back to a run, by copying, when most of the mapping would go unused. */
 	if (size <= hz3_options.huge_threshold / 2)
 		return NULL;
-	return huge_resize(p, size);
+	return huge_resize(p, size, changed);
 }
 
 size_t hz3_large_huge_count(void)

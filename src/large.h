@@ -39,9 +39,9 @@ size_t hz3_large_usable_size(const void *p);
 
 /*
  * Change the size without copying.  Returns p, or where the mapping moved to; NULL, and nothing has changed, if that is not
- * possible.
+ * possible.  If it has, "changed" is called of p, before anybody else can have a block there; NULL: nobody wants to know.
  */
-void *hz3_large_resize(void *p, size_t size);
+void *hz3_large_resize(void *p, size_t size, void (*changed)(const void *p));
 
 /* Huge mappings now: how many, bytes, and bytes that have memory. */
 size_t hz3_large_huge_count(void);

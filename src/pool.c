@@ -355,13 +355,13 @@ void hz3_pool_free_large(void *p, uint32_t owner)
 	hz3_unlock(&pool->lock);
 }
 
-void *hz3_pool_resize_large(void *p, uint32_t owner, size_t size)
+void *hz3_pool_resize_large(void *p, uint32_t owner, size_t size, void (*changed)(const void *p))
 {
 	struct hz3_pool *pool = pool_of_owner(owner);
 
 	hz3_lock(&pool->lock);
 	size_t before = hz3_large_usable_size(p);
-	void *q = hz3_large_resize(p, size);
+	void *q = hz3_large_resize(p, size, changed);
 	if (q) {
 		hz3_count(&pool->heap->counters.large_alloc_bytes, hz3_large_usable_size(q));
 		hz3_count(&pool->heap->counters.large_asked_bytes, size);
