@@ -9,6 +9,7 @@
 #define _GNU_SOURCE 1
 #endif
 
+#include "../self.h"
 #include "api_test.h"
 
 #include <pthread.h>
@@ -21,6 +22,14 @@
 /* A case may take so long. */
 #define AGAIN_SECONDS 100
 
+/* In the child of a fork: become the case. */
+static _Noreturn void UNUSED
+become(const char *name)
+{
+	self_exec((char *[]){(char *)(uintptr_t)name, NULL});
+	_exit(127);
+}
+
 /* The exit status of the case, or -1. */
 static int UNUSED
 again(const char *name, const char *conf)
@@ -31,8 +40,7 @@ again(const char *name, const char *conf)
 	if (pid == 0) {
 		setenv("HZ3_CONF", conf, 1);
 		alarm(AGAIN_SECONDS);
-		execl("/proc/self/exe", "again", name, (char *)NULL);
-		_exit(127);
+		become(name);
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
 		return -1;
@@ -83,8 +91,7 @@ expect_complaint(const char *name, void (*before)(void), const char *beginning)
 		close(pair[1]);
 		if (before != NULL)
 			before();
-		execl("/proc/self/exe", "again", name, (char *)NULL);
-		_exit(127);
+		become(name);
 	}
 	close(pair[1]);
 	while ((n = read(pair[0], text + used, sizeof(text) - 1 - used)) > 0)

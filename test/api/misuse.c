@@ -888,13 +888,12 @@ collect(struct text *text)
 static int
 run(size_t row, const char *conf, struct text *named, struct text *lines)
 {
-	static struct self self;
 	char number[16], *args[] = {(char *)"--run", number, NULL};
 	int status = -1;
 
 	snprintf(number, sizeof(number), "%zu", row);
 	named->used = lines->used = 0;
-	if (!self_words(&self, args) || pipe(named->ends) != 0 || pipe(lines->ends) != 0)
+	if (pipe(named->ends) != 0 || pipe(lines->ends) != 0)
 		exit(SKIPPED);
 	pid_t pid = fork();
 	if (pid == 0) {
@@ -906,10 +905,8 @@ run(size_t row, const char *conf, struct text *named, struct text *lines)
 		for (int fd = 3; fd < 20; fd++)
 			close(fd);
 		setenv("HZ3_CONF", conf, 1);
-		if (self_is_foreign())
-			unsetenv("LD_PRELOAD");
 		alarm(100);
-		execvp(self.argv[0], self.argv);
+		self_exec(args);
 		_exit(SKIPPED);
 	}
 	collect(named);

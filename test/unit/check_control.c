@@ -1,6 +1,7 @@
 /*
  * Tests of the control tree: every name reads, sizes and permissions are checked, writing has effect and range.
  */
+#include "../self.h"
 #include "unit.h"
 
 #include "alloc.h"
@@ -472,7 +473,7 @@ main(void)
 {
 	if (getenv("HZ3_CONF") == NULL) {
 		setenv("HZ3_CONF", "narenas:4", 1);
-		execl("/proc/self/exe", "check_control", (char *)NULL);
+		self_exec((char *[]){NULL});
 	}
 	Suite *suite = suite_create("control");
 	TCase *tcase = tcase_create("control");
