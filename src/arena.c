@@ -22,6 +22,7 @@
 #define COMMIT_SLICES ((size_t)16)	/* memory is mapped 1 MiB at a time */
 #define GROW_SLICES ((size_t)64)
 #define WAIT_MS_MAX 100u
+#define ARENAS_BY_CPU_MAX 16
 
 /* Chunks of the window and the arena that each belongs to. */
 #define CHUNK_SLICES_SHIFT 6
@@ -57,7 +58,7 @@ struct hz3_arena {
 static struct hz3_arena *arenas;
 static _Atomic bool scarce;		/* relaxed: a policy */
 static _Atomic unsigned purging;	/* relaxed: runs that are with the system now; a hint, changed under the arena's lock */
-static unsigned arena_count;
+static unsigned arena_count, page_arena_count;
 
 /*
  * Arena by chunk: written when the window grows, before any run of the chunk exists; read by whoever holds a run of it.
@@ -404,25 +405,61 @@ static size_t alloc_fresh_locked(struct hz3_arena *arena, size_t n, size_t align
 	return 0;
 }
 
-size_t hz3_arena_alloc(struct hz3_arena *arena, size_t n, size_t align, bool *zero)
+static size_t alloc_dirty(struct hz3_arena *arena, size_t n, size_t align)
 {
-	if (n > (size_t)1 << 23 || align > (size_t)1 << 23)
-		return 0;
 	hz3_lock(&arena->lock);
 	size_t slice = alloc_dirty_locked(arena, n, align);
-	*zero = slice == 0 && hz3_os_purge_zeroes;
-	/* From here on it takes memory of the system's. */
-	if (slice == 0 && hz3_limit_take(n << HZ3_SLICE_SHIFT)) {
-		bool no_memory = false;
-		slice = alloc_fresh_locked(arena, n, align, &no_memory);
-		/* More address space helps only if there was none that fits. */
-		if (slice == 0 && !no_memory && grow_locked(arena, n, align))
-			slice = alloc_fresh_locked(arena, n, align, &no_memory);
-		if (slice == 0)
-			hz3_limit_give(n << HZ3_SLICE_SHIFT);
-	}
 	hz3_unlock(&arena->lock);
 	return slice;
+}
+
+/* From here on it takes memory of the system's. */
+static size_t alloc_fresh(struct hz3_arena *arena, size_t n, size_t align)
+{
+	bool no_memory = false;
+
+	if (!hz3_limit_take(n << HZ3_SLICE_SHIFT))
+		return 0;
+	hz3_lock(&arena->lock);
+	size_t slice = alloc_fresh_locked(arena, n, align, &no_memory);
+	/* More address space helps only if there was none that fits. */
+	if (slice == 0 && !no_memory && grow_locked(arena, n, align))
+		slice = alloc_fresh_locked(arena, n, align, &no_memory);
+	hz3_unlock(&arena->lock);
+	if (slice == 0)
+		hz3_limit_give(n << HZ3_SLICE_SHIFT);
+	return slice;
+}
+
+static bool is_possible(size_t n, size_t align)
+{
+	return n <= (size_t)1 << 23 && align <= (size_t)1 << 23;
+}
+
+size_t hz3_arena_alloc(struct hz3_arena *arena, size_t n, size_t align, bool *zero)
+{
+	if (!is_possible(n, align))
+		return 0;
+	size_t slice = alloc_dirty(arena, n, align);
+	*zero = slice == 0 && hz3_os_purge_zeroes;
+	return slice ? slice : alloc_fresh(arena, n, align);
+}
+
+size_t hz3_arenas_alloc(struct hz3_arena *first, size_t n, size_t align, bool *zero)
+{
+	if (!is_possible(n, align))
+		return 0;
+	*zero = false;
+	for (unsigned i = 0; i < arena_count; i++) {
+		struct hz3_arena *arena = &arenas[(first->index + i) % arena_count];
+		/* relaxed: a hint. */
+		size_t dirty = hz3_atomic_load(&arena->counters.dirty, relaxed);
+		size_t slice = dirty >= n ? alloc_dirty(arena, n, align) : 0;
+		if (slice)
+			return slice;
+	}
+	*zero = hz3_os_purge_zeroes;
+	return alloc_fresh(first, n, align);
 }
 
 static void free_as(size_t slice, size_t n, unsigned kind, uint64_t now)
@@ -722,13 +759,17 @@ static void mend(struct hz3_lock *lock);
 
 bool hz3_arenas_init(void)
 {
-	unsigned n = (unsigned)hz3_options.narenas;
+	unsigned n = (unsigned)hz3_options.narenas, cpus = (unsigned)hz3_min(hz3_os_cpus(), ARENAS_BY_CPU_MAX);
 
 	if (arenas)
 		return true;
-	/* A lock per page of 64 KiB is rarely contended, and what one arena has free another can't use: few are better. */
+	/*
+	 * Large blocks of different threads don't wait for each other.  A lock for each page is rarely contended, and pages are
+	 * better together: of what is free here and there, less makes a whole run.
+	 */
+	page_arena_count = n ? n : (cpus + 3) / 4;
 	if (n == 0)
-		n = (unsigned)hz3_min((hz3_os_cpus() + 3) / 4, 16);
+		n = cpus;
 	arenas = hz3_meta_alloc(n * sizeof(*arenas));
 	if (arenas == NULL)
 		return false;
@@ -750,6 +791,11 @@ unsigned hz3_arenas_count(void)
 struct hz3_arena *hz3_arena_for(unsigned i)
 {
 	return &arenas[i % arena_count];
+}
+
+struct hz3_arena *hz3_arena_for_pages(unsigned i)
+{
+	return &arenas[i % page_arena_count];
 }
 
 unsigned hz3_arena_index(const struct hz3_arena *arena)

@@ -53,8 +53,9 @@ struct hz3_arena;
 bool hz3_arenas_init(void);
 unsigned hz3_arenas_count(void);
 
-/* The arena for the i-th heap. */
+/* The arena for the large blocks of the i-th heap, and the one for its pages. */
 struct hz3_arena *hz3_arena_for(unsigned i);
+struct hz3_arena *hz3_arena_for_pages(unsigned i);
 unsigned hz3_arena_index(const struct hz3_arena *arena);
 const struct hz3_arena_counters *hz3_arena_counters(unsigned i);
 
@@ -63,6 +64,12 @@ const struct hz3_arena_counters *hz3_arena_counters(unsigned i);
  * *zero tells whether they are known to read as zeroes.
  */
 size_t hz3_arena_alloc(struct hz3_arena *arena, size_t n, size_t align, bool *zero);
+
+/*
+ * The same, but before the system is asked for memory, from any arena that has some free: there are several so that threads don't
+ * wait for each other, not so that each has free memory that others lack.
+ */
+size_t hz3_arenas_alloc(struct hz3_arena *first, size_t n, size_t align, bool *zero);
 
 /* Give n slices back; dirty.  The caller has set their routes to 0. */
 void hz3_arena_free(size_t slice, size_t n);

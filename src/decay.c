@@ -164,12 +164,14 @@ static bool is_due(_Atomic uint64_t *next_ms, uint64_t now)
 	return true;
 }
 
-/* Keep so many bytes at most in each arena that decays. */
-static void purge_to(size_t keep)
+/* Keep so many bytes at most, fewer than are dirty: in each arena that decays, as large a part of them as it has of what is dirty. */
+static void purge_to(size_t keep, size_t dirty)
 {
-	for (unsigned i = 0; i < hz3_arenas_count(); i++)
+	for (unsigned i = 0; i < hz3_arenas_count(); i++) {
+		size_t slices = hz3_atomic_load(&hz3_arena_counters(i)->dirty, relaxed);
 		if (hz3_decay_arena_ms(i) >= 0)
-			hz3_arena_purge_to(i, keep);
+			hz3_arena_purge_to(i, slices * keep / (dirty >> HZ3_SLICE_SHIFT));
+	}
 }
 
 /* What the background thread would do, where there is none. */
@@ -184,8 +186,9 @@ static void tick_inline(uint64_t now)
 	size_t dirty_max = hz3_options.dirty_max;
 	if (hz3_arenas_scarce())
 		dirty_max = hz3_min(dirty_max, DIRTY_MAX_SCARCE);
-	if (hz3_arenas_dirty() > dirty_max)
-		purge_to(dirty_max / hz3_arenas_count());
+	size_t dirty = hz3_arenas_dirty();
+	if (dirty > dirty_max)
+		purge_to(dirty_max, dirty);
 	else if (is_due(&next_purge_ms, now))
 		decay_arenas();
 }

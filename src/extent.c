@@ -69,7 +69,7 @@ static void renew_and_give_back(size_t slice, size_t n)
 /* n slices from the arena, which the hook has agreed to; 0: there are none. */
 static size_t map(struct hz3_extents *extents, size_t n, size_t align, bool *zero)
 {
-	size_t slice = hz3_arena_alloc(extents->arena, n, hz3_max(align, unit_of(extents)), zero);
+	size_t slice = hz3_arenas_alloc(extents->arena, n, hz3_max(align, unit_of(extents)), zero);
 
 	if (slice == 0 || extents->hooks.map == NULL)
 		return slice;

@@ -78,7 +78,7 @@ static struct hz3_heap *heap_new(struct hz3_extents *extents)
 		return NULL;
 	}
 	heap->tag = tag_of(heap);
-	hz3_heap_set_arena(heap, owner->id);
+	hz3_heap_choose_arenas(heap);
 	atomic_signal_fence(memory_order_seq_cst);
 	hz3_atomic_store(&heap->busy, 0, relaxed);
 	return heap;
@@ -94,10 +94,19 @@ struct hz3_heap *hz3_heap_new_for_pool(struct hz3_extents *extents)
 	return heap_new(extents);
 }
 
-/* relaxed, both: arenas stay. */
+/* relaxed, all: arenas stay. */
 void hz3_heap_set_arena(struct hz3_heap *heap, unsigned arena)
 {
 	__atomic_store_n(&heap->arena, hz3_arena_for(arena), __ATOMIC_RELAXED);
+	heap->large_arena = hz3_arena_for(arena);
+	heap->keeps_to_arena = true;
+}
+
+void hz3_heap_choose_arenas(struct hz3_heap *heap)
+{
+	__atomic_store_n(&heap->arena, hz3_arena_for_pages(heap->owner->id), __ATOMIC_RELAXED);
+	heap->large_arena = hz3_arena_for(heap->owner->id);
+	heap->keeps_to_arena = false;
 }
 
 unsigned hz3_heap_arena_index(const struct hz3_heap *heap)
@@ -397,7 +406,7 @@ static bool run_is_aligned(const struct hz3_page *page, size_t align)
 	return align == 1 || (uintptr_t)hz3_page_start(page) % (align << HZ3_SLICE_SHIFT) == 0;
 }
 
-size_t hz3_heap_run_alloc(struct hz3_heap *heap, size_t n, size_t align, bool *zero)
+static size_t run_alloc(struct hz3_heap *heap, struct hz3_arena *arena, size_t n, size_t align, bool *zero)
 {
 	struct hz3_page *page = n <= HZ3_STOCK_SLICES_MAX ? heap->empty[n - 1].first : NULL;
 
@@ -406,10 +415,16 @@ size_t hz3_heap_run_alloc(struct hz3_heap *heap, size_t n, size_t align, bool *z
 		return hz3_extents_alloc(heap->extents, n, align);
 	}
 	if (page == NULL || !run_is_aligned(page, align))
-		return hz3_arena_alloc(heap->arena, n, align, zero);
+		return heap->keeps_to_arena ? hz3_arena_alloc(arena, n, align, zero)
+					    : hz3_arenas_alloc(arena, n, align, zero);
 	take_from_stock(heap, page);
 	*zero = false;
 	return hz3_page_slice(page);
+}
+
+size_t hz3_heap_run_alloc(struct hz3_heap *heap, size_t n, size_t align, bool *zero)
+{
+	return run_alloc(heap, heap->large_arena, n, align, zero);
 }
 
 void hz3_heap_run_free(struct hz3_heap *heap, size_t slice, size_t n)
@@ -435,7 +450,7 @@ void *hz3_heap_refill_fresh(struct hz3_heap *heap, unsigned class)
 		make_current(heap, heap->awake[class].first);
 		return hz3_page_take(heap->page[class]);
 	}
-	size_t slice = hz3_heap_run_alloc(heap, slices, 1, &zero);
+	size_t slice = run_alloc(heap, heap->arena, slices, 1, &zero);
 	if (slice == 0)
 		return NULL;
 	struct hz3_page *page = hz3_page_at(slice);
@@ -652,7 +667,7 @@ void hz3_heap_mend(struct hz3_heap *heap)
 
 	/* It may be new, and not complete. */
 	heap->tag = tag_of(heap);
-	hz3_heap_set_arena(heap, heap->owner->id);
+	hz3_heap_choose_arenas(heap);
 	hz3_buffer_mend(&heap->buffer);
 	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
 		struct hz3_page *page = heap->page[class];

@@ -35,7 +35,8 @@ struct hz3_heap {
 	struct hz3_page *direct[HZ3_DIRECT_GRANULES];	/* page[] again, by granules of the request; set_current() in heap.c */
 	struct hz3_page *page[HZ3_CLASSES];	/* current page of each class, never NULL */
 	struct hz3_owner *owner;
-	struct hz3_arena *arena;
+	struct hz3_arena *arena, *large_arena;	/* of pages, and of large blocks */
+	bool keeps_to_arena;			/* takes nothing of other arenas': its thread has chosen one */
 	/*
 	 * Not 0 while lists, or the buffer, are being changed.  Ordered against this thread's other stores by signal fences: it
 	 * is read in the child of a fork that this thread did not survive, which sees a prefix of its stores; and
@@ -84,8 +85,12 @@ struct hz3_heap *hz3_heap_new_for_pool(struct hz3_extents *extents);
 /* Of a pool: all its blocks are gone, and are counted as freed.  Its pages are to be wiped by the caller. */
 void hz3_heap_forget_pages(struct hz3_heap *heap);
 
-/* Where it gets its memory from now on; an index.  Its own thread's to set, anybody's to read. */
+/*
+ * Where it gets its memory from now on: from the arena with this index, or from those that fall to it.  Its own thread's to set, anybody's
+ * to read (that of pages).
+ */
 void hz3_heap_set_arena(struct hz3_heap *heap, unsigned arena);
+void hz3_heap_choose_arenas(struct hz3_heap *heap);
 unsigned hz3_heap_arena_index(const struct hz3_heap *heap);
 
 /* Options that say what the hot paths may find (guard_sample, zero_on_free) were read when the heap was there already. */

@@ -137,7 +137,7 @@ static struct hz3_heap *enter(struct hz3_heap *heap)
 	if (have_key() && pthread_setspecific(exit_key, heap) == 0) {
 		hz3_atomic_fetch_add(&entered, 1, relaxed);
 		/* The thread that had it before may have chosen another. */
-		hz3_heap_set_arena(heap, heap->owner->id);
+		hz3_heap_choose_arenas(heap);
 		hz3_account_begin(heap);
 		hz3_flow_begin(heap->owner, &heap->counters);
 		return heap;

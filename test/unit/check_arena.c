@@ -584,11 +584,47 @@ START_TEST(arenas_are_apart)
 }
 END_TEST
 
+/* Before memory is taken from the system, what another arena has free. */
+START_TEST(free_memory_of_another)
+{
+	bool zero = true;
+
+	core_set_up(3);
+	size_t a = hz3_arena_alloc(hz3_arena_for(2), 5, 1, &zero);
+	hz3_arena_free(a, 5);
+	size_t larger = hz3_arenas_alloc(hz3_arena_for(0), 6, 1, &zero);
+	ck_assert_uint_ne(larger, a);
+	ck_assert_uint_eq(hz3_arena_counters(0)->active, 6);
+	zero = true;
+	ck_assert_uint_eq(hz3_arenas_alloc(hz3_arena_for(0), 5, 1, &zero), a);
+	ck_assert(!zero);
+	ck_assert_uint_eq(hz3_arena_counters(2)->active, 5);
+	ck_assert_uint_eq(hz3_arena_counters(2)->dirty, 0);
+	/* Its own first. */
+	hz3_arena_free(larger, 6);
+	hz3_arena_free(a, 5);
+	ck_assert_uint_eq(hz3_arenas_alloc(hz3_arena_for(2), 5, 1, &zero), a);
+	ck_assert_uint_eq(hz3_arenas_alloc(hz3_arena_for(0), 5, 1, &zero), larger);
+	hz3_arenas_validate();
+}
+END_TEST
+
 START_TEST(number_by_processors)
 {
 	core_set_up(0);
 	ck_assert_uint_ge(hz3_arenas_count(), 1);
 	ck_assert_uint_le(hz3_arenas_count(), hz3_os_cpus());
+	/* Pages have fewer; but all that somebody asks for. */
+	for (unsigned i = 0; i < 100; i++)
+		ck_assert_uint_lt(hz3_arena_index(hz3_arena_for_pages(i)), (hz3_arenas_count() + 3) / 4);
+}
+END_TEST
+
+START_TEST(pages_from_all_that_were_asked_for)
+{
+	core_set_up(3);
+	for (unsigned i = 0; i < 100; i++)
+		ck_assert_ptr_eq(hz3_arena_for_pages(i), hz3_arena_for(i));
 }
 END_TEST
 
@@ -655,7 +691,9 @@ main(void)
 	tc = tcase_create("arenas");
 	tcase_add_test(tc, threads);
 	tcase_add_loop_test(tc, arenas_are_apart, 0, 2);
+	tcase_add_test(tc, free_memory_of_another);
 	tcase_add_test(tc, number_by_processors);
+	tcase_add_test(tc, pages_from_all_that_were_asked_for);
 	tcase_set_timeout(tc, 60);
 	suite_add_tcase(suite, tc);
 	return unit_run(suite);
