@@ -97,21 +97,21 @@ struct hz3_heap *hz3_heap_new_for_pool(struct hz3_extents *extents)
 /* relaxed, all: arenas stay. */
 void hz3_heap_set_arena(struct hz3_heap *heap, unsigned arena)
 {
-	__atomic_store_n(&heap->arena, hz3_arena_for(arena), __ATOMIC_RELAXED);
+	hz3_write_once(&heap->arena, hz3_arena_for(arena));
 	heap->large_arena = hz3_arena_for(arena);
 	heap->keeps_to_arena = true;
 }
 
 void hz3_heap_choose_arenas(struct hz3_heap *heap)
 {
-	__atomic_store_n(&heap->arena, hz3_arena_for_pages(heap->owner->id), __ATOMIC_RELAXED);
+	hz3_write_once(&heap->arena, hz3_arena_for_pages(heap->owner->id));
 	heap->large_arena = hz3_arena_for(heap->owner->id);
 	heap->keeps_to_arena = false;
 }
 
 unsigned hz3_heap_arena_index(const struct hz3_heap *heap)
 {
-	const struct hz3_arena *arena = __atomic_load_n(&heap->arena, __ATOMIC_RELAXED);
+	const struct hz3_arena *arena = hz3_read_once(&heap->arena);
 
 	/* NULL: it is just being made. */
 	return arena ? hz3_arena_index(arena) : UINT32_MAX;

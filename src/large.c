@@ -492,5 +492,5 @@ size_t hz3_large_huge_resident(void)
 HZ3_RACY size_t hz3_large_run_slices(size_t slice)
 {
 	/* relaxed: the run may end while we look. */
-	return __atomic_load_n(&large_at(slice)->slices, __ATOMIC_RELAXED);
+	return hz3_read_once(&large_at(slice)->slices);
 }
