@@ -101,7 +101,8 @@ expect_complaint(const char *name, void (*before)(void), const char *beginning)
 	waitpid(pid, &status, 0);
 	CHECK(status == 0, "status %d", status);
 	CHECK(strncmp(text, beginning, strlen(beginning)) == 0, "it said: %s", text);
-	CHECK(strchr(text, '\n') == text + used - 1, "more than one line: %s", text);
+	/* Valgrind is a program that is preloaded as well, and may say the same. */
+	CHECK(strchr(text, '\n') == text + used - 1 || getenv("HZ3_EMULATOR") != NULL, "more than one line: %s", text);
 }
 
 static void UNUSED
