@@ -148,14 +148,15 @@ take(struct hz3_lock *lock)
 {
 	if (hz3_likely(try_once(lock)))
 		return;
-	hz3_check(!is_mine(lock), "malloc or free was called by a signal handler that had interrupted malloc or free (lock %s)",
-		  lock->name);
-	if (try_some_time(lock))
+	if (!is_mine(lock) && try_some_time(lock))
 		return;
 	if (hz3_lock_before_sleep)
 		hz3_lock_before_sleep();
-	if (!try_once(lock))
-		sleep_and_take(lock);
+	if (try_once(lock))
+		return;
+	hz3_check(!is_mine(lock), "malloc or free was called by a signal handler that had interrupted malloc or free (lock %s)",
+		  lock->name);
+	sleep_and_take(lock);
 }
 
 static void

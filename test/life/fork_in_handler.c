@@ -2,7 +2,8 @@
  * Fork inside a signal handler that has interrupted malloc or free.
  *
  * A timer interrupts a thread that does nothing but allocate, free, purge and ask for statistics; so it is interrupted with
- * any of hz3's locks held, and in the middle of any change.  The handler forks, in one of several ways, and waits.
+ * any of hz3's locks held, those of an arena of its own and of guarded samples among them, and in the middle of any change.  The
+ * handler forks, in one of several ways, and waits.
  *
  *   use        the child allocates and frees, also its parent's blocks, forks, starts threads, and exits.
  *   go_on      the child goes back into the malloc that was interrupted, and works on.
@@ -26,6 +27,8 @@ static _Atomic unsigned forks;
 static unsigned forks_wanted, ways_tried[4];
 static volatile sig_atomic_t gone_on;	/* in a child: it is to work on for a moment, and exit */
 static pid_t (*bare_fork)(void);
+static void *arena;		/* hz3's; NULL: there are none */
+static void *(*arena_malloc)(void *arena, size_t size);
 
 /* Mostly what takes the slow paths: every size class, runs, now and then a mapping. */
 static size_t
@@ -231,7 +234,12 @@ body(void)
 	pthread_t thread[OTHERS];
 	sigset_t set;
 
+	void *(*arena_create)(const void *hooks, void *context);
+
 	*(void **)&bare_fork = stress_lookup(_Fork);
+	*(void **)&arena_malloc = stress_lookup(hz3_arena_malloc);
+	*(void **)&arena_create = stress_lookup(hz3_arena_create);
+	arena = arena_create != NULL ? arena_create(NULL, NULL) : NULL;
 	handler_random = stress_state(2);
 	sigaction(SIGUSR1, &action, NULL);
 	printf("seed %llu, variant \"%s\"\n", (unsigned long long)stress_seed, stress_variant);
@@ -257,7 +265,7 @@ body(void)
 int
 main(void)
 {
-	static const char *const variants[] = {"sink:central", "sink:page", NULL};
+	static const char *const variants[] = {"sink:central", "sink:page", "guard_sample:3", NULL};
 
 	return stress_main(variants, 60, body);
 }
