@@ -10,6 +10,12 @@
 #include "meta.h"
 #include "thread.h"
 
+/*
+ * A pool's memory is in the window, of which a run takes twice its alignment, for good: a few of far more would leave no room in it
+ * for anybody.
+ */
+#define ALIGNMENT_MAX ((size_t)1 << 30)
+
 struct hz3_pool {
 	struct hz3_lock lock;		/* first: mend() */
 	bool live;			/* under the lock; all that follows but next_free as well */
@@ -307,7 +313,7 @@ void *hz3_pool_alloc(struct hz3_pool *pool, size_t alignment, size_t size)
 {
 	HZ3_FRAMED();
 	/* The sum, or a part of it, is rounded up to slices. */
-	if (size > PTRDIFF_MAX || alignment > PTRDIFF_MAX) {
+	if (size > PTRDIFF_MAX || alignment > ALIGNMENT_MAX) {
 		errno = ENOMEM;
 		return NULL;
 	}

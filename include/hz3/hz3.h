@@ -159,7 +159,7 @@ struct hz3_os_hooks {
 HZ3_API hz3_arena_t *hz3_arena_create(const struct hz3_os_hooks *hooks, void *context) HZ3_NOTHROW
 	HZ3_ATTR((warn_unused_result));
 
-/* As hz3_malloc, hz3_calloc and hz3_aligned_alloc; the block is the arena's. */
+/* As hz3_malloc, hz3_calloc and hz3_aligned_alloc; the block is the arena's.  An alignment over 1 GiB is ENOMEM. */
 HZ3_API void *hz3_arena_malloc(hz3_arena_t *arena, size_t size)
 	HZ3_NOTHROW HZ3_ATTR((nonnull(1), malloc, alloc_size(2), warn_unused_result));
 HZ3_API void *hz3_arena_calloc(hz3_arena_t *arena, size_t count, size_t size)

@@ -155,6 +155,31 @@ test_alignment(void)
 	hz3.destroy(arena);
 }
 
+/* An alignment that would take address space of which there is little for good. */
+static void
+test_far_alignment(void)
+{
+	hz3_arena_t *arena = hz3.create(NULL, NULL);
+	int (*control)(const char *, void *, size_t *, void *, size_t) =
+		(int (*)(const char *, void *, size_t *, void *, size_t))find("hz3_control");
+	size_t before = 0, after = 0, bytes = sizeof(before);
+
+	CHECK(control("stats.metadata", &before, &bytes, NULL, 0) == 0, "no statistics");
+	for (size_t alignment = SIZE_MAX / 2 + 1; alignment > (size_t)1 << 30; alignment /= 2)
+		for (size_t size = 1; size < (size_t)64 << 20; size *= 8) {
+			errno = 0;
+			void *p = hz3.aligned_alloc(arena, opaque_size(alignment), size);
+			CHECK(p == NULL && errno == ENOMEM, "%zu bytes at %p for %#zx: errno %d", size, p, alignment, errno);
+			free(p);
+		}
+	void *p = hz3.aligned_alloc(arena, (size_t)1 << 30, 1);
+	CHECK(p != NULL && (uintptr_t)p % ((size_t)1 << 30) == 0, "%p", p);
+	free(p);
+	CHECK(control("stats.metadata", &after, &bytes, NULL, 0) == 0, "no statistics");
+	CHECK(after - before < (size_t)8 << 20, "%zu KiB of metadata more", (after - before) >> 10);
+	hz3.destroy(arena);
+}
+
 static void
 test_realloc(void)
 {
@@ -873,6 +898,7 @@ main(void)
 	test_blocks();
 	test_calloc();
 	test_alignment();
+	test_far_alignment();
 	test_realloc();
 	test_reset();
 	test_many();
