@@ -395,7 +395,9 @@ hz3_os_resident(void)
 	return second_number(text) * hz3_os_page_size;
 }
 
+/* The kernel writes a byte for each page of its own, of which an emulator that pretends larger ones knows nothing: of 4 KiB, then. */
 #define LOOK_PAGES ((size_t)4096)
+#define LOOK_BYTES (LOOK_PAGES * 4096)
 
 /* Some pages, all of them mapped or none. */
 static size_t
@@ -418,10 +420,10 @@ count_resident(const char *p, size_t pages)
 size_t
 hz3_os_resident_of(const void *p, size_t bytes)
 {
-	size_t pages = bytes / hz3_os_page_size, count = 0;
+	size_t pages = bytes / hz3_os_page_size, step = LOOK_BYTES / hz3_os_page_size, count = 0;
 
-	for (size_t i = 0; i < pages; i += LOOK_PAGES)
-		count += count_resident((const char *)p + i * hz3_os_page_size, hz3_min(pages - i, LOOK_PAGES));
+	for (size_t i = 0; i < pages; i += step)
+		count += count_resident((const char *)p + i * hz3_os_page_size, hz3_min(pages - i, step));
 	return count * hz3_os_page_size;
 }
 

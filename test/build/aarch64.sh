@@ -44,7 +44,7 @@ for size in 4096 16384 65536; do
 	elif [ $size = 4096 ]; then
 		run_tests "$(with api control family semantics usable_size; with stress core_storm)" HZ3_EMULATOR="$(emulator $size)"
 	else
-		run_tests "$(with api control semantics)" HZ3_EMULATOR="$(emulator $size)"
+		run_tests "$(with api control semantics; with stress huge_realloc)" HZ3_EMULATOR="$(emulator $size)"
 	fi
 done
 exit $failed

@@ -21,7 +21,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/hz3-valgrind.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 unset HZ3_CONF
 
-# What check_os asks the system, on purpose: whether memory is accessible.
+# What check_os, and libunwind, ask the system on purpose: whether memory is accessible.
 cat >"$work/suppressions" <<'SUPPRESSIONS'
 {
    readable?
@@ -36,6 +36,13 @@ cat >"$work/suppressions" <<'SUPPRESSIONS'
    read(buf)
    ...
    fun:can_write
+}
+{
+   unwinding
+   Memcheck:Param
+   write(buf)
+   ...
+   obj:*/libunwind*
 }
 SUPPRESSIONS
 
