@@ -28,10 +28,10 @@ if [ -n "$HZ3_SANITIZER$HZ3_MALLOC_PREFIX" ] || [ ! -e "$HZ3_LIB" ] || ! command
 	exit $status
 fi
 
-# "soname NAME", and "KIND NAME[@@VERSION]" for every exported name.
+# "soname NAME", and "KIND NAME[@@VERSION]" for every exported name but dlopen, which programs have from libc where it is not ours.
 interface() {
 	readelf -dW "$HZ3_LIB" | sed -n 's/.*(SONAME).*\[\(.*\)\].*/soname \1/p'
-	readelf --dyn-syms -W "$HZ3_LIB" | awk '$5 ~ /GLOBAL|WEAK/ && $7 != "UND" && $7 != "ABS" { print tolower($4), $8 }'
+	readelf --dyn-syms -W "$HZ3_LIB" | awk '$5 ~ /GLOBAL|WEAK/ && $7 != "UND" && $7 != "ABS" && $8 != "dlopen" { print tolower($4), $8 }'
 }
 
 export LC_ALL=C
