@@ -396,6 +396,9 @@ main(int argc, char **argv)
 	if (argc > 1)
 		return run_test(&tests[atoi(argv[1])]);
 	for (size_t i = 0; i < TESTS; i++) {
+		/* It is given for a third of the resident memory, most of which is valgrind's own there. */
+		if (getenv("HZ3_EMULATOR") != NULL && tests[i].run == one_in_each_page_lives && tests[i].earns)
+			continue;
 		snprintf(number, sizeof(number), "%zu", i);
 		CHECK(again(number, tests[i].conf) == EXIT_SUCCESS, "%s: %s, with \"%s\"", tests[i].rule,
 		      tests[i].earns ? "not given where it was earned" : "given where it was not earned", tests[i].conf);

@@ -20,7 +20,7 @@ if [ "${HZ3_SYSTEMS:-}" = long ]; then
 	tests=(test/unit/check_* test/api/* test/stress/*)
 else
 	tests=(test/unit/check_{arena,heap,large,os,page_map,thread} test/api/{control,misuse,realloc,semantics,usable_size}
-		test/stress/core_storm)
+		test/stress/{core_storm,huge_realloc})
 fi
 
 failed=0
