@@ -98,6 +98,7 @@ fi
 why_not() {
 	case $1 in
 	*/new_delete | */replaced_operators | */late_runtime) echo "valgrind puts its own operator new everywhere, whatever it is told" ;;
+	*/check_waterfall) echo "it adds up to the resident memory, of which most is valgrind's own" ;;
 	*/misuse) echo "memcheck stops or reports what hz3 is to stop" ;;
 	esac
 }
