@@ -424,7 +424,10 @@ static size_t run_alloc(struct hz3_heap *heap, struct hz3_arena *arena, size_t n
 
 size_t hz3_heap_run_alloc(struct hz3_heap *heap, size_t n, size_t align, bool *zero)
 {
-	return run_alloc(heap, heap->large_arena, n, align, zero);
+	/* A single slice comes from where pages do, and can become one. */
+	struct hz3_arena *arena = n > 1 ? heap->large_arena : heap->arena;
+
+	return run_alloc(heap, arena, n, align, zero);
 }
 
 void hz3_heap_run_free(struct hz3_heap *heap, size_t slice, size_t n)
