@@ -1,5 +1,5 @@
 #!/bin/bash
-# libhz3.so exports the names of src/hz3.map with their version, malloc and its family without one, and nothing else.
+# libhz3.so exports the names of src/hz3.map with their version, malloc and its family and dlopen without one, and nothing else.
 
 set -eu
 
@@ -32,6 +32,10 @@ expected() {
 	done
 	if [ -z "$HZ3_MALLOC_PREFIX" ]; then
 		printf '%s\n' "${libc[@]}" "${cxx[@]}"
+		# Ours where there is a flag to leave out.
+		if printf '#define _GNU_SOURCE\n#include <dlfcn.h>\nint flag = RTLD_DEEPBIND;\n' | $CC -fsyntax-only -xc - 2>/dev/null; then
+			echo dlopen
+		fi
 	fi
 }
 
