@@ -200,6 +200,19 @@ stop_server() {
 	fi
 }
 
+# "client N ARGUMENT..." for N from 1 to COUNT, all at once; what each says goes to DIRECTORY/client.N: run_clients COUNT DIRECTORY ARGUMENT...
+run_clients() {
+	local count=$1 dir=$2 n clients=()
+	shift 2
+	for ((n = 1; n <= count; n++)); do
+		client "$n" "$@" >"$dir/client.$n" &
+		clients+=($!)
+	done
+	for n in "${clients[@]}"; do
+		wait "$n" || fail "a client fails"
+	done
+}
+
 # As compare, for servers: run_server_test NAME FUNCTION calls "FUNCTION DIRECTORY LAUNCHER..." for glibc and for each
 # sink; LAUNCHER... is what goes before the server's command, and the files that FUNCTION leaves in DIRECTORY are compared.
 compare_server() {

@@ -34,7 +34,7 @@ client() {
 }
 
 serve() {
-	local dir=$1 loaded=$2 n clients=()
+	local dir=$1 loaded=$2
 	shift 2
 	data=$work/data.$loaded.$RANDOM
 	mkdir "$data"
@@ -46,13 +46,7 @@ serve() {
 	query test "create table t (id int primary key, n int, word text, key (n)) engine=InnoDB;
 		insert into t select seq, seq * 7 % 1000, repeat(md5(seq), seq % 9) from seq_1_to_20000;
 		create table log (id int, word text) engine=Aria"
-	for n in 1 2 3 4; do
-		client "$n" >"$dir/client.$n" &
-		clients+=($!)
-	done
-	for n in "${clients[@]}"; do
-		wait "$n" || fail "a client fails: $(tail -n 5 "$data.log")"
-	done
+	run_clients 4 "$dir"
 	stop_server TERM "$data.log"
 	start "$@"
 	query test "select n, count(*), max(length(word)) from t group by n order by n" >"$dir/groups"

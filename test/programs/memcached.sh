@@ -38,11 +38,11 @@ requests() {
 
 # The requests go in while the answers come out: neither side may wait for the other.
 client() {
-	local port=$1 requests=$2 answers=$3 writer
+	local n=$1 port=$2 writer
 	exec 3<>"/dev/tcp/127.0.0.1/$port"
-	cat "$requests" >&3 &
+	cat "$work/requests.$n" >&3 &
 	writer=$!
-	cat <&3 >"$answers"
+	cat <&3
 	wait "$writer"
 }
 
@@ -51,7 +51,7 @@ for n in 1 2 3 4 5 6; do
 done
 
 serve() {
-	local dir=$1 loaded=$2 log=$work/memcached.log port n clients=()
+	local dir=$1 loaded=$2 log=$work/memcached.log port
 	shift 2
 	rm -f "$work/ports"
 	start_server "$log" "$@" MEMCACHED_PORT_FILENAME="$work/ports" \
@@ -60,14 +60,8 @@ serve() {
 	expect_loaded "$loaded" "$server"
 	port=$(sed -n 's/^TCP INET: //p' "$work/ports")
 
-	for n in 1 2 3 4 5 6; do
-		client "$port" "$work/requests.$n" "$dir/answers.$n" &
-		clients+=($!)
-	done
-	for n in "${clients[@]}"; do
-		wait "$n" || fail "a client fails"
-	done
-	grep -q '^VALUE large1 0 900000' "$dir/answers.1" || fail "the large item is not there"
+	run_clients 6 "$dir" "$port"
+	grep -q '^VALUE large1 0 900000' "$dir/client.1" || fail "the large item is not there"
 	stop_server TERM "$log"
 }
 

@@ -93,11 +93,11 @@ client() {
 		get "/number/$i"
 		get /text.txt 'Accept-Encoding: gzip'$'\r\n'
 		get /again/text.txt
-	done >"$1"
+	done
 }
 
 serve() {
-	local dir=$1 loaded=$2 log=$work/nginx.log pid n clients=() old
+	local dir=$1 loaded=$2 log=$work/nginx.log pid old
 	shift 2
 	start "$log" "$@"
 	wait_until 60 new_workers || fail "nginx has no workers: $(cat "$log")"
@@ -115,13 +115,7 @@ serve() {
 	kill -HUP "$server"
 	# shellcheck disable=SC2086
 	wait_until 60 new_workers $old || fail "nginx does not replace its workers: $(cat "$log")"
-	for n in 1 2 3; do
-		client "$dir/client.$n" &
-		clients+=($!)
-	done
-	for n in "${clients[@]}"; do
-		wait "$n" || fail "a client fails"
-	done
+	run_clients 3 "$dir"
 	stop_server QUIT "$log"
 	if grep -E 'exited on signal|\[(alert|crit|emerg)\]' "$log"; then
 		fail "nginx complains (above)"

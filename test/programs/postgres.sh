@@ -43,7 +43,7 @@ client() {
 }
 
 serve() {
-	local dir=$1 loaded=$2 n clients=()
+	local dir=$1 loaded=$2
 	shift 2
 	data=$work/data.$loaded.$RANDOM
 	mkdir "$data"
@@ -56,13 +56,7 @@ serve() {
 	query postgres 'create database test'
 	query test "create table t as select g as id, g * 7 % 1000 as n, repeat(md5(g::text), g % 9) as word from generate_series(1, 40000) as g;
 		create index on t (word); create index on t (n); analyze t"
-	for n in 1 2 3 4; do
-		client "$n" >"$dir/client.$n" &
-		clients+=($!)
-	done
-	for n in "${clients[@]}"; do
-		wait "$n" || fail "a client fails: $(tail -n 5 "$data.log")"
-	done
+	run_clients 4 "$dir"
 	query test "select n, count(*), max(length(word)) from t group by n order by n" >"$dir/groups"
 	query test "select count(*) from t as a join t as b on a.word = b.word where a.id < 3000 and a.word <> ''" >"$dir/join"
 	query test "select jsonb_agg(to_jsonb(t) order by id) from t where id < 2000" >"$dir/json"
