@@ -7,13 +7,18 @@
 #include <sys/auxv.h>
 #include <unwind.h>
 
-#include "base.h"
+#include "atomic.h"
+#include "lock.h"
+#include "os.h"
 
 /* As unw_backtrace() of libunwind has it. */
 typedef int unw_function(void **pc, int max);
 
 /* Frames of our own that may be on top. */
 #define OWN_FRAMES 16
+
+/* How long a fork waits: a thread that walks may need a lock that the forking thread has, of the dynamic linker for one. */
+#define FORK_WAIT_MS 1000
 
 static unw_function *unw_backtrace;
 static __typeof__(_Unwind_Backtrace) *unwind_backtrace;
@@ -81,11 +86,71 @@ static size_t walk(uintptr_t *pc, size_t max)
 	return frames.depth;
 }
 
+/*
+ * Threads inside of walk(), or about to see that they must not go there.  An unwinder has locks of its own, which the child of a fork would find
+ * held for ever by a thread that is not there; so a fork waits until nobody is inside.
+ *
+ * seq_cst: who walks counts itself and then looks at "closed"; who forks closes and then looks at the count.  One sees the other.
+ */
+static _Atomic int walkers;
+static _Atomic bool closed;	/* by the forking thread, from before it takes locks until it has released them */
+static bool drained;		/* the forking thread's, while it is closed: nobody is inside */
+static _Atomic bool torn;	/* relaxed; in a child whose fork could not wait */
+
+static bool enter(void)
+{
+	if (hz3_lock_is_forking())
+		return drained;
+	hz3_atomic_fetch_add(&walkers, 1, seq_cst);
+	if (hz3_likely(!hz3_atomic_load(&closed, seq_cst) && !hz3_atomic_load(&torn, relaxed)))
+		return true;
+	hz3_atomic_fetch_sub(&walkers, 1, release);
+	return false;
+}
+
+static void leave(void)
+{
+	/* release: pairs with the look of hz3_backtrace_fork_prepare(); the unwinder's locks are free. */
+	if (!hz3_lock_is_forking())
+		hz3_atomic_fetch_sub(&walkers, 1, release);
+}
+
+void hz3_backtrace_fork_prepare(bool wait)
+{
+	uint64_t give_up_ms = hz3_os_now_ms() + FORK_WAIT_MS;
+
+	hz3_atomic_store(&closed, true, seq_cst);
+	for (;;) {
+		drained = hz3_atomic_load(&walkers, seq_cst) == 0;
+		if (drained || !wait || hz3_atomic_load(&torn, relaxed) || hz3_os_now_ms() > give_up_ms)
+			return;
+		hz3_os_yield();
+	}
+}
+
+void hz3_backtrace_fork_parent(void)
+{
+	drained = false;
+	hz3_atomic_store(&closed, false, relaxed);
+}
+
+void hz3_backtrace_fork_child(void)
+{
+	if (!drained && hz3_atomic_load(&walkers, relaxed) != 0)
+		hz3_atomic_store(&torn, true, relaxed);
+	hz3_atomic_store(&walkers, 0, relaxed);
+	hz3_backtrace_fork_parent();
+}
+
 size_t hz3_backtrace(uintptr_t *pc, size_t max)
 {
 	uintptr_t all[HZ3_BACKTRACE_DEPTH + OWN_FRAMES];
-	size_t depth = walk(all, sizeof(all) / sizeof(all[0])), first = 0, n = 0;
+	size_t depth, first = 0, n = 0;
 
+	if (!enter())
+		return 0;
+	depth = walk(all, sizeof(all) / sizeof(all[0]));
+	leave();
 	while (first < depth && all[first] - own_start < own_end - own_start)
 		first++;
 	while (first < depth && n < max)

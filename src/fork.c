@@ -14,6 +14,7 @@
 #include <pthread.h>
 
 #include "abandon.h"
+#include "backtrace.h"
 #include "decay.h"
 #include "delayed.h"
 #include "guard.h"
@@ -89,6 +90,9 @@ static void fork_prepare(void)
 	/* Always: another thread may be inside its very first malloc, and nothing tells of it. */
 	const struct hz3_lock *interrupted = last_lock_held();
 	bool wait = interrupted == NULL;
+	hz3_lock_fork_prepare(&fork_lock, wait);
+	if (hz3_lock_held(&fork_lock))
+		hz3_backtrace_fork_prepare(wait && !heap->profile.busy);
 	for (unsigned i = 0; i < lock_count(); i++) {
 		struct hz3_lock *lock = lock_at(i);
 		hz3_lock_fork_prepare(lock, wait);
@@ -104,6 +108,8 @@ static void fork_parent(void)
 		return;
 	}
 	hz3_lock_fork_end();
+	if (hz3_lock_held(&fork_lock))
+		hz3_backtrace_fork_parent();
 	for (unsigned i = 0; i < lock_count(); i++)
 		hz3_lock_fork_parent(lock_at(i));
 }
@@ -246,6 +252,7 @@ static void take_stock(void)
 /* Release what the fork took, and call torn what it could not take. */
 static void sort_out_locks(void)
 {
+	hz3_backtrace_fork_child();
 	for (unsigned i = 0; i < lock_count(); i++)
 		hz3_lock_fork_child(lock_at(i));
 }

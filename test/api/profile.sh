@@ -81,8 +81,29 @@ expect 3 'makes_blocks' 300 300
 
 # Children of a process with busy threads, each with a profile of its own.
 HZ3_CONF=prof:true,lg_prof_sample:10,prof_file:$dir/child-%p.gz timeout -k 5 110 env LD_PRELOAD="$HZ3_LIB" "$program" fork 40 2>"$dir/err" ||
-	fail "fork: $(cat "$dir/err")"
+	fail "fork: status $?, $(cat "$dir/err")"
 [ "$(find "$dir" -name 'child-*.gz' | wc -l)" = 41 ] || fail "41 processes wrote other than 41 profiles: $(ls "$dir"), $(cat "$dir/err")"
+
+# With an unwinder that nearly always has a lock of its own: no child may find it held by a thread that is not there.
+mkdir "$dir/slow"
+cat >"$dir/slow.c" <<'END'
+#include <pthread.h>
+#include <sched.h>
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+int unw_backtrace(void **pc, int max)
+{
+	pthread_mutex_lock(&lock);
+	for (int i = 0; i < 10; i++)
+		sched_yield();
+	pc[0] = (void *)unw_backtrace;
+	pthread_mutex_unlock(&lock);
+	return max > 0;
+}
+END
+$CC -O1 -fPIC -shared -pthread -o "$dir/slow/libunwind.so.8" "$dir/slow.c" || fail "no unwinder"
+HZ3_CONF=prof:true,lg_prof_sample:10,prof_file:$dir/slow/child-%p.gz timeout -k 5 110 env "LD_LIBRARY_PATH=$dir/slow" LD_PRELOAD="$HZ3_LIB" \
+	"$program" fork 10 2>"$dir/err" || fail "fork with a slow unwinder: status $?, $(cat "$dir/err")"
+[ "$(find "$dir/slow" -name 'child-*.gz' | wc -l)" = 11 ] || fail "with a slow unwinder 11 processes wrote other than 11 profiles"
 
 # Paused, 100000 bytes are not seen; afterwards they are; and the reset leaves nothing for the end.
 rm -f "$dir"/*.gz
