@@ -11,14 +11,6 @@
 #include "thp.h"
 #include "usdt.h"
 
-/*
- * Free runs hang in bins by length: one bin for each length up to 32, then four per doubling.  A bitmap says which
- * bins are not empty.
- */
-#define BINS_EXACT 32u
-#define BINS (BINS_EXACT + 4u * 20u)
-#define BIN_WORDS ((BINS + 63) / 64)
-#define BIN_SEARCH 16			/* runs looked at in the bin where some are too short */
 #define COMMIT_SLICES ((size_t)16)	/* memory is mapped 1 MiB at a time */
 #define GROW_SLICES ((size_t)64)
 #define WAIT_MS_MAX 100u
@@ -27,17 +19,10 @@
 /* Chunks of the window and the arena that each belongs to. */
 #define CHUNK_SLICES_SHIFT 6
 
-struct bins {
-	struct hz3_run *head[BINS];
-	uint64_t nonempty[BIN_WORDS];
-	uint32_t runs;
-};
-
 struct hz3_arena {
 	struct hz3_lock lock;			/* first: mend() */
 	unsigned index;
-	struct bins bins[HZ3_RUN_KINDS];
-	struct hz3_run *oldest, *newest;	/* dirty runs by stamp */
+	struct hz3_runs runs;
 	struct hz3_run *purged;			/* that are with the system now: in use, for everybody else */
 	struct hz3_arena_counters counters HZ3_ALIGNED(HZ3_CACHE_LINE);
 } HZ3_ALIGNED(HZ3_CACHE_LINE);
@@ -77,148 +62,39 @@ static struct hz3_arena *arena_of(size_t slice)
 	return &arenas[arena_index_of(slice)];
 }
 
-static struct hz3_run *run_at(size_t slice)
-{
-	return (struct hz3_run *)&hz3_page_map.slice[slice];
-}
-
-static size_t run_slice(const struct hz3_run *run)
-{
-	return (size_t)((const struct hz3_slice *)run - hz3_page_map.slice);
-}
-
 /* Counters have one writer at a time (the lock's holder), so a plain addition in two steps loses nothing. */
 static void count(_Atomic size_t *counter, ptrdiff_t n)
 {
 	hz3_atomic_store(counter, hz3_atomic_load(counter, relaxed) + (size_t)n, relaxed);
 }
 
-/* The bin that a run of n slices hangs in; lengths rise with bins. */
-static unsigned bin_of(size_t n)
-{
-	if (n <= BINS_EXACT)
-		return (unsigned)n - 1;
-	unsigned log = hz3_log2(n);
-	unsigned quarter = (unsigned)(n >> (log - 2)) & 3;
-	unsigned bin = BINS_EXACT + (log - 5) * 4 + quarter;
-	return bin < BINS ? bin : BINS - 1;
-}
-
-static void bin_insert(struct hz3_arena *arena, struct hz3_run *run)
-{
-	struct bins *bins = &arena->bins[run->kind];
-	unsigned bin = bin_of(run->slices);
-
-	run->prev = NULL;
-	run->next = bins->head[bin];
-	if (run->next)
-		run->next->prev = run;
-	bins->head[bin] = run;
-	bins->runs++;
-	bins->nonempty[bin / 64] |= (uint64_t)1 << (bin % 64);
-}
-
-static void bin_remove(struct hz3_arena *arena, struct hz3_run *run)
-{
-	struct bins *bins = &arena->bins[run->kind];
-	unsigned bin = bin_of(run->slices);
-
-	if (run->next)
-		run->next->prev = run->prev;
-	if (run->prev)
-		run->prev->next = run->next;
-	else
-		bins->head[bin] = run->next;
-	if (bins->head[bin] == NULL)
-		bins->nonempty[bin / 64] &= ~((uint64_t)1 << (bin % 64));
-	bins->runs--;
-}
-
-/* Put a dirty run into the time order behind "after" (NULL: at the very start). */
-static void age_insert_after(struct hz3_arena *arena, struct hz3_run *run, struct hz3_run *after)
-{
-	run->earlier = after;
-	run->later = after ? after->later : arena->oldest;
-	if (run->later)
-		run->later->earlier = run;
-	else
-		arena->newest = run;
-	if (after)
-		after->later = run;
-	else
-		arena->oldest = run;
-}
-
-static void age_remove(struct hz3_arena *arena, struct hz3_run *run)
-{
-	if (run->later)
-		run->later->earlier = run->earlier;
-	else
-		arena->newest = run->earlier;
-	if (run->earlier)
-		run->earlier->later = run->later;
-	else
-		arena->oldest = run->later;
-}
-
-/* relaxed: the ends of free runs are written and read under the arena's lock. */
-static void tag_ends(struct hz3_run *run)
-{
-	size_t first = run_slice(run), last = first + run->slices - 1;
-	uint64_t tag = (uint64_t)(HZ3_ROUTE_FREE + run->kind) << HZ3_ROUTE_KIND_SHIFT | (run->slices & 0xffffff);
-
-	hz3_atomic_store(&hz3_page_map.route[first].whole, tag, relaxed);
-	hz3_atomic_store(&hz3_page_map.route[last].whole, tag, relaxed);
-}
-
-static void untag_ends(struct hz3_run *run)
-{
-	size_t first = run_slice(run), last = first + run->slices - 1;
-
-	hz3_atomic_store(&hz3_page_map.route[first].whole, 0, relaxed);
-	hz3_atomic_store(&hz3_page_map.route[last].whole, 0, relaxed);
-}
-
 /* Take a free run out of every list; its slices have route 0 afterwards. */
-static void run_unlink_locked(struct hz3_arena *arena, struct hz3_run *run)
+static void unlink_locked(struct hz3_arena *arena, struct hz3_run *run)
 {
-	bin_remove(arena, run);
-	if (run->kind == HZ3_RUN_DIRTY) {
-		age_remove(arena, run);
+	if (run->kind == HZ3_RUN_DIRTY)
 		count(&arena->counters.dirty, -(ptrdiff_t)run->slices);
-	}
-	untag_ends(run);
+	hz3_runs_remove(&arena->runs, run);
 }
 
-static void run_link_locked(struct hz3_arena *arena, struct hz3_run *run, struct hz3_run *age_after)
+/* A free run that has no neighbours to merge with; of no slices: none. */
+static void link_locked(struct hz3_arena *arena, size_t slice, size_t n, unsigned kind, uint64_t stamp_ms, struct hz3_run *age_after)
 {
-	bin_insert(arena, run);
-	if (run->kind == HZ3_RUN_DIRTY) {
-		age_insert_after(arena, run, age_after);
-		count(&arena->counters.dirty, (ptrdiff_t)run->slices);
-	}
-	tag_ends(run);
+	if (n == 0)
+		return;
+	if (kind == HZ3_RUN_DIRTY)
+		count(&arena->counters.dirty, (ptrdiff_t)n);
+	hz3_runs_add(&arena->runs, slice, n, kind, stamp_ms, age_after);
 }
 
-static bool is_free(uint64_t route, unsigned kind)
-{
-	return hz3_route_owner(route) == 0 && hz3_route_kind(route) == HZ3_ROUTE_FREE + kind;
-}
-
-/* The free run of the given kind that ends just before slice, or starts at it; NULL if there is none. */
+/* The arena's free run of the given kind that ends just before slice, or starts at it; NULL if there is none. */
 static struct hz3_run *run_before(struct hz3_arena *arena, size_t slice, unsigned kind)
 {
-	if (slice <= 1 || arena_of(slice - 1) != arena)
-		return NULL;
-	uint64_t route = hz3_route_of(slice - 1);
-	return is_free(route, kind) ? run_at(slice - (route & 0xffffff)) : NULL;
+	return slice > 1 && arena_of(slice - 1) == arena ? hz3_run_to(slice - 1, kind) : NULL;
 }
 
 static struct hz3_run *run_from(struct hz3_arena *arena, size_t slice, unsigned kind)
 {
-	if (slice >= hz3_page_map_slices() || arena_of(slice) != arena)
-		return NULL;
-	return is_free(hz3_route_of(slice), kind) ? run_at(slice) : NULL;
+	return slice < hz3_page_map_slices() && arena_of(slice) == arena ? hz3_run_from(slice, kind) : NULL;
 }
 
 /*
@@ -230,7 +106,7 @@ static void insert_locked(struct hz3_arena *arena, size_t slice, size_t n, unsig
 	struct hz3_run *left = run_before(arena, slice, kind);
 	struct hz3_run *right = run_from(arena, slice + n, kind);
 	struct hz3_run *largest = left && (!right || left->slices >= right->slices) ? left : right;
-	struct hz3_run *age_after = arena->newest;
+	struct hz3_run *age_after = arena->runs.newest;
 
 	if (kind == HZ3_RUN_DIRTY) {
 		if (largest && largest->slices > n) {
@@ -243,77 +119,15 @@ static void insert_locked(struct hz3_arena *arena, size_t slice, size_t n, unsig
 	}
 
 	if (left) {
-		run_unlink_locked(arena, left);
+		unlink_locked(arena, left);
 		slice -= left->slices;
 		n += left->slices;
 	}
 	if (right) {
-		run_unlink_locked(arena, right);
+		unlink_locked(arena, right);
 		n += right->slices;
 	}
-	struct hz3_run *run = run_at(slice);
-	run->slices = (uint32_t)n;
-	run->kind = (uint8_t)kind;
-	run->stamp_ms = now;
-	run_link_locked(arena, run, age_after);
-}
-
-/* What is left of a run after its front was used: same kind, same age, no neighbours to merge with. */
-static void keep_rest_locked(struct hz3_arena *arena, size_t slice, size_t n, unsigned kind, uint64_t stamp,
-			     struct hz3_run *age_after)
-{
-	if (n == 0)
-		return;
-	struct hz3_run *run = run_at(slice);
-	run->slices = (uint32_t)n;
-	run->kind = (uint8_t)kind;
-	run->stamp_ms = stamp;
-	run_link_locked(arena, run, age_after);
-}
-
-/* Slices to skip at the front of a run so that what follows is aligned. */
-static size_t misalignment(size_t slice, size_t align)
-{
-	size_t position = (hz3_page_map.base >> HZ3_SLICE_SHIFT) + slice;
-
-	return hz3_align_up(position, align) - position;
-}
-
-static bool run_fits(struct hz3_run *run, size_t n, size_t align)
-{
-	size_t skip = misalignment(run_slice(run), align);
-
-	return run->slices >= skip && run->slices - skip >= n;
-}
-
-static int next_nonempty(const struct bins *bins, unsigned from)
-{
-	for (unsigned w = from / 64; w < BIN_WORDS; w++) {
-		uint64_t word = bins->nonempty[w];
-		if (w == from / 64)
-			word &= ~(uint64_t)0 << (from % 64);
-		if (word)
-			return (int)(w * 64 + (unsigned)__builtin_ctzll(word));
-	}
-	return -1;
-}
-
-/* A run of this kind that holds n aligned slices: the first of some in the tightest bin, else of a larger one. */
-static struct hz3_run *find_locked(struct hz3_arena *arena, unsigned kind, size_t n, size_t align)
-{
-	struct bins *bins = &arena->bins[kind];
-
-	for (int bin = next_nonempty(bins, bin_of(n)); bin >= 0; bin = next_nonempty(bins, (unsigned)bin + 1)) {
-		struct hz3_run *run = bins->head[bin];
-		/* The last bin holds all lengths from its start up, and must be searched to its end. */
-		int limit = bin == BINS - 1 ? INT32_MAX : BIN_SEARCH;
-		for (int i = 0; run && i < limit; i++, run = run->next)
-			if (run_fits(run, n, align))
-				return run;
-		if ((unsigned)bin + 1 >= BINS)
-			break;
-	}
-	return NULL;
+	link_locked(arena, slice, n, kind, now, age_after);
 }
 
 /* How much of a run to commit, from first on, when n slices of it are wanted: to the end of a huge page if those are. */
@@ -329,7 +143,7 @@ static size_t commit_amount(size_t first, size_t n, size_t available)
 static void give_up_if_taken_locked(struct hz3_arena *arena, struct hz3_run *run)
 {
 	if (errno == EEXIST)
-		run_unlink_locked(arena, run);
+		unlink_locked(arena, run);
 }
 
 /*
@@ -338,7 +152,7 @@ static void give_up_if_taken_locked(struct hz3_arena *arena, struct hz3_run *run
  */
 static size_t use_locked(struct hz3_arena *arena, struct hz3_run *run, size_t n, size_t align)
 {
-	size_t start = run_slice(run), total = run->slices, skip = misalignment(start, align);
+	size_t start = hz3_run_slice(run), total = run->slices, skip = hz3_run_misalignment(start, align);
 	unsigned kind = run->kind;
 	uint64_t stamp = run->stamp_ms;
 	struct hz3_run *age_after = kind == HZ3_RUN_DIRTY ? run->earlier : NULL;
@@ -358,13 +172,13 @@ static size_t use_locked(struct hz3_arena *arena, struct hz3_run *run, size_t n,
 		count(&arena->counters.committed, (ptrdiff_t)amount);
 		extra = amount - n;
 	}
-	run_unlink_locked(arena, run);
-	keep_rest_locked(arena, start, skip, kind, stamp, age_after);
+	unlink_locked(arena, run);
+	link_locked(arena, start, skip, kind, stamp, age_after);
 	if (skip && kind == HZ3_RUN_DIRTY)
-		age_after = run_at(start);
+		age_after = hz3_run_at(start);
 	if (extra)
 		insert_locked(arena, first + n, extra, HZ3_RUN_CLEAN, 0);
-	keep_rest_locked(arena, first + n + extra, rest - extra, kind, stamp, age_after);
+	link_locked(arena, first + n + extra, rest - extra, kind, stamp, age_after);
 	count(&arena->counters.active, (ptrdiff_t)n);
 	return first;
 }
@@ -385,7 +199,7 @@ static bool grow_locked(struct hz3_arena *arena, size_t n, size_t align)
 
 static size_t alloc_dirty_locked(struct hz3_arena *arena, size_t n, size_t align)
 {
-	struct hz3_run *run = find_locked(arena, HZ3_RUN_DIRTY, n, align);
+	struct hz3_run *run = hz3_runs_find(&arena->runs, HZ3_RUN_DIRTY, n, align);
 
 	return run ? use_locked(arena, run, n, align) : 0;
 }
@@ -394,7 +208,7 @@ static size_t alloc_dirty_locked(struct hz3_arena *arena, size_t n, size_t align
 static size_t alloc_fresh_locked(struct hz3_arena *arena, size_t n, size_t align, bool *no_memory)
 {
 	for (unsigned kind = HZ3_RUN_CLEAN; kind < HZ3_RUN_KINDS; kind++) {
-		struct hz3_run *run = find_locked(arena, kind, n, align);
+		struct hz3_run *run = hz3_runs_find(&arena->runs, kind, n, align);
 		if (run == NULL)
 			continue;
 		size_t slice = use_locked(arena, run, n, align);
@@ -512,7 +326,7 @@ bool hz3_arena_extend(size_t slice, size_t n, size_t want)
 
 static void list_purged_locked(struct hz3_arena *arena, size_t slice, size_t n)
 {
-	struct hz3_run *run = run_at(slice);
+	struct hz3_run *run = hz3_run_at(slice);
 
 	run->slices = (uint32_t)n;
 	run->kind = HZ3_RUN_PURGED;
@@ -526,7 +340,7 @@ static void list_purged_locked(struct hz3_arena *arena, size_t slice, size_t n)
 /* False: in the child of a fork that this thread's signal handler has done, somebody else was faster. */
 static bool unlist_purged_locked(struct hz3_arena *arena, size_t slice)
 {
-	struct hz3_run *run = run_at(slice);
+	struct hz3_run *run = hz3_run_at(slice);
 
 	if (run->kind != HZ3_RUN_PURGED)
 		return false;
@@ -542,15 +356,15 @@ static bool unlist_purged_locked(struct hz3_arena *arena, size_t slice)
 /* The oldest dirty run, or the start of it, taken out as if it were in use; 0 if none is older than before_ms. */
 static size_t purge_begin_locked(struct hz3_arena *arena, uint64_t before_ms, size_t *n)
 {
-	struct hz3_run *run = arena->oldest;
+	struct hz3_run *run = arena->runs.oldest;
 
 	if (run == NULL || run->stamp_ms > before_ms)
 		return 0;
-	size_t slice = run_slice(run), total = run->slices;
+	size_t slice = hz3_run_slice(run), total = run->slices;
 	uint64_t stamp = run->stamp_ms;
 	*n = hz3_min(total, PURGE_SLICES_MAX);
-	run_unlink_locked(arena, run);
-	keep_rest_locked(arena, slice + *n, total - *n, HZ3_RUN_DIRTY, stamp, NULL);
+	unlink_locked(arena, run);
+	link_locked(arena, slice + *n, total - *n, HZ3_RUN_DIRTY, stamp, NULL);
 	list_purged_locked(arena, slice, *n);
 	return slice;
 }
@@ -558,7 +372,7 @@ static size_t purge_begin_locked(struct hz3_arena *arena, uint64_t before_ms, si
 /* May these slices, which are in no list, become a hole?  A part of one that is there is none more. */
 static bool may_unmap_locked(struct hz3_arena *arena, size_t slice, size_t n, unsigned holes_max)
 {
-	return arena->bins[HZ3_RUN_UNCOMMITTED].runs < hz3_max(holes_max / arena_count, 1) ||
+	return arena->runs.bins[HZ3_RUN_UNCOMMITTED].runs < hz3_max(holes_max / arena_count, 1) ||
 	       run_before(arena, slice, HZ3_RUN_UNCOMMITTED) || run_from(arena, slice + n, HZ3_RUN_UNCOMMITTED);
 }
 
@@ -589,28 +403,25 @@ static void purge_end_locked(struct hz3_arena *arena, size_t slice, size_t n, un
 }
 
 /*
- * Turn free runs of one kind, of at least min slices, into address space: the longest first, while there are no more than so many
+ * Turn free runs of one kind, of at least min slices (up to 32), into address space: the longest first, while there are no more than so many
  * holes.  Those that the system won't unmap stay as they are.
  */
 static size_t decommit_kind_locked(struct hz3_arena *arena, unsigned kind, size_t min, unsigned holes_max)
 {
-	struct bins *bins = &arena->bins[kind];
 	size_t bytes = 0;
+	struct hz3_run *next;
 
-	for (unsigned bin = BINS; bin-- > bin_of(min);) {
-		struct hz3_run *run = bins->head[bin], *next;
-		for (; run; run = next) {
-			size_t slice = run_slice(run), n = run->slices;
-			next = run->next;
-			if (!may_unmap_locked(arena, slice, n, holes_max) || hz3_page_map_decommit(slice, n) != 0)
-				continue;
-			run_unlink_locked(arena, run);
-			count(&arena->counters.committed, -(ptrdiff_t)n);
-			if (kind == HZ3_RUN_DIRTY)
-				hz3_limit_give(n << HZ3_SLICE_SHIFT);
-			insert_locked(arena, slice, n, HZ3_RUN_UNCOMMITTED, 0);
-			bytes += n << HZ3_SLICE_SHIFT;
-		}
+	for (struct hz3_run *run = hz3_runs_next(&arena->runs, kind, NULL); run && run->slices >= min; run = next) {
+		size_t slice = hz3_run_slice(run), n = run->slices;
+		next = hz3_runs_next(&arena->runs, kind, run);
+		if (!may_unmap_locked(arena, slice, n, holes_max) || hz3_page_map_decommit(slice, n) != 0)
+			continue;
+		unlink_locked(arena, run);
+		count(&arena->counters.committed, -(ptrdiff_t)n);
+		if (kind == HZ3_RUN_DIRTY)
+			hz3_limit_give(n << HZ3_SLICE_SHIFT);
+		insert_locked(arena, slice, n, HZ3_RUN_UNCOMMITTED, 0);
+		bytes += n << HZ3_SLICE_SHIFT;
 	}
 	return bytes;
 }
@@ -831,7 +642,7 @@ void hz3_arenas_end_purges(void)
 		struct hz3_arena *arena = &arenas[i];
 		hz3_lock(&arena->lock);
 		for (struct hz3_run *run; (run = arena->purged) != NULL;) {
-			size_t slice = run_slice(run), n = run->slices;
+			size_t slice = hz3_run_slice(run), n = run->slices;
 			unlist_purged_locked(arena, slice);
 			end_purge_locked(arena, slice, n);
 		}
@@ -849,8 +660,8 @@ static void mend(struct hz3_lock *lock)
 	struct hz3_arena *arena = (struct hz3_arena *)lock;
 	size_t slices = hz3_page_map_slices();
 
-	memset(arena->bins, 0, sizeof(arena->bins));
-	arena->oldest = arena->newest = arena->purged = NULL;
+	memset(&arena->runs, 0, sizeof(arena->runs));
+	arena->purged = NULL;
 	hz3_atomic_store(&arena->counters.dirty, 0, relaxed);
 	for (size_t slice = 1; slice < slices; slice++) {
 		uint64_t route = hz3_route_of(slice);
@@ -859,31 +670,14 @@ static void mend(struct hz3_lock *lock)
 	}
 }
 
-static size_t validate_bin_locked(struct hz3_arena *arena, unsigned kind, unsigned bin)
-{
-	size_t slices = 0;
-
-	for (struct hz3_run *run = arena->bins[kind].head[bin]; run; run = run->next) {
-		size_t first = run_slice(run), last = first + run->slices - 1;
-		hz3_check(run->kind == kind && bin_of(run->slices) == bin, "arena: run %zu in the wrong bin", first);
-		hz3_check(hz3_route_of(first) == hz3_route_of(last) &&
-				  (hz3_route_of(first) & 0xffffff) == run->slices,
-			  "arena: run %zu has wrong tags", first);
-		hz3_check(!run->next || run->next->prev == run, "arena: run %zu is badly linked", first);
-		slices += run->slices;
-	}
-	return slices;
-}
-
 void hz3_arenas_validate(void)
 {
 	for (unsigned i = 0; i < arena_count; i++) {
 		struct hz3_arena *arena = &arenas[i];
-		size_t slices[HZ3_RUN_KINDS] = { 0 };
+		size_t slices[HZ3_RUN_KINDS];
 		hz3_lock(&arena->lock);
 		for (unsigned kind = 0; kind < HZ3_RUN_KINDS; kind++)
-			for (unsigned bin = 0; bin < BINS; bin++)
-				slices[kind] += validate_bin_locked(arena, kind, bin);
+			slices[kind] = hz3_runs_validate(&arena->runs, kind);
 		hz3_check(slices[HZ3_RUN_DIRTY] == arena->counters.dirty, "arena %u: %zu dirty slices listed, %zu counted",
 			  i, slices[HZ3_RUN_DIRTY], (size_t)arena->counters.dirty);
 		hz3_unlock(&arena->lock);

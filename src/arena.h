@@ -10,32 +10,9 @@
 #include "base.h"
 #include "lock.h"
 #include "page_map.h"
+#include "runs.h"
 
 #define HZ3_ARENAS_MAX 64
-
-/*
- * What is known about the memory of a free run; runs of one kind only are merged.  In the order of preference when one
- * is to be used: dirty memory costs nothing, clean memory page faults, uncommitted memory a system call as well.
- */
-enum hz3_run_kind {
-	HZ3_RUN_DIRTY,		/* has memory with old contents */
-	HZ3_RUN_CLEAN,		/* mapped, without memory */
-	HZ3_RUN_UNCOMMITTED,	/* address space only */
-	HZ3_RUN_KINDS,
-	HZ3_RUN_PURGED = HZ3_RUN_KINDS	/* not free: it is with the system now */
-};
-
-/* A free run, in the line of its first slice. */
-struct hz3_run {
-	struct hz3_run *next, *prev;		/* its bin; or what is purged at the same time */
-	struct hz3_run *later, *earlier;	/* dirty runs by time of their last free */
-	uint64_t stamp_ms;
-	uint32_t slices;
-	uint8_t kind;
-	uint8_t pad[19];
-};
-
-_Static_assert(sizeof(struct hz3_run) == sizeof(struct hz3_slice), "a run is one line");
 
 /* Slices in use, dirty, ...: relaxed words that the lock's holder writes and anybody may read. */
 struct hz3_arena_counters {
