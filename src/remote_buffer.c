@@ -8,8 +8,8 @@
 
 #define BUDGET_STEP_MIN ((size_t)16 << 10)
 
-/* The cap: an eighth of active memory, but at least 2 MiB; from 8 MiB up, a 64th. */
-#define CAP_MIN ((size_t)2 << 20)
+/* The cap: an eighth of active memory, but at least 512 KiB; from 8 MiB up, a 64th. */
+#define CAP_MIN ((size_t)512 << 10)
 #define CAP_SMALL_MAX ((size_t)8 << 20)
 #define CAP_SMALL_SHIFT 3
 #define CAP_LARGE_SHIFT 6

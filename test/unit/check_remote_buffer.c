@@ -251,13 +251,13 @@ START_TEST(cap_is_shared)
 }
 END_TEST
 
-/* The default: an eighth of what is active, but from 2 to 8 MiB; a 64th if that is more. */
+/* The default: an eighth of what is active, but from 512 KiB to 8 MiB; a 64th if that is more. */
 START_TEST(default_cap)
 {
 	bool zero;
 
 	use_sink(0);
-	ck_assert_uint_eq(hz3_buffer_cap(), (size_t)2 << 20);
+	ck_assert_uint_eq(hz3_buffer_cap(), (size_t)512 << 10);
 	ck_assert_uint_ne(hz3_arena_alloc(owner->arena, 512, 1, &zero), 0);
 	ck_assert_uint_eq(hz3_buffer_cap(), (size_t)4 << 20);
 	ck_assert_uint_ne(hz3_arena_alloc(owner->arena, 1024, 1, &zero), 0);
