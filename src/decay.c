@@ -18,6 +18,8 @@
 #define WORTH_A_THREAD ((size_t)1 << 20)
 #define RETRY_MS 60000u
 #define DIRTY_MAX_SCARCE ((size_t)1 << 20)
+#define MISSED_MS 1000u		/* what is needed again so soon was missed */
+#define MISSED_MAX 3u		/* times dirty_max */
 
 /* Nothing to mend: schedules only; what a round was doing to heaps shows in them. */
 struct hz3_lock hz3_decay_lock = HZ3_LOCK_INIT(HZ3_RANK_DECAY, "decay", NULL);
@@ -174,6 +176,45 @@ static void purge_to(size_t keep, size_t dirty)
 	}
 }
 
+/*
+ * A program that takes and frees more than dirty_max in turns would have memory taken from it, and zeroed, again and again.  So what it took
+ * from the system within a second of having had to give some back may stay in addition, until it has had no more than dirty_max for a
+ * second.  relaxed, as above.
+ */
+static _Atomic size_t missed_bytes, had_bytes;	/* had: what was active or dirty when we last looked */
+static _Atomic uint64_t over_at_ms;		/* when there was last more than dirty_max */
+
+static size_t bytes_missed(uint64_t now, size_t dirty_max, size_t dirty)
+{
+	size_t missed = hz3_atomic_load(&missed_bytes, relaxed), had = hz3_atomic_load(&had_bytes, relaxed);
+	size_t has = hz3_arenas_active() + dirty;
+
+	if (now - hz3_atomic_load(&over_at_ms, relaxed) > MISSED_MS)
+		missed = 0;
+	else if (has > had)
+		missed = hz3_min(missed + (has - had), MISSED_MAX * dirty_max);
+	hz3_atomic_store(&missed_bytes, missed, relaxed);
+	hz3_atomic_store(&had_bytes, has, relaxed);
+	hz3_atomic_store(&over_at_ms, now, relaxed);
+	return missed;
+}
+
+/* Keep no more than may stay where nobody would purge it.  False: it is not more. */
+static bool purge_excess(uint64_t now)
+{
+	size_t dirty_max = hz3_options.dirty_max, dirty = hz3_arenas_dirty();
+
+	if (hz3_arenas_scarce())
+		dirty_max = hz3_min(dirty_max, DIRTY_MAX_SCARCE);
+	else if (dirty > dirty_max)
+		dirty_max += bytes_missed(now, dirty_max, dirty);
+	if (dirty <= dirty_max)
+		return false;
+	purge_to(dirty_max, dirty);
+	hz3_atomic_store(&had_bytes, hz3_arenas_active() + hz3_arenas_dirty(), relaxed);
+	return true;
+}
+
 /* What the background thread would do, where there is none. */
 static void tick_inline(uint64_t now)
 {
@@ -183,13 +224,7 @@ static void tick_inline(uint64_t now)
 		hz3_abandon_trim(round_ms());
 	if (shortest_ms() < 0)
 		return;
-	size_t dirty_max = hz3_options.dirty_max;
-	if (hz3_arenas_scarce())
-		dirty_max = hz3_min(dirty_max, DIRTY_MAX_SCARCE);
-	size_t dirty = hz3_arenas_dirty();
-	if (dirty > dirty_max)
-		purge_to(dirty_max, dirty);
-	else if (is_due(&next_purge_ms, now))
+	if (!purge_excess(now) && is_due(&next_purge_ms, now))
 		decay_arenas();
 }
 

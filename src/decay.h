@@ -3,7 +3,8 @@
  *
  * Free runs are kept for a while (dirty_decay_ms) and then purged: by a background thread, which starts when a process that
  * has threads has something to give back, or inline, now and then, by whoever takes a slow path.  A process without the
- * thread keeps at most dirty_max, since nobody would purge the rest if it fell idle.
+ * thread keeps at most dirty_max, since nobody would purge the rest if it fell idle; up to four times that while it keeps taking back what it
+ * gave.
  *
  * The decay lock protects a round of the background thread, and the start of it.
  */

@@ -135,6 +135,37 @@ START_TEST(limited_without_background_thread)
 }
 END_TEST
 
+/* What is needed again within a second may stay from then on, up to three times the limit more, until it is not for a second. */
+START_TEST(what_was_missed_stays)
+{
+	hz3_options.dirty_decay_ms = 1000000;
+	hz3_options.dirty_max = 8 * MIB;
+	core_now += 5000;
+	/* Too seldom. */
+	for (int i = 0; i < 3; i++) {
+		make_dirty(20 * MIB);
+		core_now += 1500;
+		hz3_decay_tick();
+		ck_assert_uint_le(hz3_arenas_dirty(), 8 * MIB);
+	}
+	make_dirty(20 * MIB);
+	core_now += 500;
+	hz3_decay_tick();
+	ck_assert_uint_ge(hz3_arenas_dirty(), 20 * MIB);
+	void *p[] = { hz3_alloc(20 * MIB), hz3_alloc(20 * MIB) };
+	hz3_alloc_free(p[0]);
+	hz3_alloc_free(p[1]);
+	ck_assert_uint_ge(hz3_arenas_dirty(), 40 * MIB);
+	core_now += 500;
+	hz3_decay_tick();
+	ck_assert_uint_le(hz3_arenas_dirty(), 32 * MIB);
+	ck_assert_uint_ge(hz3_arenas_dirty(), 15 * MIB);
+	core_now += 1500;
+	hz3_decay_tick();
+	ck_assert_uint_le(hz3_arenas_dirty(), 8 * MIB);
+}
+END_TEST
+
 /* Purging fails: it stays dirty and is tried again, when it has aged again. */
 START_TEST(system_refuses)
 {
@@ -562,6 +593,7 @@ main(void)
 	tcase_add_test(tc, set_while_running);
 	tcase_add_test(tc, by_slow_paths);
 	tcase_add_test(tc, limited_without_background_thread);
+	tcase_add_test(tc, what_was_missed_stays);
 	tcase_add_test(tc, system_refuses);
 	tcase_add_test(tc, purge_all_and_reclaim);
 	suite_add_tcase(suite, tc);
