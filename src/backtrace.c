@@ -101,6 +101,9 @@ static bool enter(void)
 {
 	if (hz3_lock_is_forking())
 		return drained;
+	/* The child of _Fork, before it has looked at who was inside: not every call of ours comes by there first. */
+	if (hz3_unlikely(hz3_os_is_new_process()))
+		return false;
 	hz3_atomic_fetch_add(&walkers, 1, seq_cst);
 	if (hz3_likely(!hz3_atomic_load(&closed, seq_cst) && !hz3_atomic_load(&torn, relaxed)))
 		return true;

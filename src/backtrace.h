@@ -19,8 +19,8 @@ void hz3_backtrace_init(void);
 
 /*
  * The innermost frames, at most max of them, without those of this library; returns how many.  Takes no lock of ours, may take
- * the dynamic linker's, and may call malloc, though only when it is called for the first time.  0 while another thread forks, and in
- * a child whose fork could not wait for those who walked their stacks.
+ * the dynamic linker's, and may call malloc, though only when it is called for the first time.  0 while another thread forks, in
+ * a child whose fork could not wait for those who walked their stacks, and in one of _Fork until a slow path knows of it.
  */
 size_t hz3_backtrace(uintptr_t *pc, size_t max);
 

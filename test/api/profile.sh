@@ -104,6 +104,8 @@ $CC -O1 -fPIC -shared -pthread -o "$dir/slow/libunwind.so.8" "$dir/slow.c" || fa
 HZ3_CONF=prof:true,lg_prof_sample:10,prof_file:$dir/slow/child-%p.gz timeout -k 5 110 env "LD_LIBRARY_PATH=$dir/slow" LD_PRELOAD="$HZ3_LIB" \
 	"$program" fork 10 2>"$dir/err" || fail "fork with a slow unwinder: status $?, $(cat "$dir/err")"
 [ "$(find "$dir/slow" -name 'child-*.gz' | wc -l)" = 11 ] || fail "with a slow unwinder 11 processes wrote other than 11 profiles"
+HZ3_CONF=prof:true,lg_prof_sample:10,prof_file:$dir/slow/bare-%p.gz timeout -k 5 110 env "LD_LIBRARY_PATH=$dir/slow" LD_PRELOAD="$HZ3_LIB" \
+	"$program" bare 10 2>"$dir/err" || fail "_Fork with a slow unwinder: status $?, $(cat "$dir/err")"
 
 # Paused, 100000 bytes are not seen; afterwards they are; and the reset leaves nothing for the end.
 rm -f "$dir"/*.gz

@@ -4,6 +4,7 @@
  *   flow N     the main thread allocates N blocks of 1000 bytes; a thread "logger" frees three of four; one that grew to 80 MiB stays
  *   regrow N   N blocks grow from 200 to 3200 bytes by 200, and one by MiB to 20 of them; all stay
  *   fork N     four threads allocate and free while N children are made, each of which allocates, frees and exits
+ *   bare N     as fork, by _Fork; each child allocates from an arena of the program's, and calls nothing else before
  *   signal N   allocates N blocks, asks for reports by SIGUSR2, and ends at once when the file $PROFILED_FILE is there
  *   control N  pauses, goes on, resets and dumps by hz3_control; N is not used
  */
@@ -109,8 +110,28 @@ busy(void *arg)
 	return arg;
 }
 
+static _Noreturn void
+child_of_fork(void)
+{
+	for (size_t i = 0; i < 2000; i++)
+		makes_and_drops(1 + i);
+	exit(0);
+}
+
+static void *arena;
+static void *(*arena_malloc)(void *arena, size_t size);
+
+static _Noreturn void
+child_of_bare_fork(void)
+{
+	alarm(20);
+	for (size_t i = 0; i < 200; i++)
+		free(opaque(arena_malloc(arena, 1 + i)));
+	_exit(0);
+}
+
 static void
-forks(void)
+forks(pid_t (*make_child)(void), void (*be_child)(void))
 {
 	pthread_t thread[4];
 	int status;
@@ -118,17 +139,28 @@ forks(void)
 	for (size_t i = 0; i < 4; i++)
 		CHECK(pthread_create(&thread[i], NULL, busy, NULL) == 0, "no thread");
 	for (size_t n = 0; n < blocks; n++) {
-		pid_t child = fork();
-		if (child == 0) {
-			for (size_t i = 0; i < 2000; i++)
-				makes_and_drops(1 + i);
-			exit(0);
-		}
+		pid_t child = make_child();
+		if (child == 0)
+			be_child();
 		CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0, "child %zu: status %d", n, status);
 	}
 	atomic_store(&done, true);
 	for (size_t i = 0; i < 4; i++)
 		pthread_join(thread[i], NULL);
+}
+
+static void
+bare_forks(void)
+{
+	pid_t (*bare_fork)(void) = (pid_t (*)(void))find("_Fork");
+	void *(*create)(void *hooks, void *context) = (void *(*)(void *, void *))find("hz3_arena_create");
+
+	arena_malloc = (void *(*)(void *, size_t))find("hz3_arena_malloc");
+	if (bare_fork == NULL || create == NULL || arena_malloc == NULL)
+		return;
+	arena = create(NULL, NULL);
+	CHECK(arena != NULL, "no arena");
+	forks(bare_fork, child_of_bare_fork);
 }
 
 static void
@@ -176,7 +208,9 @@ main(int argc, char **argv)
 	else if (strcmp(how, "regrow") == 0 && (block = calloc(blocks, sizeof(*block))) != NULL)
 		regrows();
 	else if (strcmp(how, "fork") == 0)
-		forks();
+		forks(fork, child_of_fork);
+	else if (strcmp(how, "bare") == 0)
+		bare_forks();
 	else if (strcmp(how, "signal") == 0)
 		by_signal();
 	else if (call && (block = calloc(1, sizeof(*block))) != NULL)
