@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+#define COLOUR_BYTES ((size_t)4096)
+
 /* A large run in use, in the line of its first slice; owned by whoever holds the block. */
 struct large_run {
 	size_t bytes;			/* usable */
@@ -311,12 +313,14 @@ static size_t slices_for(size_t bytes)
 }
 
 /*
- * Where in its run a block starts: somewhere in what it leaves unused, another place in each run.  If all started with their
- * slice, their first lines would share one or two sets of every cache, and drive each other out.
+ * Where in its run a block starts: at one of the lines of the first page, as far as what it leaves unused allows, another one in each run.
+ * If all started with their slice, their first lines would share one set of the first cache, and drive each other out.  Not further in:
+ * a run that is used again for another size shall begin in the same page, which has memory.
  */
 static size_t colour(size_t slice, size_t surplus, size_t alignment)
 {
-	size_t step = hz3_max(alignment, HZ3_CACHE_LINE), places = surplus / step + 1;
+	size_t step = hz3_max(alignment, HZ3_CACHE_LINE);
+	size_t places = hz3_min(surplus / step + 1, hz3_max(COLOUR_BYTES / step, 1));
 
 	return (slice * 0x9e3779b97f4a7c15u >> 32) % places * step;
 }
