@@ -103,6 +103,7 @@ static void fork_prepare(void)
 		forks_within++;
 		return;
 	}
+	hz3_lock_pass_wake();
 	/* No more than that: the handler may have interrupted a malloc that is about to change the heap. */
 	if (heap->owner && !hz3_atomic_load(&heap->busy, relaxed)) {
 		if (hz3_heap_enter(heap))

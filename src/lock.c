@@ -32,6 +32,12 @@ static HZ3_ALIGNED(HZ3_CACHE_LINE) _Atomic uintptr_t fork_thread;
 static _Thread_local __attribute__((tls_model("initial-exec"))) uint16_t held[HZ3_RANKS];
 
 /*
+ * The lock for which this thread may owe others a wake: it is releasing it, or sleeps until it is free, and may be the one who was woken.
+ * Read by this thread's signal handlers only.
+ */
+static _Thread_local __attribute__((tls_model("initial-exec"))) struct hz3_lock *volatile owes_wake;
+
+/*
  * The address of errno is unique among living threads, the same in the child of a fork, and costs no thread-local storage
  * of ours.
  */
@@ -70,12 +76,23 @@ futex_of(struct hz3_lock *lock)
 	return (uint32_t *)(void *)&lock->word + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
 }
 
+static void
+wake_one(struct hz3_lock *lock)
+{
+	int saved_errno = errno;
+
+	(void)syscall(SYS_futex, futex_of(lock), HZ3_FUTEX_WAKE, 1, NULL, NULL, 0);
+	errno = saved_errno;
+}
+
 /* Take it, marked as waited for by others, which may be so: its release wakes one who sleeps. */
 static HZ3_NOINLINE void
 sleep_and_take(struct hz3_lock *lock)
 {
 	int saved_errno = errno;
+	struct hz3_lock *owed = owes_wake;
 
+	owes_wake = lock;
 	for (;;) {
 		uintptr_t word = hz3_atomic_load(&lock->word, relaxed);
 		if (word == 0) {
@@ -89,15 +106,7 @@ sleep_and_take(struct hz3_lock *lock)
 			continue;
 		(void)syscall(SYS_futex, futex_of(lock), HZ3_FUTEX_WAIT, (uint32_t)(word | WAITERS), NULL, NULL, 0);
 	}
-	errno = saved_errno;
-}
-
-static void
-wake_one(struct hz3_lock *lock)
-{
-	int saved_errno = errno;
-
-	(void)syscall(SYS_futex, futex_of(lock), HZ3_FUTEX_WAKE, 1, NULL, NULL, 0);
+	owes_wake = owed;
 	errno = saved_errno;
 }
 
@@ -167,9 +176,12 @@ release(struct hz3_lock *lock)
 		  "used malloc, and then went back into the malloc that was interrupted", lock->name);
 	if (hz3_unlikely(hz3_atomic_load(&lock->torn, relaxed)))
 		hz3_atomic_store(&lock->torn, false, relaxed);
+	struct hz3_lock *owed = owes_wake;
+	owes_wake = lock;
 	/* release: what the holder did, before the next one looks. */
 	if (hz3_unlikely(hz3_atomic_exchange(&lock->word, 0, release) & WAITERS))
 		wake_one(lock);
+	owes_wake = owed;
 }
 
 static void
@@ -222,6 +234,13 @@ bool
 hz3_lock_held(const struct hz3_lock *lock)
 {
 	return hz3_lock_is_forking() || is_mine(lock);
+}
+
+void
+hz3_lock_pass_wake(void)
+{
+	if (owes_wake != NULL)
+		wake_one(owes_wake);
 }
 
 void

@@ -72,6 +72,12 @@ void hz3_unlock(struct hz3_lock *lock);
 bool hz3_lock_held(const struct hz3_lock *lock);
 
 /*
+ * Before a fork waits for anything: this thread may be a signal handler, and what it has interrupted may owe another thread a wake, for a
+ * lock that is free.  The other one may be what the fork waits for.
+ */
+void hz3_lock_pass_wake(void);
+
+/*
  * The steps of a fork, for each lock.  Prepare takes it, unless the thread has it already (a signal handler is forking);
  * without "wait", only if it is free soon: for a thread that already has a lock of a higher rank, and could be waited for.
  * Parent releases what prepare took.  Child does so as well, and calls torn what somebody else holds, or this thread did

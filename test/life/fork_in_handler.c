@@ -10,8 +10,9 @@
  *   exec       the child starts another program.
  *   bare       as use, by _Fork: no handler of pthread_atfork runs.
  *
- * Alone, and with other threads that allocate, and now and then fork, meanwhile.  A child that hangs is a failure, as is a
- * parent that does.
+ * Alone, and with other threads that allocate, and now and then fork, meanwhile; then all those are interrupted as well, so that one who
+ * was woken since a lock is free may be in a handler, where it waits for a fork of another.  A child that hangs is a failure, as is a parent
+ * that does.
  */
 #include "../stress/stress.h"
 
@@ -227,6 +228,54 @@ be_interrupted(unsigned wanted)
 	timer_delete(timer);
 }
 
+/* The handler of threads that are interrupted together: no more than a fork. */
+static void
+fork_only(int signal UNUSED)
+{
+	int saved_errno = errno;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(0);
+	if (pid > 0)
+		stress_wait_for(pid, 0, "child of one of many handlers");
+	atomic_fetch_add(&forks, 1);
+	errno = saved_errno;
+}
+
+/* What takes a lock in every call, or nearly. */
+static void *
+churn_runs(void *arg)
+{
+	uint64_t random = stress_state((uintptr_t)arg + 10);
+
+	while (!atomic_load_explicit(&stop, memory_order_relaxed))
+		stress_discard(atomic_exchange(&slots[stress_below(&random, SLOTS)],
+					       stress_new(40 * KIB + stress_below(&random, MIB))));
+	return NULL;
+}
+
+static void
+all_are_interrupted(unsigned wanted)
+{
+	struct sigaction action = {.sa_handler = fork_only, .sa_flags = SA_RESTART};
+	const struct timespec moment = {0, 2000000};
+	pthread_t thread[OTHERS + 1];
+
+	sigaction(SIGUSR2, &action, NULL);
+	atomic_store(&forks, 0);
+	atomic_store(&stop, false);
+	for (uintptr_t i = 0; i <= OTHERS; i++)
+		thread[i] = stress_thread(churn_runs, (void *)i);
+	for (unsigned i = 0; atomic_load(&forks) < wanted; i++) {
+		pthread_kill(thread[i % (OTHERS + 1)], SIGUSR2);
+		nanosleep(&moment, NULL);
+	}
+	atomic_store(&stop, true);
+	for (unsigned i = 0; i <= OTHERS; i++)
+		pthread_join(thread[i], NULL);
+}
+
 static void
 body(void)
 {
@@ -256,6 +305,7 @@ body(void)
 	atomic_store(&stop, true);
 	for (unsigned i = 0; i < OTHERS; i++)
 		pthread_join(thread[i], NULL);
+	all_are_interrupted(stress_long ? 3000 : 200);
 	for (unsigned i = 0; i < SLOTS; i++)
 		stress_discard(atomic_exchange(&slots[i], NULL));
 	printf("%u children allocated, %u went on, %u exec'ed, %u of _Fork\n", ways_tried[USE], ways_tried[GO_ON],
