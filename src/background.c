@@ -12,7 +12,8 @@
 #define RETRY_MS 1000u
 #define STACK_BYTES ((size_t)256 << 10)
 
-enum { NONE, STARTING, RUNS };
+/* ENDED: with the process, of which it was the last thread; what is left of that starts no other. */
+enum { NONE, STARTING, RUNS, ENDED };
 
 static _Atomic(const struct hz3_background_job *) jobs[JOBS_MAX];
 static _Atomic int state;	/* NONE to STARTING by CAS: one thread starts it */
@@ -55,7 +56,8 @@ static void *background(void *arg)
 		uint32_t seen = hz3_atomic_load(&wakes, acquire);
 		hz3_os_wait(&wakes, seen, run_jobs());
 	} while (!hz3_os_is_alone());
-	hz3_atomic_store(&state, NONE, relaxed);
+	/* Before the exit handler of this thread, which would find work and start another, and so on for ever. */
+	hz3_atomic_store(&state, ENDED, relaxed);
 	return NULL;
 }
 

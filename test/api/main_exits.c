@@ -1,17 +1,21 @@
 /*
  * The first thread ends by pthread_exit; when the last of the others has ended as well, so does the process, with status 0: no
- * thread of malloc's own keeps it alive.
+ * thread of malloc's own keeps it alive.  Nor does one that comes after it: in a child the same with blocks that are never freed, so that
+ * there is always something to do.
  */
 #define _GNU_SOURCE
 #include "api_test.h"
 
 #include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define BLOCKS 40000
 
 static void *block[BLOCKS];
+static bool keeps_blocks;
 
 /* Enough to do for a background thread, and time enough for it to start. */
 static void *
@@ -24,6 +28,8 @@ work(void *arg)
 	for (int i = 0; i < BLOCKS; i++)
 		block[i] = malloc(100 + (size_t)i % 400);
 	nanosleep(&moment, NULL);
+	if (keeps_blocks)
+		return arg;
 	for (int i = 0; i < BLOCKS; i++)
 		free(block[i]);
 	for (int i = 0; i < 5000; i++)
@@ -31,16 +37,38 @@ work(void *arg)
 	return arg;
 }
 
+/* Signals do not end a process of which only malloc's thread is left. */
+static void
+wait_for(pid_t pid)
+{
+	struct timespec moment = { 0, 10000000 };
+	int status = -1;
+
+	for (int i = 0; i < 3000 && waitpid(pid, &status, WNOHANG) == 0; i++)
+		nanosleep(&moment, NULL);
+	CHECK(status == 0, "the child did not end, or not well: %d", status);
+	if (status == -1) {
+		kill(pid, SIGKILL);
+		waitpid(pid, &status, 0);
+	}
+}
+
 int
 main(void)
 {
 	pthread_t thread;
+	pid_t pid;
 
 	if (getenv("HZ3_EMULATOR") != NULL) {
 		puts("an emulator does not show that the first thread has ended");
 		return SKIPPED;
 	}
 	alarm(100);
+	pid = fork();
+	CHECK(pid >= 0, "fork");
+	keeps_blocks = pid == 0;
+	if (pid > 0)
+		wait_for(pid);
 	for (int i = 0; i < BLOCKS; i++)
 		CHECK((block[i] = malloc(500)) != NULL, "no memory");
 	CHECK(pthread_create(&thread, NULL, work, NULL) == 0, "pthread_create");
