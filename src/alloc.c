@@ -267,7 +267,7 @@ HZ3_NOINLINE void hz3_alloc_page_event(struct hz3_page *page)
 	/* In the child of a fork the thread may just have left the heap that the page belongs to. */
 	if (hz3_likely(hz3_route_owner(hz3_route_of(hz3_page_slice(page))) == heap->owner->id))
 		hz3_heap_page_event(heap, page);
-	hz3_thread_end(heap);
+	hz3_thread_end_free(heap);
 	errno = saved_errno;
 }
 
@@ -290,7 +290,7 @@ static HZ3_NOINLINE void free_large(void *p)
 		hz3_heap_run_free(heap, slice, n);
 	hz3_count(&heap->counters.large_frees, 1);
 	hz3_count(&heap->counters.large_free_bytes, bytes);
-	hz3_thread_end(heap);
+	hz3_thread_end_free(heap);
 	errno = saved_errno;
 }
 
@@ -306,7 +306,7 @@ static HZ3_NOINLINE void free_block_slow(void *p, size_t slice, enum hz3_buffer_
 	} else if (hz3_heap_free_remote(heap, slice, p, need)) {
 		hz3_abandon_request_drain();
 	}
-	hz3_thread_end(heap);
+	hz3_thread_end_free(heap);
 	errno = saved_errno;
 }
 

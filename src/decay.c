@@ -16,6 +16,7 @@
 #define ROUND_MS_MIN 100u
 #define ROUND_MS_MAX 1000u
 #define WORTH_A_THREAD ((size_t)1 << 20)
+#define MISSED_STARTS_MAX 8u	/* see hz3_decay_tick_in_free() */
 #define RETRY_MS 60000u
 #define DIRTY_MAX_SCARCE ((size_t)1 << 20)
 #define MISSED_MS 1000u		/* what is needed again so soon was missed */
@@ -25,6 +26,7 @@
 struct hz3_lock hz3_decay_lock = HZ3_LOCK_INIT(HZ3_RANK_DECAY, "decay", NULL);
 static _Atomic bool wants_thread;	/* relaxed, as the next four: schedules, not data */
 static _Atomic uint64_t next_start_ms;
+_Atomic unsigned hz3_decay_missed_starts;
 static _Atomic uint64_t next_round_ms;
 static _Atomic uint64_t next_trim_ms;
 static _Atomic uint64_t next_purge_ms;
@@ -142,12 +144,14 @@ static bool has_work(void)
 	       ((hz3_sink_used() || hz3_abandon_wants_trim()) && hz3_arenas_active() >= WORTH_A_THREAD);
 }
 
-/* Start the background thread if the process has threads anyway and there is something for it to do. */
-static void maybe_start(uint64_t now)
+/* Is the background thread to be started: has the process threads anyway, and is there something for it to do? */
+static bool wants_start(uint64_t now)
 {
-	if (!hz3_options.background_thread || !hz3_thread_is_multi() ||
-	    now < hz3_atomic_load(&next_start_ms, relaxed) || !has_work())
-		return;
+	return hz3_options.background_thread && hz3_thread_is_multi() && now >= hz3_atomic_load(&next_start_ms, relaxed) && has_work();
+}
+
+static void start(uint64_t now)
+{
 	hz3_background_add(&job);
 	hz3_atomic_store(&next_round_ms, now + round_ms(), relaxed);
 	hz3_atomic_store(&wants_thread, true, relaxed);
@@ -228,7 +232,17 @@ static void tick_inline(uint64_t now)
 		decay_arenas();
 }
 
-void hz3_decay_tick(void)
+/* A free that may not start the thread: it is counted. */
+static bool is_missed_too_long(void)
+{
+	unsigned missed = hz3_atomic_load(&hz3_decay_missed_starts, relaxed);
+	bool too_long = missed >= MISSED_STARTS_MAX;
+
+	hz3_atomic_store(&hz3_decay_missed_starts, too_long ? 0 : missed + 1, relaxed);
+	return too_long;
+}
+
+static void tick(bool may_start)
 {
 	bool runs = hz3_decay_thread_runs();
 
@@ -236,10 +250,24 @@ void hz3_decay_tick(void)
 	if (runs && !hz3_arenas_scarce())
 		return;
 	uint64_t now = hz3_os_now_ms();
-	hz3_background_tick(now);
-	if (!runs)
-		maybe_start(now);
+	if (may_start)
+		hz3_background_tick(now);
+	if (!runs && wants_start(now) && (may_start || is_missed_too_long()))
+		start(now);
 	tick_inline(now);
+}
+
+void hz3_decay_tick(void)
+{
+	/* What free has missed is done now, or is not wanted any more. */
+	if (hz3_atomic_load(&hz3_decay_missed_starts, relaxed))
+		hz3_atomic_store(&hz3_decay_missed_starts, 0, relaxed);
+	tick(true);
+}
+
+void hz3_decay_tick_in_free(void)
+{
+	tick(false);
 }
 
 /* What the calling thread can do about others' memory; its own heap is changed under begin and end. */
@@ -319,6 +347,7 @@ void hz3_decay_reclaim_for(size_t bytes)
 
 void hz3_decay_forget_thread(void)
 {
+	hz3_atomic_store(&hz3_decay_missed_starts, 0, relaxed);
 	hz3_atomic_store(&wants_thread, false, relaxed);
 	hz3_background_forget();
 }

@@ -22,6 +22,14 @@
 void hz3_decay_tick(void);
 
 /*
+ * The same inside of free.  Libc frees with the lock of its thread stacks in hand (pthread_join does), which pthread_create takes too.  So a
+ * thread that is wanted is started by the next slow path of malloc, whose turn it need not be.  Only after 8 of these calls, or 128 slow
+ * paths of free, without one of malloc, is it started here: such a process does nothing but free, and hardly what belonged to its threads.
+ */
+void hz3_decay_tick_in_free(void);
+extern _Atomic unsigned hz3_decay_missed_starts;	/* relaxed: a hint */
+
+/*
  * Give back all that can be reached now: the calling thread's buffer and empty pages, parked heaps, whole pages of running
  * owners, every dirty run.  Returns bytes purged.
  */

@@ -223,7 +223,7 @@ void hz3_thread_flush_heap(struct hz3_heap *heap, enum hz3_flush_cause cause)
 		hz3_abandon_request_drain();
 }
 
-void hz3_thread_end(struct hz3_heap *heap)
+static void end(struct hz3_heap *heap, bool in_free)
 {
 	bool shared = heap == shared_heap;
 	uint32_t ticks = heap->ticks;
@@ -240,8 +240,20 @@ void hz3_thread_end(struct hz3_heap *heap)
 	hz3_heap_leave(heap);
 	if (hz3_unlikely(shared))
 		hz3_unlock(&hz3_shared_lock);
-	else if (hz3_unlikely(ticks % HZ3_DECAY_TICKS == 0))
+	else if (in_free && hz3_unlikely(ticks % HZ3_DECAY_TICKS == 0))
+		hz3_decay_tick_in_free();
+	else if (!in_free && hz3_unlikely(ticks % HZ3_DECAY_TICKS == 0 || hz3_atomic_load(&hz3_decay_missed_starts, relaxed)))
 		hz3_decay_tick();
+}
+
+void hz3_thread_end(struct hz3_heap *heap)
+{
+	end(heap, false);
+}
+
+void hz3_thread_end_free(struct hz3_heap *heap)
+{
+	end(heap, true);
 }
 
 void hz3_thread_flush_buffer(void)

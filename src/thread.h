@@ -34,6 +34,9 @@ struct hz3_heap *hz3_thread_begin_free(void);
 
 void hz3_thread_end(struct hz3_heap *heap);
 
+/* Inside of free, whichever of the two it began with: see hz3_decay_tick_in_free(). */
+void hz3_thread_end_free(struct hz3_heap *heap);
+
 /*
  * For the background thread: a heap of its own from the start, and never a parked one, which would fall asleep with it.
  * Without memory it shares.
