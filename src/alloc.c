@@ -35,6 +35,54 @@ static void *alloc_class(struct hz3_heap *heap, unsigned class)
 	return hz3_heap_refill_fresh(heap, class);
 }
 
+static void count_large_alloc(struct hz3_heap *heap, size_t asked, size_t bytes)
+{
+	hz3_count(&heap->counters.large_allocs, 1);
+	hz3_count(&heap->counters.large_alloc_bytes, bytes);
+	hz3_count(&heap->counters.large_asked_bytes, asked);
+}
+
+static void count_large_free(struct hz3_heap *heap, size_t bytes)
+{
+	hz3_count(&heap->counters.large_frees, 1);
+	hz3_count(&heap->counters.large_free_bytes, bytes);
+}
+
+/* A large block for which the thread has a run in stock: most of those that are replaced by others.  NULL: it has not, or not now. */
+static void *alloc_from_stock(size_t size, size_t alignment)
+{
+	struct hz3_heap *heap = hz3_thread_heap;
+	size_t n = hz3_large_slices(size, alignment);
+	void *p = NULL;
+
+	if (n == 0 || n > HZ3_STOCK_SLICES_MAX || alignment > HZ3_SLICE || !hz3_thread_begin_quick(heap))
+		return NULL;
+	size_t slice = hz3_heap_stock_take(heap, n);
+	if (slice) {
+		p = hz3_large_place(slice, n, size, alignment);
+		count_large_alloc(heap, size, hz3_large_run_bytes(slice));
+	}
+	hz3_heap_leave(heap);
+	return p;
+}
+
+/* The other way.  False: there is no room, or not now, or it is no such block. */
+static bool free_to_stock(void *p)
+{
+	struct hz3_heap *heap = hz3_thread_heap;
+	size_t n, slice = hz3_large_run_of(p, &n);
+
+	if (slice == 0 || n > HZ3_STOCK_SLICES_MAX || !hz3_thread_begin_quick(heap))
+		return false;
+	bool room = hz3_heap_stock_has_room(heap, n);
+	if (room) {
+		count_large_free(heap, hz3_large_end_run(p, slice));
+		hz3_heap_run_free(heap, slice, n);
+	}
+	hz3_heap_leave(heap);
+	return room;
+}
+
 static void *alloc_large(struct hz3_heap *heap, size_t size, size_t alignment, bool *zero)
 {
 	size_t n = hz3_large_slices(size, alignment);
@@ -50,11 +98,8 @@ static void *alloc_large(struct hz3_heap *heap, size_t size, size_t alignment, b
 		if (slice)
 			p = hz3_large_place(slice, n, size, alignment);
 	}
-	if (p) {
-		hz3_count(&heap->counters.large_allocs, 1);
-		hz3_count(&heap->counters.large_alloc_bytes, hz3_large_usable_size(p));
-		hz3_count(&heap->counters.large_asked_bytes, size);
-	}
+	if (p)
+		count_large_alloc(heap, size, hz3_large_usable_size(p));
 	return p;
 }
 
@@ -126,7 +171,9 @@ static void *alloc_large_block(size_t size, size_t alignment, bool *zero)
 
 	if (hz3_heap_samples(heap, size))
 		return alloc_sampled(heap, size, alignment, zero);
-	return alloc_slow(-1, size, alignment, zero);
+	*zero = false;
+	void *p = alloc_from_stock(size, alignment);
+	return p ? p : alloc_slow(-1, size, alignment, zero);
 }
 
 static void *no_memory(void)
@@ -271,7 +318,7 @@ HZ3_NOINLINE void hz3_alloc_page_event(struct hz3_page *page)
 	errno = saved_errno;
 }
 
-static HZ3_NOINLINE void free_large(void *p)
+static HZ3_NOINLINE void free_large_slow(void *p)
 {
 	int saved_errno = errno;
 
@@ -288,10 +335,15 @@ static HZ3_NOINLINE void free_large(void *p)
 
 	if (slice)
 		hz3_heap_run_free(heap, slice, n);
-	hz3_count(&heap->counters.large_frees, 1);
-	hz3_count(&heap->counters.large_free_bytes, bytes);
+	count_large_free(heap, bytes);
 	hz3_thread_end_free(heap);
 	errno = saved_errno;
+}
+
+static void free_large(void *p)
+{
+	if (hz3_unlikely(hz3_profile_on) || !free_to_stock(p))
+		free_large_slow(p);
 }
 
 /* Everything that isn't a hit in the buffer; also for threads without a heap. */

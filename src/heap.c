@@ -430,6 +430,21 @@ size_t hz3_heap_run_alloc(struct hz3_heap *heap, size_t n, size_t align, bool *z
 	return run_alloc(heap, arena, n, align, zero);
 }
 
+size_t hz3_heap_stock_take(struct hz3_heap *heap, size_t n)
+{
+	struct hz3_page *page = heap->empty[n - 1].first;
+
+	if (page == NULL)
+		return 0;
+	take_from_stock(heap, page);
+	return hz3_page_slice(page);
+}
+
+bool hz3_heap_stock_has_room(const struct hz3_heap *heap, size_t n)
+{
+	return hz3_heap_stock_slices(heap) + n <= (size_t)hz3_options.empty_pages_max;
+}
+
 void hz3_heap_run_free(struct hz3_heap *heap, size_t slice, size_t n)
 {
 	if (n > HZ3_STOCK_SLICES_MAX) {
@@ -437,8 +452,7 @@ void hz3_heap_run_free(struct hz3_heap *heap, size_t slice, size_t n)
 		return;
 	}
 	struct hz3_page *page = hz3_page_at(slice);
-	page->slices = (uint8_t)n;
-	hz3_page_wipe(page);
+	hz3_page_begin(page, (unsigned)n);
 	add_to_stock(heap, page);
 }
 

@@ -387,19 +387,40 @@ static _Noreturn void bad_pointer(const char *call, const void *p)
 		call, p);
 }
 
+size_t hz3_large_run_of(const void *p, size_t *n)
+{
+	size_t slice = run_of(p);
+
+	if (slice == 0 || large_at(slice)->owner != 0)
+		return 0;
+	*n = large_at(slice)->slices;
+	return slice;
+}
+
+size_t hz3_large_run_bytes(size_t slice)
+{
+	return large_at(slice)->bytes;
+}
+
+size_t hz3_large_end_run(void *p, size_t slice)
+{
+	size_t bytes = large_at(slice)->bytes;
+	uint64_t expected = large_route;
+
+	/* relaxed: of two threads that free the same block, one must see that it is gone. */
+	if (!hz3_atomic_cas_strong(&hz3_page_map.route[slice].whole, &expected, 0, relaxed, relaxed))
+		bad_pointer("free", p);
+	return bytes;
+}
+
 size_t hz3_large_end(void *p, size_t *slices_from, size_t *n)
 {
 	size_t slice = run_of(p), bytes;
 
 	*slices_from = slice;
 	if (slice) {
-		bytes = large_at(slice)->bytes;
 		*n = large_at(slice)->slices;
-		uint64_t expected = large_route;
-		/* relaxed: of two threads that free the same block, one must see that it is gone. */
-		if (!hz3_atomic_cas_strong(&hz3_page_map.route[slice].whole, &expected, 0, relaxed, relaxed))
-			bad_pointer("free", p);
-		return bytes;
+		return hz3_large_end_run(p, slice);
 	}
 	bytes = huge_free(p);
 	if (bytes == 0)

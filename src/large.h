@@ -33,6 +33,14 @@ void *hz3_large_map(size_t size, size_t alignment);
  */
 size_t hz3_large_end(void *p, size_t *slice, size_t *n);
 
+/*
+ * The same in two steps: the run that the block at p has, if there is one and it is no pool's, else 0; and to free the block of such a
+ * run.  Usable bytes of the block that a run has.
+ */
+size_t hz3_large_run_of(const void *p, size_t *n);
+size_t hz3_large_end_run(void *p, size_t slice);
+size_t hz3_large_run_bytes(size_t slice);
+
 /* Usable bytes; dies like free, and the line begins with the name of the call. */
 size_t hz3_large_size_for(const char *call, const void *p);
 size_t hz3_large_usable_size(const void *p);

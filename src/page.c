@@ -58,10 +58,16 @@ void hz3_page_wipe(struct hz3_page *page)
 
 	for (unsigned i = 0; i < page->slices; i++)
 		hz3_route_set(slice + i, 0);
+	hz3_remote_set_asleep(hz3_page_remote(page), false);
+	hz3_page_begin(page, page->slices);
+}
+
+void hz3_page_begin(struct hz3_page *page, unsigned slices)
+{
+	page->slices = (uint8_t)slices;
 	page->free = NULL;
 	page->carved = page->fresh = 0;
 	page->state = HZ3_PAGE_EMPTY;
-	hz3_remote_set_asleep(hz3_page_remote(page), false);
 }
 
 /* The next n blocks, in the order of their addresses. */

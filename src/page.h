@@ -91,6 +91,9 @@ void hz3_page_format(struct hz3_page *page, unsigned class, uint32_t tag);
 /* Forget all blocks; the routes go to 0.  The caller holds every block. */
 void hz3_page_wipe(struct hz3_page *page);
 
+/* The same of a run of slices that was no page: it has no routes, and nobody has written to its remote line. */
+void hz3_page_begin(struct hz3_page *page, unsigned slices);
+
 /*
  * Make some more blocks available: small ones are linked into the free list, others become fresh ones.  There must be none of
  * either.  Returns how many; 0 when all are carved.

@@ -189,6 +189,24 @@ static HZ3_NOINLINE void wait_for_buffer(struct hz3_heap *heap)
 	} while (!hz3_heap_enter(heap));
 }
 
+static void count_tick(struct hz3_heap *heap)
+{
+	heap->ticks++;
+	hz3_atomic_store(&heap->owner->progress, heap->ticks, relaxed);
+}
+
+bool hz3_thread_begin_quick(struct hz3_heap *heap)
+{
+	if (heap->owner == NULL || (heap->ticks + 1) % HZ3_DECAY_TICKS == 0 || hz3_os_is_new_process())
+		return false;
+	if (hz3_unlikely(!hz3_heap_enter(heap))) {
+		hz3_heap_leave(heap);
+		return false;
+	}
+	count_tick(heap);
+	return true;
+}
+
 static struct hz3_heap *begin(bool to_free)
 {
 	if (hz3_unlikely(hz3_os_is_new_process()))
@@ -202,8 +220,7 @@ static struct hz3_heap *begin(bool to_free)
 	}
 	if (!hz3_heap_enter(heap))
 		wait_for_buffer(heap);
-	heap->ticks++;
-	hz3_atomic_store(&heap->owner->progress, heap->ticks, relaxed);
+	count_tick(heap);
 	return heap;
 }
 

@@ -34,6 +34,12 @@ struct hz3_heap *hz3_thread_begin_free(void);
 
 void hz3_thread_end(struct hz3_heap *heap);
 
+/*
+ * For what is done between two slow paths: takes the thread's heap, which hz3_heap_leave() ends.  False, and nothing is taken: the thread has
+ * none, or a slow path has its turn.  Every 16th has, so that what they do now and then is done.
+ */
+bool hz3_thread_begin_quick(struct hz3_heap *heap);
+
 /* Inside of free, whichever of the two it began with: see hz3_decay_tick_in_free(). */
 void hz3_thread_end_free(struct hz3_heap *heap);
 

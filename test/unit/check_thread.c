@@ -311,6 +311,37 @@ with_late_destructor(void *arg)
 	return NULL;
 }
 
+static void *
+free_in_thread(void *p)
+{
+	hz3_alloc_free(p);
+	return NULL;
+}
+
+/* Who does nothing but replace a large block, from the stock, takes in what others have freed all the same. */
+START_TEST(large_blocks_from_the_stock)
+{
+	pthread_t thread;
+
+	hz3_sink_set_mode(HZ3_SINK_CENTRAL);
+	void *large = hz3_alloc(50000), *small = hz3_alloc(100);
+	struct hz3_heap *heap = hz3_thread_heap;
+	uint64_t before = heap->counters.large_allocs;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, free_in_thread, small), 0);
+	pthread_join(thread, NULL);
+	ck_assert_ptr_ne(hz3_atomic_load(&heap->owner->inbox.stash, relaxed), NULL);
+	for (unsigned i = 0; i < 2 * HZ3_DECAY_TICKS; i++) {
+		hz3_alloc_free(large);
+		void *again = hz3_alloc(50000);
+		ck_assert_ptr_eq(again, large);
+	}
+	ck_assert_uint_eq(heap->counters.large_allocs - before, 2 * HZ3_DECAY_TICKS);
+	ck_assert_ptr_eq(hz3_atomic_load(&heap->owner->inbox.stash, relaxed), NULL);
+	hz3_alloc_free(large);
+}
+END_TEST
+
 START_TEST(ended_threads_share_a_heap)
 {
 	hz3_sink_set_mode(_i);
@@ -613,6 +644,7 @@ main(void)
 	tcase_add_test(tc, as_many_heaps_as_threads);
 	tcase_add_loop_test(tc, exit_flushes, 0, 3);
 	tcase_add_loop_test(tc, going_idle, 0, 3);
+	tcase_add_test(tc, large_blocks_from_the_stock);
 	tcase_add_loop_test(tc, ended_threads_share_a_heap, 0, 3);
 	tcase_set_timeout(tc, 60);
 	suite_add_tcase(suite, tc);
