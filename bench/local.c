@@ -10,6 +10,7 @@
  *   realloc   16 blocks that grow from 16 bytes to 64 KiB, one step of a random one at a time
  *   calloc    as random, by calloc, whose bytes must be 0
  *   aligned   as random, by aligned_alloc and posix_memalign, at 16 to 4096 bytes
+ *   buffers   as random, blocks from 4 to 64 KiB, of which the first 4 KiB are written
  *   large     blocks from 64 KiB to 4 MiB, lifo and random by turns; signing them touches their first and last page
  *
  * An operation is one malloc and one free, or one step of realloc.
@@ -19,11 +20,13 @@
 #define COUNT_EVERY 64
 #define GROWING 16
 #define GROWN 65536
+#define BUFFER_WRITTEN 4096
 
 struct pattern {
 	const char *name;
 	void (*work)(struct bench_thread *t, void **slot);
 	size_t blocks;	/* unless -n is given */
+	const char *size;	/* unless -s is given; NULL: as always */
 };
 
 static const struct pattern *pattern;
@@ -99,6 +102,18 @@ make_aligned(struct bench_thread *t)
 	clock_stop(t, &from);
 	t->errors += (uintptr_t)block % alignment != 0;
 	return bench_adopt(t, block, size);
+}
+
+static void *
+make_buffer(struct bench_thread *t)
+{
+	size_t size = bench_size(t), written = size < BUFFER_WRITTEN ? size : BUFFER_WRITTEN;
+	char *block = bench_malloc(t, size);
+
+	/* Not the marks at its ends. */
+	if (written > 16)
+		memset(block + 8, 0x5a, written - 16);
+	return block;
 }
 
 /* ---- patterns ---- */
@@ -200,6 +215,12 @@ work_aligned(struct bench_thread *t, void **slot)
 }
 
 static void
+work_buffers(struct bench_thread *t, void **slot)
+{
+	work_replacing(t, slot, make_buffer);
+}
+
+static void
 work_large(struct bench_thread *t, void **slot)
 {
 	while (!bench_stopping()) {
@@ -262,14 +283,15 @@ work_realloc(struct bench_thread *t, void **slot)
 }
 
 static const struct pattern patterns[] = {
-	{ "pairs", work_pairs, 1 },
-	{ "lifo", work_lifo, 1000 },
-	{ "fifo", work_fifo, 1000 },
-	{ "random", work_random, 1000 },
-	{ "realloc", work_realloc, GROWING },
-	{ "calloc", work_calloc, 1000 },
-	{ "aligned", work_aligned, 1000 },
-	{ "large", work_large, 16 },
+	{ "pairs", work_pairs, 1, NULL },
+	{ "lifo", work_lifo, 1000, NULL },
+	{ "fifo", work_fifo, 1000, NULL },
+	{ "random", work_random, 1000, NULL },
+	{ "realloc", work_realloc, GROWING, NULL },
+	{ "calloc", work_calloc, 1000, NULL },
+	{ "aligned", work_aligned, 1000, NULL },
+	{ "buffers", work_buffers, 800, "4096-65536" },
+	{ "large", work_large, 16, "65536-4194304" },
 };
 
 static const struct pattern *
@@ -309,9 +331,9 @@ main(int argc, char **argv)
 {
 	static const struct bench_spec spec = {
 		.name = "local", .workers = 1, .size = "64", .seconds = 1, .letters = "p:n:", .option = option,
-		.usage = "              ignored by realloc; large has 65536-4194304 unless it is given\n"
-		    "  -p PATTERN  pairs, lifo, fifo, random, realloc, calloc, aligned or large (random)\n"
-		    "  -n BLOCKS   live at once (1000, large 16; ignored by pairs and realloc)\n",
+		.usage = "              ignored by realloc; unless it is given buffers has 4096-65536, and large 65536-4194304\n"
+		    "  -p PATTERN  pairs, lifo, fifo, random, realloc, calloc, aligned, buffers or large (random)\n"
+		    "  -n BLOCKS   live at once (1000, buffers 800, large 16; ignored by pairs and realloc)\n",
 	};
 	char more[64];
 
@@ -319,8 +341,8 @@ main(int argc, char **argv)
 	bench_begin(argc, argv, &spec);
 	if (blocks == 0 || pattern->work == work_pairs || pattern->work == work_realloc)
 		blocks = pattern->blocks;
-	if (pattern->work == work_large && bench.size_text == spec.size)
-		bench_set_size("65536-4194304");
+	if (pattern->size && bench.size_text == spec.size)
+		bench_set_size(pattern->size);
 	bench_threads(bench.workers);
 	slots = bench_map(bench.workers * blocks * sizeof(*slots));
 	bench_run(bench.workers, work);

@@ -83,6 +83,8 @@ def _local() -> Iterable[Variant]:
     yield _variant("local-realloc", "-p realloc", group, "blocks that grow")
     yield _variant("local-calloc", "-p calloc", group, "zeroed blocks")
     yield _variant("local-aligned", "-p aligned", group, "aligned blocks")
+    yield _variant("local-buffers", "-p buffers", group, "buffers of 4 to 64 KiB")
+    yield _variant("local-buffers-4", "-p buffers -w 4", group, "buffers of 4 to 64 KiB in 4 threads")
     yield _variant("local-large", "-p large", group, "large blocks")
     yield _variant("local-large-4", "-p large -w 4", group, "large blocks in 4 threads")
 

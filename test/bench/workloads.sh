@@ -55,7 +55,7 @@ for lib in "" "$HZ3_LIB"; do
 	check "$lib" burst -m 8
 	check "$lib" burst -m 8 -x 1 -r -l
 	check "$lib" idleowner -m 2
-	for pattern_of_local in pairs lifo fifo random realloc calloc aligned large; do
+	for pattern_of_local in pairs lifo fifo random realloc calloc aligned buffers large; do
 		check "$lib" local -p $pattern_of_local -w 2
 	done
 	check "$lib" local -p random -s mixed -l
