@@ -817,7 +817,7 @@ print_outcome(const struct outcome *outcome)
 	printf(" | %s", word[outcome->how]);
 	if (outcome->line == NULL)
 		return;
-	putchar('`');
+	fputs(outcome->how == UNDETECTED ? ", or `" : "`", stdout);
 	for (const char *s = outcome->line; *s; s++) {
 		if (s[0] == '%' && s[1] == 'p')
 			putchar('P'), s++;
