@@ -70,30 +70,8 @@ static const struct hz3_lock *last_lock_held(void)
 	return last;
 }
 
-/*
- * The lock of libc's list of open streams.  Fork takes it, after all handlers; fflush(NULL) waits with it in hand for each stream; and who
- * has a stream may wait for memory, as getline does.  So it comes before every lock of ours, as it comes before those of libc's own malloc.
- * A thread may take it more than once.  glibc has these functions; musl has none.
- */
-void _IO_list_lock(void) __attribute__((weak));
-void _IO_list_unlock(void) __attribute__((weak));
-void _IO_list_resetlock(void) __attribute__((weak));
-extern char __libc_single_threaded __attribute__((weak));
-
-/* These are touched by the thread that has the fork lock. */
-static bool streams_are_ours;	/* prepare took the lock of the list of streams */
-static unsigned forks_within;	/* forks of this thread inside of a fork of this thread, by a signal handler */
-
-static bool lock_streams(void)
-{
-	if (_IO_list_lock == NULL || _IO_list_unlock == NULL || _IO_list_resetlock == NULL)
-		return false;
-	/* Nobody else holds it, and libc leaves it alone as well: a signal handler may have interrupted this thread just there. */
-	if (&__libc_single_threaded && __libc_single_threaded)
-		return false;
-	_IO_list_lock();
-	return true;
-}
+/* A fork of this thread inside of a fork of this thread, by a signal handler.  Touched by the thread that has the fork lock. */
+static unsigned forks_within;
 
 static void fork_prepare(void)
 {
@@ -112,12 +90,10 @@ static void fork_prepare(void)
 	}
 	/* Always: another thread may be inside its very first malloc, and nothing tells of it. */
 	const struct hz3_lock *interrupted = last_lock_held();
-	bool wait = interrupted == NULL, streams = wait && lock_streams();
+	bool wait = interrupted == NULL;
 	hz3_lock_fork_prepare(&fork_lock, wait);
-	if (hz3_lock_held(&fork_lock)) {
-		streams_are_ours = streams;
+	if (hz3_lock_held(&fork_lock))
 		hz3_backtrace_fork_prepare(wait && !heap->profile.busy);
-	}
 	for (unsigned i = 0; i < lock_count(); i++) {
 		struct hz3_lock *lock = lock_at(i);
 		hz3_lock_fork_prepare(lock, wait);
@@ -133,16 +109,10 @@ static void fork_parent(void)
 		return;
 	}
 	hz3_lock_fork_end();
-	bool streams = false;
-	if (hz3_lock_held(&fork_lock)) {
-		streams = streams_are_ours;
-		streams_are_ours = false;
+	if (hz3_lock_held(&fork_lock))
 		hz3_backtrace_fork_parent();
-	}
 	for (unsigned i = 0; i < lock_count(); i++)
 		hz3_lock_fork_parent(lock_at(i));
-	if (streams)
-		_IO_list_unlock();
 }
 
 void hz3_fork_lose(struct hz3_heap *heap)
@@ -303,10 +273,6 @@ static void fork_child(void)
 {
 	forks_within = 0;
 	hz3_lock_fork_end();
-	/* Libc has done so, unless the other threads had ended. */
-	if (streams_are_ours)
-		_IO_list_resetlock();
-	streams_are_ours = false;
 	sort_out_locks();
 	bool interrupted = is_in_the_midst();
 	leave_torn_heap();
