@@ -305,7 +305,7 @@ body(void)
 	atomic_store(&stop, true);
 	for (unsigned i = 0; i < OTHERS; i++)
 		pthread_join(thread[i], NULL);
-	all_are_interrupted(stress_long ? 3000 : 200);
+	all_are_interrupted(stress_long ? 3000 : 50);
 	for (unsigned i = 0; i < SLOTS; i++)
 		stress_discard(atomic_exchange(&slots[i], NULL));
 	printf("%u children allocated, %u went on, %u exec'ed, %u of _Fork\n", ways_tried[USE], ways_tried[GO_ON],
