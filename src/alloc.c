@@ -55,9 +55,9 @@ static void *alloc_from_stock(size_t size, size_t alignment)
 	size_t n = hz3_large_slices(size, alignment);
 	void *p = NULL;
 
-	if (n == 0 || n > HZ3_STOCK_SLICES_MAX || alignment > HZ3_SLICE || !hz3_thread_begin_quick(heap))
+	if (n == 0 || n > HZ3_STOCK_SLICES_MAX || !hz3_thread_begin_quick(heap))
 		return NULL;
-	size_t slice = hz3_heap_stock_take(heap, n);
+	size_t slice = hz3_heap_stock_take(heap, n, hz3_max(alignment >> HZ3_SLICE_SHIFT, 1));
 	if (slice) {
 		p = hz3_large_place(slice, n, size, alignment);
 		count_large_alloc(heap, size, hz3_large_run_bytes(slice));

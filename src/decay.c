@@ -24,7 +24,7 @@
 
 /* Nothing to mend: schedules only; what a round was doing to heaps shows in them. */
 struct hz3_lock hz3_decay_lock = HZ3_LOCK_INIT(HZ3_RANK_DECAY, "decay", NULL);
-static _Atomic bool wants_thread;	/* relaxed, as the next four: schedules, not data */
+static _Atomic bool wants_thread;	/* relaxed, as the next five: schedules, not data */
 static _Atomic uint64_t next_start_ms;
 _Atomic unsigned hz3_decay_missed_starts;
 static _Atomic uint64_t next_round_ms;

@@ -406,20 +406,25 @@ static bool run_is_aligned(const struct hz3_page *page, size_t align)
 	return align == 1 || (uintptr_t)hz3_page_start(page) % (align << HZ3_SLICE_SHIFT) == 0;
 }
 
-static size_t run_alloc(struct hz3_heap *heap, struct hz3_arena *arena, size_t n, size_t align, bool *zero)
+size_t hz3_heap_stock_take(struct hz3_heap *heap, size_t n, size_t align)
 {
 	struct hz3_page *page = n <= HZ3_STOCK_SLICES_MAX ? heap->empty[n - 1].first : NULL;
 
-	if (heap->extents) {
-		*zero = false;
-		return hz3_extents_alloc(heap->extents, n, align);
-	}
 	if (page == NULL || !run_is_aligned(page, align))
-		return heap->keeps_to_arena ? hz3_arena_alloc(arena, n, align, zero)
-					    : hz3_arenas_alloc(arena, n, align, zero);
+		return 0;
 	take_from_stock(heap, page);
-	*zero = false;
 	return hz3_page_slice(page);
+}
+
+static size_t run_alloc(struct hz3_heap *heap, struct hz3_arena *arena, size_t n, size_t align, bool *zero)
+{
+	*zero = false;
+	if (heap->extents)
+		return hz3_extents_alloc(heap->extents, n, align);
+	size_t slice = hz3_heap_stock_take(heap, n, align);
+	if (slice)
+		return slice;
+	return heap->keeps_to_arena ? hz3_arena_alloc(arena, n, align, zero) : hz3_arenas_alloc(arena, n, align, zero);
 }
 
 size_t hz3_heap_run_alloc(struct hz3_heap *heap, size_t n, size_t align, bool *zero)
@@ -428,16 +433,6 @@ size_t hz3_heap_run_alloc(struct hz3_heap *heap, size_t n, size_t align, bool *z
 	struct hz3_arena *arena = n > 1 ? heap->large_arena : heap->arena;
 
 	return run_alloc(heap, arena, n, align, zero);
-}
-
-size_t hz3_heap_stock_take(struct hz3_heap *heap, size_t n)
-{
-	struct hz3_page *page = heap->empty[n - 1].first;
-
-	if (page == NULL)
-		return 0;
-	take_from_stock(heap, page);
-	return hz3_page_slice(page);
 }
 
 bool hz3_heap_stock_has_room(const struct hz3_heap *heap, size_t n)

@@ -203,8 +203,8 @@ static inline uint32_t hz3_heap_stock_slices(const struct hz3_heap *heap)
 	return hz3_atomic_load(&heap->empty_slices, relaxed);
 }
 
-/* From the stock alone: n slices, or 0.  Is there room in it for n more? */
-size_t hz3_heap_stock_take(struct hz3_heap *heap, size_t n);
+/* From the stock alone: n slices, aligned to so many, or 0.  Is there room in it for n more? */
+size_t hz3_heap_stock_take(struct hz3_heap *heap, size_t n, size_t align);
 bool hz3_heap_stock_has_room(const struct hz3_heap *heap, size_t n);
 
 /* Give the stock of empty pages back to the arenas; all empty pages, also current ones, which takes a walk over their blocks. */

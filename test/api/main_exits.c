@@ -4,6 +4,7 @@
  * there is always something to do.
  */
 #define _GNU_SOURCE
+#include "../self.h"
 #include "api_test.h"
 
 #include <pthread.h>
@@ -64,13 +65,14 @@ main(int argc, char **argv)
 		return SKIPPED;
 	}
 	alarm(100);
+	(void)argv;
 	keeps_blocks = argc > 1;
 	if (!keeps_blocks) {
 		pid = fork();
 		CHECK(pid >= 0, "fork");
 		/* A program of its own: in the child of a fork musl 1.2.3 does not survive the end of the first thread. */
 		if (pid == 0) {
-			execl("/proc/self/exe", argv[0], "keep", (char *)NULL);
+			self_exec((char *[]){"keep", NULL});
 			_exit(98);
 		}
 		wait_for(pid);

@@ -18,8 +18,6 @@ cd "$HZ3_BUILDDIR" || exit 1
 
 if [ "${HZ3_SYSTEMS:-}" = long ]; then
 	tests=(test/unit/check_* test/api/* test/stress/*)
-	# It compares with what the kernel counts in pages, which are its own.
-	tests=("${tests[@]/test\/unit\/check_waterfall/}")
 else
 	tests=(test/unit/check_{arena,heap,large,os,page_map,thread} test/api/{control,misuse,realloc,semantics,usable_size}
 		test/stress/{core_storm,huge_realloc})
@@ -33,6 +31,8 @@ for HZ3_TEST_PAGE_SIZE in 16384 65536; do
 	export HZ3_TEST_PAGE_SIZE
 	for test in "${tests[@]}"; do
 		[ -f "$test" ] && [ -x "$test" ] || continue
+		# It compares with what the kernel counts in pages, which are its own.
+		[ "$test" != test/unit/check_waterfall ] || continue
 		sh "$HZ3_SRCDIR/test/runner" "$test" >"$log" 2>&1
 		status=$?
 		echo "status $status: $test with pages of $HZ3_TEST_PAGE_SIZE bytes"
