@@ -72,7 +72,9 @@ main(int argc, char **argv)
 		CHECK(pid >= 0, "fork");
 		/* A program of its own: in the child of a fork musl 1.2.3 does not survive the end of the first thread. */
 		if (pid == 0) {
-			self_exec((char *[]){"keep", NULL});
+			char keep[] = "keep";
+
+			self_exec((char *[]){keep, NULL});
 			_exit(98);
 		}
 		wait_for(pid);
