@@ -92,8 +92,8 @@ static void *alloc_large(struct hz3_heap *heap, size_t size, size_t alignment, b
 		*zero = true;
 		p = hz3_large_map(size, alignment);
 	} else {
-		/* What others have freed may be the memory: as for small blocks, it is taken in before new memory is. */
-		hz3_heap_drain(heap, hz3_max(size, hz3_options.remote_drain_budget));
+		/* What others have freed may be the memory: all of it is taken in before new memory is, since it has to lie side by side. */
+		hz3_heap_drain(heap, SIZE_MAX);
 		size_t slice = hz3_heap_run_alloc(heap, n, hz3_max(alignment >> HZ3_SLICE_SHIFT, 1), zero);
 		if (slice)
 			p = hz3_large_place(slice, n, size, alignment);
@@ -289,6 +289,13 @@ void *hz3_alloc_zero(size_t size)
 	if (p && !zero)
 		memset(p, 0, size);
 	return p;
+}
+
+void *hz3_alloc_to_grow(size_t size)
+{
+	bool zero;
+
+	return size <= HZ3_LARGE_GROWN_MIN ? hz3_alloc(size) : alloc_large_block(size, HZ3_GRANULE, &zero);
 }
 
 void *hz3_alloc_aligned(size_t alignment, size_t size)
@@ -540,9 +547,6 @@ void *hz3_alloc_resize_large(void *p, size_t size)
 	size_t before = hz3_large_size_for("realloc", p);
 	if (size <= before && size > before / 2 + (before > HZ3_CLASS_SIZE_MAX ? HZ3_SLICE : 0))
 		return p;
-	/* A small one is to move, since only a sample has a run of its own. */
-	if (hz3_unlikely(hz3_profile_on) && size <= HZ3_CLASS_SIZE_MAX)
-		return NULL;
 	int saved_errno = errno;
 	void *q = try_resize(p, before, size);
 	/* Where memory is limited, what it grows by may be had, and a second block not. */

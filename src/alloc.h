@@ -106,6 +106,9 @@ size_t hz3_alloc_usable_size(const void *p);
 /* The same of a block in a page, for realloc; 0 if the block is in no page. */
 size_t hz3_alloc_page_usable_size(const void *p);
 
+/* As hz3_alloc, size at most PTRDIFF_MAX, for a block that takes a smaller one's place and is likely to be resized again. */
+void *hz3_alloc_to_grow(size_t size);
+
 /*
  * Make a block that is in no page fit size (1 to PTRDIFF_MAX) without copying.  Returns p, or where it moved to; NULL if the
  * caller has to allocate, copy and free.

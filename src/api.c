@@ -34,13 +34,15 @@ invalid(void)
 
 /* ---- realloc ---- */
 
-/* A block that takes the place of p: of the same arena, if that is one of the program's. */
+/* A block of size that takes the place of p: of the same arena, if that is one of the program's. */
 static void *
-alloc_beside(const void *p, size_t size)
+alloc_instead(const void *p, size_t usable, size_t size)
 {
 	struct hz3_pool *pool = hz3_pool_of(p);
 
-	return hz3_unlikely(pool != NULL) ? hz3_safety_pool_alloc(pool, 1, size) : hz3_safety_alloc(size);
+	if (hz3_unlikely(pool != NULL))
+		return hz3_safety_pool_alloc(pool, 1, size);
+	return size > usable && !HZ3_SAFETY ? hz3_alloc_to_grow(size) : hz3_safety_alloc(size);
 }
 
 /* To a block of another size.  If there is no memory for it, a block that is big enough simply stays. */
@@ -49,7 +51,7 @@ realloc_move(void *p, size_t usable, size_t size)
 {
 	HZ3_FRAMED();
 	int saved_errno = errno;
-	void *q = alloc_beside(p, size);
+	void *q = alloc_instead(p, usable, size);
 
 	if (q == NULL) {
 		if (size > usable)

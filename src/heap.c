@@ -6,6 +6,7 @@
 #include "usdt.h"
 
 #define SWEEP_BUDGET ((size_t)1 << 20)
+#define BIG_SLICES 4 /* of pages of blocks over 4 KiB */
 
 struct hz3_page hz3_page_none = { .countdown = HZ3_COUNTDOWN_NEVER };
 
@@ -401,6 +402,45 @@ void *hz3_heap_refill(struct hz3_heap *heap, unsigned class)
 	return hz3_page_take(page);
 }
 
+/* What was freed remotely into a page, too little for it to be queued. */
+static void peel(struct hz3_heap *heap, struct hz3_page *page)
+{
+	struct hz3_chain chain = hz3_pages_peel(page, &heap->counters.sink[HZ3_SINK_PAGE]);
+
+	if (chain.count)
+		deliver(heap, page, chain);
+	else if (page->state == HZ3_PAGE_AWAKE && page->countdown == 0)
+		page_emptied(heap, page);	/* its word was held by statistics when it became empty */
+}
+
+/* The current page of a class, if none of its blocks is in use. */
+static void trim_current(struct hz3_heap *heap, unsigned class)
+{
+	struct hz3_page *page = heap->page[class];
+
+	if (page == &hz3_page_none)
+		return;
+	peel(heap, page);
+	unsigned free = hz3_page_count_free(page);
+	if (free != page->carved || !hz3_remote_is_clear(hz3_page_remote(page)))
+		return;
+	restart(heap, page, HZ3_COUNTDOWN_NEVER);
+	/* What the counters took for allocated when it was carved, and never was handed out. */
+	hz3_count(&heap->counters.class[class].allocated, -(uint64_t)free);
+	set_current(heap, class, &hz3_page_none);
+	stock(heap, page);
+}
+
+/*
+ * New memory had to be taken, in many pages: what lies about in current pages of big blocks that nobody uses, up to half a MiB for each
+ * class, is to be found the next time.  (To look costs little beside the faults of what was taken.)
+ */
+static void trim_big_currents(struct hz3_heap *heap)
+{
+	for (unsigned class = HZ3_CLASSES; class-- > 0 && hz3_class_info[class].slices >= BIG_SLICES;)
+		trim_current(heap, class);
+}
+
 static bool run_is_aligned(const struct hz3_page *page, size_t align)
 {
 	return align == 1 || (uintptr_t)hz3_page_start(page) % (align << HZ3_SLICE_SHIFT) == 0;
@@ -424,7 +464,10 @@ static size_t run_alloc(struct hz3_heap *heap, struct hz3_arena *arena, size_t n
 	size_t slice = hz3_heap_stock_take(heap, n, align);
 	if (slice)
 		return slice;
-	return heap->keeps_to_arena ? hz3_arena_alloc(arena, n, align, zero) : hz3_arenas_alloc(arena, n, align, zero);
+	slice = heap->keeps_to_arena ? hz3_arena_alloc(arena, n, align, zero) : hz3_arenas_alloc(arena, n, align, zero);
+	if (*zero && n >= BIG_SLICES)
+		trim_big_currents(heap);
+	return slice;
 }
 
 size_t hz3_heap_run_alloc(struct hz3_heap *heap, size_t n, size_t align, bool *zero)
@@ -549,17 +592,6 @@ bool hz3_heap_free_remote(struct hz3_heap *heap, size_t slice, struct hz3_block 
 	return finish_post(heap, &posted);
 }
 
-/* What was freed remotely into a page, too little for it to be queued. */
-static void peel(struct hz3_heap *heap, struct hz3_page *page)
-{
-	struct hz3_chain chain = hz3_pages_peel(page, &heap->counters.sink[HZ3_SINK_PAGE]);
-
-	if (chain.count)
-		deliver(heap, page, chain);
-	else if (page->state == HZ3_PAGE_AWAKE && page->countdown == 0)
-		page_emptied(heap, page);	/* its word was held by statistics when it became empty */
-}
-
 static void peel_awake(struct hz3_heap *heap, unsigned class)
 {
 	for (struct hz3_page *page = heap->awake[class].first, *next; page; page = next) {
@@ -575,24 +607,6 @@ void hz3_heap_sweep(struct hz3_heap *heap)
 	hz3_heap_drain_all(heap, SWEEP_BUDGET);
 	for (unsigned class = 0; class < HZ3_CLASSES; class++)
 		peel_awake(heap, class);
-}
-
-/* The current page of a class, if none of its blocks is in use. */
-static void trim_current(struct hz3_heap *heap, unsigned class)
-{
-	struct hz3_page *page = heap->page[class];
-
-	if (page == &hz3_page_none)
-		return;
-	peel(heap, page);
-	unsigned free = hz3_page_count_free(page);
-	if (free != page->carved || !hz3_remote_is_clear(hz3_page_remote(page)))
-		return;
-	restart(heap, page, HZ3_COUNTDOWN_NEVER);
-	/* What the counters took for allocated when it was carved, and never was handed out. */
-	hz3_count(&heap->counters.class[class].allocated, -(uint64_t)free);
-	set_current(heap, class, &hz3_page_none);
-	stock(heap, page);
 }
 
 void hz3_heap_trim_stock(struct hz3_heap *heap)

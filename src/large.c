@@ -448,7 +448,7 @@ static void *run_resize(size_t slice, size_t size)
 	struct large_run *run = large_at(slice);
 	size_t bytes = hz3_align_up(size, hz3_os_page_size), n = slices_for(run->offset + bytes);
 
-	if (size <= HZ3_CLASS_SIZE_MAX / 2 || bytes > hz3_options.huge_threshold)
+	if (size <= HZ3_LARGE_GROWN_MIN || bytes > hz3_options.huge_threshold)
 		return NULL;
 	/* A pool's run (the caller has the pool's lock) stays as it is, if it is long enough, and not far too long. */
 	if (run->owner) {

@@ -10,6 +10,13 @@
 
 #include "arena.h"
 #include "base.h"
+#include "size_class.h"
+
+/*
+ * A block that is made larger than this becomes a large one, even if there is a class for it: who grows a block once is likely to do so
+ * again, and a run can grow where it is.
+ */
+#define HZ3_LARGE_GROWN_MIN (HZ3_CLASS_SIZE_MAX / 2)
 
 /* The slices that a block of size bytes, size > 0, takes at a multiple of alignment (a power of 2); 0: it is to be huge. */
 size_t hz3_large_slices(size_t size, size_t alignment);

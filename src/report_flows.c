@@ -95,7 +95,7 @@ text_flows(struct hz3_out *o, const struct hz3_flow_map *map)
 	struct cell cell = {NULL, 0, 0};
 	uint64_t shown = 0;
 
-	hz3_out_text(o, "\nWho frees whose memory (blocks of up to 32 KiB)\n");
+	hz3_out_text(o, "\nWho frees whose memory (blocks of up to 64 KiB)\n");
 	if (map->sent_blocks == 0) {
 		hz3_out_text(o, "  every thread its own\n");
 		return;

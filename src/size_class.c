@@ -26,14 +26,19 @@
 	DOUBLING(X, 24, 2048)                                                                                        \
 	DOUBLING(X, 28, 4096)                                                                                        \
 	DOUBLING(X, 32, 8192)                                                                                        \
-	DOUBLING(X, 36, 16384)
+	DOUBLING(X, 36, 16384)                                                                                       \
+	DOUBLING(X, 40, 32768)
 
 /*
- * Large enough pages that the tail wastes little, that a page holds at least 16 blocks of its class, and that what is freed
- * remotely comes in chains: 1 to 4 KiB are what messages have.
+ * Large enough pages that the tail wastes little, that a page holds at least 16 blocks of its class (8 of the last four, which
+ * then have no tail), and that what is freed remotely comes in chains: 1 to 4 KiB are what messages have.
  */
 #define SLICES(size)                                                                                                 \
-	((size) <= 1024 ? PAGE_SLICES : (size) <= 4096 ? 2 * PAGE_SLICES : (size) <= 16384 ? 4 : HZ3_CLASS_SLICES_MAX)
+	((size) <= 1024	   ? PAGE_SLICES                                                                             \
+	 : (size) <= 4096  ? 2 * PAGE_SLICES                                                                         \
+	 : (size) <= 16384 ? 4                                                                                       \
+	 : (size) <= 32768 ? HZ3_CLASS_SLICES_MAX                                                                    \
+			   : (size) * 8 >> HZ3_SLICE_SHIFT)
 #define CAPACITY(size) (SLICES(size) * (1 << HZ3_SLICE_SHIFT) / (size))
 #define EXTEND_BYTES(size) ((size) <= HZ3_CLASS_LINKED_MAX ? 4096 : 65536)
 #define CLAMP(x, low, high) ((x) < (low) ? (low) : (x) > (high) ? (high) : (x))

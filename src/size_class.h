@@ -12,8 +12,8 @@
 
 #include "base.h"
 
-#define HZ3_CLASSES 40
-#define HZ3_CLASS_SIZE_MAX 32768
+#define HZ3_CLASSES 44
+#define HZ3_CLASS_SIZE_MAX 65536
 #define HZ3_CLASS_SLICES_MAX 8
 
 /*
@@ -59,7 +59,7 @@ hz3_class_page_bytes(unsigned class)
 
 /*
  * offset / size for an offset into a page.  Exact: the reciprocal is too large by less than size / 2^35 relative to
- * 1 / size, and offset * size < 2^19 * 2^15 < 2^35 keeps that error from reaching the next integer.
+ * 1 / size, and offset * size < 2^19 * 2^16 = 2^35 keeps that error from reaching the next integer.
  * The tail of a page gives its capacity, which is the index of no block.
  */
 static HZ3_INLINE unsigned

@@ -58,16 +58,23 @@ on_hz3(void)
 	return find("hz3_version") != NULL;
 }
 
-/* Does it count what it does? */
+/* Is it hz3, built with this?  A name of the manual's, "config.stats". */
 static inline bool
-on_hz3_with_statistics(void)
+on_hz3_with(const char *what)
 {
 	int (*control)(const char *, void *, size_t *, void *, size_t) =
 		(int (*)(const char *, void *, size_t *, void *, size_t))find("hz3_control");
 	bool built = false;
 	size_t bytes = sizeof(built);
 
-	return control != NULL && control("config.stats", &built, &bytes, NULL, 0) == 0 && built;
+	return control != NULL && control(what, &built, &bytes, NULL, 0) == 0 && built;
+}
+
+/* Does it count what it does? */
+static inline bool
+on_hz3_with_statistics(void)
+{
+	return on_hz3_with("config.stats");
 }
 
 /* A byte for each position and seed, without a short period. */

@@ -194,11 +194,8 @@ static const struct again_case cases[] = {
 int
 main(int argc, char **argv)
 {
-	bool built = false;
-	size_t bytes = sizeof(built);
-
 	control = (int (*)(const char *, void *, size_t *, void *, size_t))find("hz3_control");
-	if (!on_hz3_with_statistics() || control("config.safety_checks", &built, &bytes, NULL, 0) != 0 || !built) {
+	if (!on_hz3_with_statistics() || !on_hz3_with("config.safety_checks")) {
 		puts("SKIP: delayed_reuse is of builds with safety checks, and seen by statistics");
 		return SKIPPED;
 	}

@@ -851,17 +851,6 @@ print_table(void)
 
 /* ---- As tests ---- */
 
-static bool
-built_with(const char *what)
-{
-	int (*control)(const char *, void *, size_t *, void *, size_t) =
-		(int (*)(const char *, void *, size_t *, void *, size_t))find("hz3_control");
-	bool built = false;
-	size_t bytes = sizeof(built);
-
-	return control(what, &built, &bytes, NULL, 0) == 0 && built;
-}
-
 /* What a process wrote, of one of its streams. */
 struct text {
 	int ends[2];
@@ -1002,8 +991,8 @@ check_caught(size_t row, const char *conf)
 static void
 check_row(size_t row)
 {
-	const struct outcome *wanted = built_with("config.safety_checks") ? &rows[row].safety :
-				       built_with("config.debug")	  ? &rows[row].debug :
+	const struct outcome *wanted = on_hz3_with("config.safety_checks") ? &rows[row].safety :
+				       on_hz3_with("config.debug")	  ? &rows[row].debug :
 									    &rows[row].normal;
 	char conf[64];
 
@@ -1012,7 +1001,7 @@ check_row(size_t row)
 	if (rows[row].guarded.how == UNDETECTED || (rows[row].misuse == underflow && sysconf(_SC_PAGESIZE) != 4096))
 		return;
 	snprintf(conf, sizeof(conf), "guard_sample:1%s%s", *rows[row].conf ? "," : "", rows[row].conf);
-	if (built_with("config.safety_checks"))
+	if (on_hz3_with("config.safety_checks"))
 		check_caught(row, conf);
 	else
 		check(row, conf, &rows[row].guarded, true);

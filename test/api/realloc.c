@@ -149,6 +149,19 @@ test_small_shrink_stays(void)
 	}
 }
 
+/* A block that is made larger stays from 32 KiB on where it is, as long as there is room behind it. */
+static void
+test_growth_stays(void)
+{
+	void *p = opaque(realloc(opaque(malloc(32000)), 33000));
+	uintptr_t first = (uintptr_t)p;
+
+	for (size_t size = 33000; size <= 60000; size += 1000)
+		p = opaque(realloc(p, size));
+	CHECK((uintptr_t)p == first || !on_hz3() || on_hz3_with("config.safety_checks"), "moved from %#zx to %p", (size_t)first, p);
+	free(p);
+}
+
 int
 main(void)
 {
@@ -158,5 +171,6 @@ main(void)
 	test_interleaved_growth();
 	test_shrinking_gives_back();
 	test_small_shrink_stays();
+	test_growth_stays();
 	return finish();
 }

@@ -21,7 +21,7 @@ check_size(size_t size)
 	      malloc_usable_size(q));
 	if (good_size != NULL) {
 		CHECK(good_size(size) == usable, "%zu bytes: good_size %zu, usable %zu", size, good_size(size), usable);
-		CHECK(size <= 128 ? usable < size + 16 || size == 0 : (usable - size) * 5 <= usable || size > 32768,
+		CHECK(size <= 128 ? usable < size + 16 || size == 0 : (usable - size) * 5 <= usable || size > 65536,
 		      "%zu bytes: usable %zu wastes over 20 %%", size, usable);
 	}
 	/* Neighbours: neither may reach into the other. */

@@ -113,10 +113,10 @@ END_TEST
 START_TEST(test_names_that_are_not_there)
 {
 	static const char *const names[] = {"", ".", "versio", "version.", "versionx", "stats", "stats.", "remote",
-					    "arenas.bin.<i>.size", "arenas.bin..size", "arenas.bin.40.size",
+					    "arenas.bin.<i>.size", "arenas.bin..size", "arenas.bin.44.size",
 					    "arenas.bin.-1.size", "arenas.bin.01.size", "arenas.bin.3", "arenas.bin.3.",
 					    "arenas.bin.3.sizes", "arenas.bin.99999999999999999999.size",
-					    "stats.bins.40.live", "stats.remote.both.blocks", "arena.64.purge",
+					    "stats.bins.44.live", "stats.remote.both.blocks", "arena.64.purge",
 					    "arena.4095.purge", "arena.4097.decay", "arena.00.decay", "stats.arenas.4097.pdirty",
 					    "thread.allocatedp"};
 

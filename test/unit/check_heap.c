@@ -279,7 +279,7 @@ END_TEST
 /* Pages of one span serve all classes that have it. */
 START_TEST(stock_is_shared_by_span)
 {
-	unsigned big = HZ3_CLASSES - 1, capacity = capacity_of(big);
+	unsigned big = hz3_size_class(32768), capacity = capacity_of(big);
 	unsigned sibling = big - 1;
 
 	ck_assert_uint_eq(hz3_class_info[big].slices, hz3_class_info[sibling].slices);
@@ -294,6 +294,26 @@ START_TEST(stock_is_shared_by_span)
 	void *held[] = { p, blocks[capacity] };
 	check_all(held, 2);
 	free(blocks);
+}
+END_TEST
+
+/* When new memory has to be taken, current pages of big blocks are given up, unless a block is in use. */
+START_TEST(empty_current_pages_are_found)
+{
+	unsigned kept = hz3_size_class(5000), empty = hz3_size_class(65536);
+	size_t n = 2 * HZ3_STOCK_SLICES_MAX;
+	bool zero;
+
+	void *p = core_alloc(heap, kept);
+	struct hz3_page *page = core_page_of(p);
+	core_free(heap, core_alloc(heap, empty));
+	ck_assert_ptr_ne(heap->page[empty], &hz3_page_none);
+	size_t slice = hz3_heap_run_alloc(heap, n, 1, &zero);
+	ck_assert(slice != 0 && zero);
+	ck_assert_ptr_eq(heap->page[empty], &hz3_page_none);
+	ck_assert_ptr_eq(heap->page[kept], page);
+	hz3_heap_run_free(heap, slice, n);
+	check_all(&p, 1);
 }
 END_TEST
 
@@ -696,6 +716,7 @@ main(void)
 	tcase_add_loop_test(tc, stock_is_limited, 0, 4);
 	tcase_add_test(tc, stock_has_runs);
 	tcase_add_test(tc, stock_is_shared_by_span);
+	tcase_add_test(tc, empty_current_pages_are_found);
 	suite_add_tcase(suite, tc);
 
 	tc = tcase_create("remote");

@@ -580,7 +580,7 @@ START_TEST(backs_off_when_it_is_of_no_use)
 	size_t soft = 16 * MIB, start;
 
 	hz3_options.memory_limit_soft = soft;
-	fill(MIB / 16);
+	fill(MIB / 8);
 	ck_assert_uint_gt(hz3_limit_excess(), 0);
 	start = soft_purges();
 	ck_assert_uint_ge(start, 1);
@@ -592,12 +592,12 @@ START_TEST(backs_off_when_it_is_of_no_use)
 	/* To just behind a purge; then not with the next block, but with the first one after a second. */
 	start = soft_purges();
 	while (soft_purges() == start)
-		ck_assert_ptr_nonnull(hz3_alloc(MIB / 16));
+		ck_assert_ptr_nonnull(hz3_alloc(MIB / 8));
 	ck_assert_uint_eq(soft_purges(), start + 1);
-	ck_assert_ptr_nonnull(hz3_alloc(MIB / 16));
+	ck_assert_ptr_nonnull(hz3_alloc(MIB / 8));
 	ck_assert_uint_eq(soft_purges(), start + 1);
 	core_now += 1001;
-	ck_assert_ptr_nonnull(hz3_alloc(MIB / 16));
+	ck_assert_ptr_nonnull(hz3_alloc(MIB / 8));
 	ck_assert_uint_eq(soft_purges(), start + 2);
 	check_account();
 }

@@ -324,7 +324,7 @@ START_TEST(large_blocks_from_the_stock)
 	pthread_t thread;
 
 	hz3_sink_set_mode(HZ3_SINK_CENTRAL);
-	void *large = hz3_alloc(50000), *small = hz3_alloc(100);
+	void *large = hz3_alloc(100000), *small = hz3_alloc(100);
 	struct hz3_heap *heap = hz3_thread_heap;
 	uint64_t before = heap->counters.large_allocs;
 
@@ -333,7 +333,7 @@ START_TEST(large_blocks_from_the_stock)
 	ck_assert_ptr_ne(hz3_atomic_load(&heap->owner->inbox.stash, relaxed), NULL);
 	for (unsigned i = 0; i < 2 * HZ3_DECAY_TICKS; i++) {
 		hz3_alloc_free(large);
-		void *again = hz3_alloc(50000);
+		void *again = hz3_alloc(100000);
 		ck_assert_ptr_eq(again, large);
 	}
 	ck_assert_uint_eq(heap->counters.large_allocs - before, 2 * HZ3_DECAY_TICKS);
