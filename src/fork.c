@@ -33,6 +33,12 @@ static struct hz3_lock *const first_locks[] = { &fork_lock, &hz3_decay_lock, &hz
 static struct hz3_lock *const last_locks[] = { &hz3_window_lock, &hz3_flow_lock, &hz3_profile_lock, &hz3_meta_lock,
 					    &hz3_guard_lock };
 
+/*
+ * A fork in a signal handler that has interrupted a holder of locks waits so long, for all of those that come before them together:
+ * their holders may wait for it.  In time, since on a busy machine to yield takes long.
+ */
+#define PATIENCE_US 20000
+
 #define FIRST_LOCKS (sizeof(first_locks) / sizeof(first_locks[0]))
 #define LAST_LOCKS (sizeof(last_locks) / sizeof(last_locks[0]))
 
@@ -82,22 +88,26 @@ static void fork_prepare(void)
 		return;
 	}
 	hz3_lock_pass_wake();
-	/* No more than that: the handler may have interrupted a malloc that is about to change the heap. */
-	if (heap->owner && !hz3_atomic_load(&heap->busy, relaxed)) {
+	const struct hz3_lock *interrupted = last_lock_held();
+	/*
+	 * No more than that: the handler may have interrupted a malloc that is about to change the heap, or one that has a lock for which
+	 * another fork waits, which has those that a flush takes.
+	 */
+	if (!interrupted && heap->owner && !hz3_atomic_load(&heap->busy, relaxed)) {
 		if (hz3_heap_enter(heap))
 			hz3_thread_flush_heap(heap, HZ3_FLUSH_FORK);
 		hz3_heap_leave(heap);
 	}
 	/* Always: another thread may be inside its very first malloc, and nothing tells of it. */
-	const struct hz3_lock *interrupted = last_lock_held();
-	bool wait = interrupted == NULL;
-	hz3_lock_fork_prepare(&fork_lock, wait);
+	uint64_t until_us = interrupted ? hz3_os_now_us() + PATIENCE_US : HZ3_LOCK_FOR_EVER;
+	hz3_lock_fork_prepare(&fork_lock, until_us);
 	if (hz3_lock_held(&fork_lock))
-		hz3_backtrace_fork_prepare(wait && !heap->profile.busy);
+		hz3_backtrace_fork_prepare(!interrupted && !heap->profile.busy);
 	for (unsigned i = 0; i < lock_count(); i++) {
 		struct hz3_lock *lock = lock_at(i);
-		hz3_lock_fork_prepare(lock, wait);
-		wait = wait || lock == interrupted;
+		hz3_lock_fork_prepare(lock, until_us);
+		if (lock == interrupted)
+			until_us = HZ3_LOCK_FOR_EVER;
 	}
 	hz3_lock_fork_begin();
 }

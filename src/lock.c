@@ -6,6 +6,8 @@
  */
 #include "lock.h"
 
+#include "os.h"
+
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
@@ -13,9 +15,6 @@
 #include <unistd.h>
 
 #define SPINS 100
-
-/* How often a fork yields for a lock for which it must not wait. */
-#define YIELDS 100
 
 /* Identities are addresses of integers, so this bit of theirs is 0. */
 #define WAITERS ((uintptr_t)1)
@@ -244,15 +243,15 @@ hz3_lock_pass_wake(void)
 }
 
 void
-hz3_lock_fork_prepare(struct hz3_lock *lock, bool wait)
+hz3_lock_fork_prepare(struct hz3_lock *lock, uint64_t until_us)
 {
 	if (is_mine(lock))
 		return;
-	if (wait)
+	if (until_us == HZ3_LOCK_FOR_EVER)
 		take(lock);
 	else
-		for (unsigned i = 0; !try_some_time(lock); i++) {
-			if (i == YIELDS)
+		while (!try_some_time(lock)) {
+			if (hz3_os_now_us() >= until_us)
 				return;
 			(void)sched_yield();
 		}

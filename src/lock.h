@@ -78,12 +78,13 @@ bool hz3_lock_held(const struct hz3_lock *lock);
 void hz3_lock_pass_wake(void);
 
 /*
- * The steps of a fork, for each lock.  Prepare takes it, unless the thread has it already (a signal handler is forking);
- * without "wait", only if it is free soon: for a thread that already has a lock of a higher rank, and could be waited for.
+ * The steps of a fork, for each lock.  Prepare takes it, unless the thread has it already (a signal handler is forking); a thread
+ * that already has a lock of a higher rank, and could be waited for, only if it is free by until_us (hz3_os_now_us()).
  * Parent releases what prepare took.  Child does so as well, and calls torn what somebody else holds, or this thread did
  * before.
  */
-void hz3_lock_fork_prepare(struct hz3_lock *lock, bool wait);
+#define HZ3_LOCK_FOR_EVER UINT64_MAX
+void hz3_lock_fork_prepare(struct hz3_lock *lock, uint64_t until_us);
 void hz3_lock_fork_parent(struct hz3_lock *lock);
 void hz3_lock_fork_child(struct hz3_lock *lock);
 

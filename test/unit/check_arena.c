@@ -541,7 +541,7 @@ START_TEST(threads)
 		thread[i] = core_start(hammer, (void *)(core_seed(17) + i));
 	for (int i = 0; i < 20; i++) {
 		for (unsigned j = 0; j < hz3_arenas_count(); j++)
-			hz3_lock_fork_prepare(hz3_arena_lock(j), true);
+			hz3_lock_fork_prepare(hz3_arena_lock(j), HZ3_LOCK_FOR_EVER);
 		for (unsigned j = hz3_arenas_count(); j-- > 0;)
 			hz3_lock_fork_parent(hz3_arena_lock(j));
 	}

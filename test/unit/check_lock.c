@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include "lock.h"
+#include "os.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -269,7 +270,7 @@ static void
 lock_all(void)
 {
 	for (int i = 0; i < 5; i++)
-		hz3_lock_fork_prepare(all[i], true);
+		hz3_lock_fork_prepare(all[i], HZ3_LOCK_FOR_EVER);
 }
 
 static void
@@ -425,7 +426,7 @@ fork_in_handler(void)
 	pid_t pid;
 
 	for (int i = 0; i < 5; i++)
-		hz3_lock_fork_prepare(all[i], false);
+		hz3_lock_fork_prepare(all[i], hz3_os_now_us() + 1000);
 	hz3_lock_fork_begin();
 	pid = fork();
 	hz3_lock_fork_end();
