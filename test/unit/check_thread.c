@@ -6,6 +6,8 @@
 #include "abandon.h"
 #include "alloc.h"
 #include "decay.h"
+#include "flow.h"
+#include "guard.h"
 #include "stats.h"
 #include "thread.h"
 
@@ -624,6 +626,43 @@ START_TEST(queued_by_a_vanished_thread)
 }
 END_TEST
 
+/* As another thread's fork: it has the locks before that of guarded blocks, and waits for that. */
+static void *
+take_flow_then_guard(void *arg)
+{
+	hz3_lock(&hz3_flow_lock);
+	pthread_barrier_wait(&barrier);
+	hz3_lock(&hz3_guard_lock);
+	hz3_unlock(&hz3_guard_lock);
+	hz3_unlock(&hz3_flow_lock);
+	return arg;
+}
+
+/* As in a handler that has interrupted a malloc which holds a lock; the thread's buffer has something to send. */
+START_TEST(fork_with_a_lock_that_is_waited_for)
+{
+	void *blocks[100];
+	pthread_t thread;
+	int status = -1;
+
+	run(alloc_100, blocks);
+	hz3_alloc_free(blocks[0]);
+	hz3_lock(&hz3_guard_lock);
+	pthread_barrier_init(&barrier, NULL, 2);
+	thread = core_start(take_flow_then_guard, NULL);
+	pthread_barrier_wait(&barrier);
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(0);
+	hz3_unlock(&hz3_guard_lock);
+	pthread_join(thread, NULL);
+	waitpid(pid, &status, 0);
+	ck_assert_int_eq(status, 0);
+	for (int i = 1; i < 100; i++)
+		hz3_alloc_free(blocks[i]);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -662,6 +701,7 @@ main(void)
 	tcase_add_test(tc, fork_of_one_thread);
 	tcase_add_test(tc, vanished_heaps);
 	tcase_add_test(tc, queued_by_a_vanished_thread);
+	tcase_add_test(tc, fork_with_a_lock_that_is_waited_for);
 	tcase_set_timeout(tc, 60);
 	suite_add_tcase(suite, tc);
 	return unit_run(suite);
