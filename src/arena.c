@@ -330,26 +330,23 @@ static void list_purged_locked(struct hz3_arena *arena, size_t slice, size_t n)
 
 	run->slices = (uint32_t)n;
 	run->kind = HZ3_RUN_PURGED;
-	run->prev = NULL;
 	run->next = arena->purged;
-	if (run->next)
-		run->next->prev = run;
 	arena->purged = run;
 }
 
-/* False: in the child of a fork that this thread's signal handler has done, somebody else was faster. */
+/*
+ * False: in the child of a fork that this thread's signal handler has done, somebody else was faster.  Only the list tells, since the run may be
+ * anything by now.
+ */
 static bool unlist_purged_locked(struct hz3_arena *arena, size_t slice)
 {
-	struct hz3_run *run = hz3_run_at(slice);
+	struct hz3_run *run = hz3_run_at(slice), **link = &arena->purged;
 
-	if (run->kind != HZ3_RUN_PURGED)
+	while (*link && *link != run)
+		link = &(*link)->next;
+	if (*link == NULL)
 		return false;
-	if (run->next)
-		run->next->prev = run->prev;
-	if (run->prev)
-		run->prev->next = run->next;
-	else
-		arena->purged = run->next;
+	*link = run->next;
 	return true;
 }
 
@@ -388,6 +385,7 @@ static void purge_end_locked(struct hz3_arena *arena, size_t slice, size_t n, un
 {
 	if (!unlist_purged_locked(arena, slice))
 		return;
+	hz3_atomic_fetch_sub(&purging, 1, relaxed);
 	if (kind == HZ3_RUN_UNCOMMITTED)
 		count(&arena->counters.committed, -(ptrdiff_t)n);
 	if (kind != HZ3_RUN_DIRTY) {
@@ -445,7 +443,6 @@ static size_t purge(struct hz3_arena *arena, uint64_t before_ms, size_t keep)
 		hz3_unlock(&arena->lock);
 		unsigned kind = purge_run(slice, n, unmap);
 		hz3_lock(&arena->lock);
-		hz3_atomic_fetch_sub(&purging, 1, relaxed);
 		purge_end_locked(arena, slice, n, kind);
 		if (kind == HZ3_RUN_DIRTY)
 			break;
