@@ -344,6 +344,9 @@ static HZ3_NOINLINE void free_large_slow(void *p)
 		hz3_heap_run_free(heap, slice, n);
 	count_large_free(heap, bytes);
 	hz3_thread_end_free(heap);
+	/* A few are enough to leave more than may stay, and there may be no call after them. */
+	if (slice && n > HZ3_STOCK_SLICES_MAX && hz3_arenas_dirty() > hz3_options.dirty_max)
+		hz3_decay_tick_in_free();
 	errno = saved_errno;
 }
 

@@ -137,11 +137,19 @@ static unsigned run(void)
 
 static const struct hz3_background_job job = { .run = run };
 
+/* More than may stay could be in the stocks of threads that sleep: nothing tells how much is. */
+static bool are_stocks_worth_it(void)
+{
+	size_t most = ((size_t)hz3_owner_count() * (size_t)hz3_options.empty_pages_max) << HZ3_SLICE_SHIFT;
+
+	return hz3_min(most, hz3_arenas_active()) > hz3_options.dirty_max;
+}
+
 /* Free memory, or memory that may be free without anybody knowing: what waits for owners that sleep. */
 static bool has_work(void)
 {
 	return hz3_arenas_dirty() >= WORTH_A_THREAD || hz3_abandon_wants_drain() ||
-	       ((hz3_sink_used() || hz3_abandon_wants_trim()) && hz3_arenas_active() >= WORTH_A_THREAD);
+	       ((hz3_sink_used() || hz3_abandon_wants_trim()) && hz3_arenas_active() >= WORTH_A_THREAD) || are_stocks_worth_it();
 }
 
 /* Is the background thread to be started: has the process threads anyway, and is there something for it to do? */

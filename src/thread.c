@@ -140,6 +140,8 @@ static struct hz3_heap *enter(struct hz3_heap *heap)
 		hz3_heap_choose_arenas(heap);
 		hz3_account_begin(heap);
 		hz3_flow_begin(heap->owner, &heap->counters);
+		/* The first slow path sees whether there is something to do: a thread may have few, and many threads much in their stocks. */
+		heap->ticks |= HZ3_DECAY_TICKS - 1;
 		return heap;
 	}
 	hz3_thread_heap = none;

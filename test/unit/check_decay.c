@@ -22,16 +22,19 @@ set_up(void)
 	hz3_options.background_thread = false;
 }
 
-/* A run of so many bytes, freed: dirty memory that is as old as now. */
+/* A run of so many bytes, freed: dirty memory that is as old as now, and all there, whatever dirty_max is. */
 static void
 make_dirty(size_t bytes)
 {
 	char *p = hz3_alloc(bytes);
+	size_t dirty_max = hz3_options.dirty_max;
 
 	ck_assert_ptr_nonnull(p);
 	for (size_t i = 0; i < bytes; i += 4096)
 		p[i] = 1;
+	hz3_options.dirty_max = SIZE_MAX;
 	hz3_alloc_free(p);
+	hz3_options.dirty_max = dirty_max;
 	ck_assert_uint_ge(hz3_arenas_dirty(), bytes);
 }
 
@@ -75,6 +78,8 @@ END_TEST
 START_TEST(at_once)
 {
 	hz3_options.dirty_decay_ms = 0;
+	/* The first call looks. */
+	hz3_alloc(16);
 	core_now += 1000;
 	make_dirty(4 * MIB);
 	hz3_decay_tick();
@@ -135,6 +140,21 @@ START_TEST(limited_without_background_thread)
 }
 END_TEST
 
+/* A few large blocks leave no more, with no call after them. */
+START_TEST(limited_after_large_blocks)
+{
+	void *p[12];
+
+	hz3_options.dirty_decay_ms = 1000000;
+	hz3_options.dirty_max = 8 * MIB;
+	for (int i = 0; i < 12; i++)
+		p[i] = hz3_alloc(4 * MIB);
+	for (int i = 0; i < 12; i++)
+		hz3_alloc_free(p[i]);
+	ck_assert_uint_le(hz3_arenas_dirty(), 8 * MIB);
+}
+END_TEST
+
 /* What is needed again within a second may stay from then on, up to three times the limit more, until it is not for a second. */
 START_TEST(what_was_missed_stays)
 {
@@ -153,8 +173,10 @@ START_TEST(what_was_missed_stays)
 	hz3_decay_tick();
 	ck_assert_uint_ge(hz3_arenas_dirty(), 20 * MIB);
 	void *p[] = { hz3_alloc(20 * MIB), hz3_alloc(20 * MIB) };
+	hz3_options.dirty_max = SIZE_MAX;
 	hz3_alloc_free(p[0]);
 	hz3_alloc_free(p[1]);
+	hz3_options.dirty_max = 8 * MIB;
 	ck_assert_uint_ge(hz3_arenas_dirty(), 40 * MIB);
 	core_now += 500;
 	hz3_decay_tick();
@@ -265,6 +287,35 @@ START_TEST(background_thread)
 	waitpid(pid, &status, 0);
 	ck_assert_int_eq(status, 0);
 	ck_assert(hz3_decay_thread_runs());
+}
+END_TEST
+
+static void *
+free_one(void *arg)
+{
+	hz3_alloc_free(hz3_alloc(500000));
+	pthread_barrier_wait(arg);
+	pthread_barrier_wait(arg);
+	return NULL;
+}
+
+/* Each keeps in its stock what it has freed, and sleeps: nothing else says that there is something to do. */
+START_TEST(background_thread_for_stocks)
+{
+	enum { N = 60 };
+	pthread_barrier_t gate;
+	pthread_t thread[N];
+
+	hz3_options.background_thread = true;
+	hz3_options.dirty_max = 8 * MIB;
+	pthread_barrier_init(&gate, NULL, N + 1);
+	for (int i = 0; i < N; i++)
+		thread[i] = core_start(free_one, &gate);
+	pthread_barrier_wait(&gate);
+	ck_assert(hz3_decay_thread_runs());
+	pthread_barrier_wait(&gate);
+	for (int i = 0; i < N; i++)
+		pthread_join(thread[i], NULL);
 }
 END_TEST
 
@@ -593,6 +644,7 @@ main(void)
 	tcase_add_test(tc, set_while_running);
 	tcase_add_test(tc, by_slow_paths);
 	tcase_add_test(tc, limited_without_background_thread);
+	tcase_add_test(tc, limited_after_large_blocks);
 	tcase_add_test(tc, what_was_missed_stays);
 	tcase_add_test(tc, system_refuses);
 	tcase_add_test(tc, purge_all_and_reclaim);
@@ -600,6 +652,7 @@ main(void)
 
 	tc = tcase_create("background");
 	tcase_add_test(tc, background_thread);
+	tcase_add_test(tc, background_thread_for_stocks);
 	tcase_set_timeout(tc, 60);
 	suite_add_tcase(suite, tc);
 
