@@ -124,19 +124,32 @@ static void *try_alloc(int class, size_t size, size_t alignment, bool *zero)
 	return p;
 }
 
+/* A block whose size is a multiple of a power of 2 is aligned to that, as in a page: hz3_alloc_aligned() relies on it. */
+static size_t alignment_of_size(size_t size)
+{
+	return hz3_max(size & -size, HZ3_GRANULE);
+}
+
 /* What a request needs of memory that is not there yet. */
 static size_t bytes_wanted(int class, size_t size)
 {
 	return class >= 0 ? hz3_class_page_bytes((unsigned)class) : hz3_align_up(size, HZ3_SLICE);
 }
 
-/* No memory: once more, with what can be had back. */
-static HZ3_NOINLINE void *reclaim_and_alloc(int class, size_t size, size_t alignment, bool *zero)
+/*
+ * No memory: once more, with what can be had back; and at last, since a page of big blocks takes several slices side by side, for the
+ * block alone, which then is in no class.
+ */
+static HZ3_NOINLINE void *reclaim_and_alloc(int *class, size_t size, size_t alignment, bool *zero)
 {
-	hz3_decay_reclaim_for(bytes_wanted(class, size));
-	void *p = try_alloc(class, size, alignment, zero);
+	hz3_decay_reclaim_for(bytes_wanted(*class, size));
+	void *p = try_alloc(*class, size, alignment, zero);
+	if (p == NULL && *class >= 0 && size > HZ3_LARGE_GROWN_MIN) {
+		*class = -1;
+		p = try_alloc(-1, size, alignment_of_size(size), zero);
+	}
 	if (p == NULL)
-		hz3_limit_count_failure(bytes_wanted(class, size));
+		hz3_limit_count_failure(bytes_wanted(*class, size));
 	return p;
 }
 
@@ -146,7 +159,7 @@ static HZ3_NOINLINE void *alloc_slow(int class, size_t size, size_t alignment, b
 
 	void *p = try_alloc(class, size, alignment, zero);
 	if (hz3_unlikely(p == NULL))
-		p = reclaim_and_alloc(class, size, alignment, zero);
+		p = reclaim_and_alloc(&class, size, alignment, zero);
 	if (hz3_limit_wants_purge())
 		hz3_decay_keep_soft_limit();
 	errno = p ? saved_errno : ENOMEM;
@@ -215,7 +228,6 @@ static HZ3_NOINLINE void *miss_without_sample(size_t size)
 	return miss(size, true);
 }
 
-/* A block whose size is a multiple of a power of 2 is aligned to that: hz3_alloc_aligned() relies on it. */
 static HZ3_NOINLINE void *miss_with_sample(size_t size)
 {
 	struct hz3_heap *heap = hz3_thread_heap;
@@ -224,7 +236,7 @@ static HZ3_NOINLINE void *miss_with_sample(size_t size)
 	if (size == 0)
 		size = 1;
 	if (size <= HZ3_CLASS_SIZE_MAX && hz3_heap_samples(heap, size))
-		return alloc_sampled(heap, size, hz3_max(size & -size, HZ3_GRANULE), &zero);
+		return alloc_sampled(heap, size, alignment_of_size(size), &zero);
 	return miss(size, true);
 }
 

@@ -446,10 +446,12 @@ size_t hz3_large_usable_size(const void *p)
 static void *run_resize(size_t slice, size_t size)
 {
 	struct large_run *run = large_at(slice);
-	size_t bytes = hz3_align_up(size, hz3_os_page_size), n = slices_for(run->offset + bytes);
+	size_t bytes = hz3_align_up(size, hz3_os_page_size), n = slices_for(run->offset + size);
 
 	if (size <= HZ3_LARGE_GROWN_MIN || bytes > hz3_options.huge_threshold)
 		return NULL;
+	/* Whole system pages, but not another slice for that. */
+	bytes = hz3_min(bytes, (n << HZ3_SLICE_SHIFT) - run->offset);
 	/* A pool's run (the caller has the pool's lock) stays as it is, if it is long enough, and not far too long. */
 	if (run->owner) {
 		if (n > run->slices || n < run->slices / 2)

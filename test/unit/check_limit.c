@@ -247,6 +247,24 @@ START_TEST(purges_before_it_refuses)
 }
 END_TEST
 
+/* A page of blocks over 32 KiB takes up to 8 slices side by side, and is refused where there still is room for a block. */
+START_TEST(big_blocks_get_what_pages_cannot)
+{
+	set_hard(16 * MIB);
+	size_t n = fill(60000);
+	ck_assert_ptr_null(hz3_alloc(65536));
+	ck_assert_ptr_null(hz3_alloc(70000));
+	/* Those that found no room for a page are blocks as others, and aligned as in one. */
+	hz3_alloc_free(blocks[--n]);
+	void *p = hz3_alloc(40960);
+	ck_assert_ptr_nonnull(p);
+	ck_assert_uint_eq((uintptr_t)p % 8192, 0);
+	ck_assert_uint_eq(hz3_alloc_usable_size(p), 40960);
+	blocks[n++] = p;
+	drop(n);
+}
+END_TEST
+
 /* In place there is room for it, and for a copy there is not; and once more when what is free has to go back first. */
 START_TEST(huge_blocks_grow_within_the_limit)
 {
@@ -659,6 +677,7 @@ main(void)
 	tcase_add_loop_test(tcase, account_is_what_there_is, 0, 4);
 	tcase_add_loop_test(tcase, refuses_and_goes_on, 0, 3);
 	tcase_add_test(tcase, purges_before_it_refuses);
+	tcase_add_test(tcase, big_blocks_get_what_pages_cannot);
 	tcase_add_test(tcase, huge_blocks_grow_within_the_limit);
 	tcase_add_test(tcase, what_is_in_use_stays);
 	tcase_add_test(tcase, no_more_than_the_limit);
