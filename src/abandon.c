@@ -55,7 +55,9 @@ void hz3_abandon_park_locked(struct hz3_heap *heap)
 void hz3_abandon_park(struct hz3_heap *heap)
 {
 	hz3_lock(&hz3_abandon_lock);
-	hz3_abandon_park_locked(heap);
+	/* Parked already: this is the child of a fork in a signal handler, which has taken the thread for vanished. */
+	if (hz3_atomic_load(&heap->owner->state, relaxed) != HZ3_OWNER_PARKED)
+		hz3_abandon_park_locked(heap);
 	hz3_unlock(&hz3_abandon_lock);
 }
 

@@ -61,20 +61,26 @@ static void *background(void *arg)
 	return NULL;
 }
 
-/* With all signals blocked. */
+/*
+ * With all signals blocked, those of the caller until it is known whether it runs: the child of a fork in a handler, which has no such
+ * thread, would go on to believe that it has.
+ */
 static bool start_thread(void)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
 	sigset_t all, old;
 
-	if (pthread_attr_init(&attr) != 0)
+	if (pthread_attr_init(&attr) != 0) {
+		hz3_atomic_store(&state, NONE, relaxed);
 		return false;
+	}
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	int error = pthread_create(&thread, &attr, background, NULL);
+	hz3_atomic_store(&state, error == 0 ? RUNS : NONE, relaxed);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	return error == 0;
@@ -88,9 +94,7 @@ bool hz3_background_start(void)
 		hz3_background_wake();
 		return true;
 	}
-	bool started = start_thread();
-	hz3_atomic_store(&state, started ? RUNS : NONE, relaxed);
-	return started;
+	return start_thread();
 }
 
 void hz3_background_tick(uint64_t now_ms)

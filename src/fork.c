@@ -76,8 +76,8 @@ static const struct hz3_lock *last_lock_held(void)
 	return last;
 }
 
-/* A fork of this thread inside of a fork of this thread, by a signal handler.  Touched by the thread that has the fork lock. */
-static unsigned forks_within;
+/* Forks of this thread inside of a fork of this thread, by signal handlers. */
+static _Thread_local __attribute__((tls_model("initial-exec"))) unsigned forks_within;
 
 static void fork_prepare(void)
 {
@@ -132,24 +132,45 @@ void hz3_fork_lose(struct hz3_heap *heap)
 	hz3_buffer_return_budget(&heap->buffer);
 }
 
-/* In the child: heaps of threads that vanished are parked, and mended before if they are not whole.  True: there were some. */
+static void mend(struct hz3_heap *heap)
+{
+	hz3_heap_mend(heap);
+	hz3_delayed_mend(heap);
+}
+
+/* Parked, or the shared one, and somebody has its stock: none of their users is in the midst of a change then. */
+static bool is_lent(const struct hz3_heap *heap)
+{
+	return hz3_atomic_load(&heap->borrowed, relaxed) && !hz3_atomic_load(&heap->busy, relaxed);
+}
+
+/*
+ * In the child: heaps of threads that vanished are parked, and mended before if they are not whole; so are those that were lent to somebody
+ * who is not there.  True: some threads vanished.
+ */
 static bool park_vanished(struct hz3_heap *mine)
 {
-	bool any = false;
+	/* A signal handler may have interrupted this thread when it had others' heaps: it may go on with them. */
+	bool any = false, lends = hz3_lock_held(&hz3_decay_lock);
 
 	hz3_lock(&hz3_abandon_lock);
 	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
 		struct hz3_owner *owner = hz3_owner_by_id(id);
 		struct hz3_heap *heap = owner->heap;
-		if (heap == mine || heap == hz3_thread_shared_heap() ||
-		    hz3_atomic_load(&owner->state, relaxed) != HZ3_OWNER_RUNNING)
+		int state = hz3_atomic_load(&owner->state, relaxed);
+		if (heap == mine)
+			continue;
+		if (heap == hz3_thread_shared_heap() || state == HZ3_OWNER_PARKED) {
+			if (!lends && is_lent(heap))
+				mend(heap);
+			continue;
+		}
+		if (state != HZ3_OWNER_RUNNING)
 			continue;
 		any = true;
 		hz3_flow_end(owner->frees);
-		if (!hz3_heap_is_whole(heap)) {
-			hz3_heap_mend(heap);
-			hz3_delayed_mend(heap);
-		}
+		if (!hz3_heap_is_whole(heap))
+			mend(heap);
 		hz3_abandon_park_locked(heap);
 	}
 	hz3_unlock(&hz3_abandon_lock);
@@ -216,7 +237,7 @@ static void flush_vanished(void)
 }
 
 /* The heap that this thread has left, since its signal handler had forked in the midst of a change.  Written in the child. */
-static struct hz3_heap *left_heap;
+static struct hz3_heap *_Atomic left_heap;
 
 static void leave_torn_heap(void)
 {
@@ -228,16 +249,16 @@ static void leave_torn_heap(void)
 	/* Before the fork somebody borrowed it; he is not there. */
 	hz3_atomic_store(&heap->borrowed, 0, relaxed);
 	hz3_fork_lose(heap);
-	left_heap = heap;
+	hz3_atomic_store(&left_heap, heap, relaxed);
 }
 
 struct hz3_heap *hz3_fork_come_back(void)
 {
-	struct hz3_heap *heap = left_heap;
+	struct hz3_heap *heap = hz3_atomic_load(&left_heap, relaxed);
 
-	if (heap == NULL || !hz3_heap_is_whole(heap))
+	/* Whoever of the child's threads is first has it. */
+	if (heap == NULL || !hz3_heap_is_whole(heap) || hz3_atomic_exchange(&left_heap, NULL, relaxed) != heap)
 		return NULL;
-	left_heap = NULL;
 	hz3_atomic_store(&heap->owner->state, HZ3_OWNER_RUNNING, relaxed);
 	return heap;
 }
@@ -245,14 +266,14 @@ struct hz3_heap *hz3_fork_come_back(void)
 /* The child of a fork, before it uses anything: what vanished threads have left behind. */
 static void take_stock(void)
 {
-	struct hz3_heap *mine = hz3_thread_heap->owner ? hz3_thread_heap : hz3_thread_shared_heap();
+	struct hz3_heap *mine = hz3_thread_heap;
 
 	hz3_decay_forget_thread();
-	if (hz3_thread_heap->owner)
-		hz3_flow_claim(hz3_thread_heap->owner->frees);
+	if (mine->owner)
+		hz3_flow_claim(mine->owner->frees);
 	hz3_thread_forget_others();
 	if (park_vanished(mine) || hz3_sink_used()) {
-		rescan_pages(&mine->counters);
+		rescan_pages(mine->owner ? &mine->counters : &hz3_thread_shared_heap()->counters);
 		flush_vanished();
 	}
 	hz3_arenas_end_purges();
@@ -260,9 +281,11 @@ static void take_stock(void)
 	hz3_os_process_is_known();
 }
 
-/* Release what the fork took, and call torn what it could not take. */
+/* Nobody is forking; release what the fork took, and call torn what it could not take. */
 static void sort_out_locks(void)
 {
+	forks_within = 0;
+	hz3_lock_fork_end();
 	hz3_backtrace_fork_child();
 	for (unsigned i = 0; i < lock_count(); i++)
 		hz3_lock_fork_child(lock_at(i));
@@ -281,8 +304,6 @@ static bool is_in_the_midst(void)
 
 static void fork_child(void)
 {
-	forks_within = 0;
-	hz3_lock_fork_end();
 	sort_out_locks();
 	bool interrupted = is_in_the_midst();
 	leave_torn_heap();

@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SPINS 100
@@ -84,11 +85,38 @@ wake_one(struct hz3_lock *lock)
 	errno = saved_errno;
 }
 
-/* Take it, marked as waited for by others, which may be so: its release wakes one who sleeps. */
+/* In the child of a fork: its holder is no more, or is the code that a signal handler has interrupted. */
+static HZ3_NOINLINE bool
+take_if_torn(struct hz3_lock *lock)
+{
+	if (!hz3_atomic_load(&lock->torn, relaxed) ||
+	    !hz3_atomic_exchange(&lock->torn, false, acquire))
+		return false;
+	/* Others may sleep already. */
+	hz3_atomic_store(&lock->word, my_identity() | WAITERS, relaxed);
+	if (lock->mend)
+		lock->mend(lock);
+	return true;
+}
+
+/* After a signal handler, which may have called _Fork: this may be the child, where the holder is not. */
+static bool
+take_if_holder_is_gone(struct hz3_lock *lock)
+{
+	if (hz3_lock_before_sleep)
+		hz3_lock_before_sleep();
+	return take_if_torn(lock);
+}
+
+/*
+ * Take it, marked as waited for by others, which may be so: its release wakes one who sleeps.  With a time limit, since who sleeps
+ * without one sleeps on after a signal handler.
+ */
 static HZ3_NOINLINE void
 sleep_and_take(struct hz3_lock *lock)
 {
 	int saved_errno = errno;
+	static const struct timespec long_time = { 3600, 0 };
 	struct hz3_lock *owed = owes_wake;
 
 	owes_wake = lock;
@@ -103,7 +131,9 @@ sleep_and_take(struct hz3_lock *lock)
 		if (!(word & WAITERS) &&
 		    !hz3_atomic_cas_strong(&lock->word, &word, word | WAITERS, relaxed, relaxed))
 			continue;
-		(void)syscall(SYS_futex, futex_of(lock), HZ3_FUTEX_WAIT, (uint32_t)(word | WAITERS), NULL, NULL, 0);
+		if (syscall(SYS_futex, futex_of(lock), HZ3_FUTEX_WAIT, (uint32_t)(word | WAITERS), &long_time, NULL, 0) != 0 &&
+		    errno == EINTR && take_if_holder_is_gone(lock))
+			break;
 	}
 	owes_wake = owed;
 	errno = saved_errno;
@@ -117,20 +147,6 @@ take_if_free(struct hz3_lock *lock)
 	/* acquire: pairs with the release in release(). */
 	return hz3_atomic_load(&lock->word, relaxed) == 0 &&
 	       hz3_atomic_cas_strong(&lock->word, &word, my_identity(), acquire, relaxed);
-}
-
-/* In the child of a fork: its holder is no more, or is the code that a signal handler has interrupted. */
-static HZ3_NOINLINE bool
-take_if_torn(struct hz3_lock *lock)
-{
-	if (!hz3_atomic_load(&lock->torn, relaxed) ||
-	    !hz3_atomic_exchange(&lock->torn, false, acquire))
-		return false;
-	/* Others may sleep already. */
-	hz3_atomic_store(&lock->word, my_identity() | WAITERS, relaxed);
-	if (lock->mend)
-		lock->mend(lock);
-	return true;
 }
 
 static bool
@@ -223,10 +239,13 @@ hz3_unlock(struct hz3_lock *lock)
 {
 	if (hz3_lock_is_forking())
 		return;
-	release(lock);
-	/* What a signal handler interrupted before it forked is not on the record any more. */
+	/*
+	 * What a signal handler interrupted before it forked is not on the record any more.  Before it is free: a handler that then forks
+	 * finds the record as the locks are.
+	 */
 	if (HZ3_DEBUG && held[lock->rank] > 0)
 		held[lock->rank]--;
+	release(lock);
 }
 
 bool

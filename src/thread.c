@@ -291,6 +291,19 @@ static void settle(struct hz3_heap *heap, enum hz3_flush_cause cause)
 	hz3_thread_flush_heap(heap, cause);	/* what was forwarded */
 }
 
+/* Entered as for a call: to the background thread it is the heap of a sleeper. */
+static void settle_shared(bool trim)
+{
+	hz3_lock(&hz3_shared_lock);
+	if (!hz3_heap_enter(shared_heap))
+		wait_for_buffer(shared_heap);
+	settle(shared_heap, HZ3_FLUSH_IDLE);
+	if (trim)
+		hz3_heap_trim(shared_heap);
+	hz3_heap_leave(shared_heap);
+	hz3_unlock(&hz3_shared_lock);
+}
+
 void hz3_thread_settle(void)
 {
 	if (hz3_thread_heap->owner) {
@@ -299,17 +312,12 @@ void hz3_thread_settle(void)
 		hz3_thread_end(heap);
 	}
 	/* Last: some of what was flushed is for the shared heap, whose own buffer is never left full. */
-	hz3_lock(&hz3_shared_lock);
-	settle(shared_heap, HZ3_FLUSH_IDLE);
-	hz3_unlock(&hz3_shared_lock);
+	settle_shared(false);
 }
 
 void hz3_thread_trim_shared(void)
 {
-	hz3_lock(&hz3_shared_lock);
-	settle(shared_heap, HZ3_FLUSH_IDLE);
-	hz3_heap_trim(shared_heap);
-	hz3_unlock(&hz3_shared_lock);
+	settle_shared(true);
 }
 
 void hz3_thread_give_up_delayed(struct hz3_heap *heap)
