@@ -14,7 +14,7 @@
  * row that the new thread has not asked for is stale: it is used for the next owner that has none, and what it says goes to
  * "others", as folded as it is.  Else heaps would keep the rows of all threads that they ever had.
  *
- * Bounds: a thread has at most HZ3_FLOW_ROWS rows of 832 bytes, made as they are needed, and what it frees of further owners
+ * Bounds: a thread has at most HZ3_FLOW_ROWS rows of 912 bytes, made as they are needed, and what it frees of further owners
  * goes into a last one, "others"; there are at most HZ3_FLOW_SUMS sums of 320 bytes.  When three quarters of those
  * are used, names that end in digits are taken together, and in the end all further ones.
  */

@@ -102,10 +102,23 @@ memory(struct hz3_out *o, const struct hz3_stats *stats, const struct hz3_waterf
 	single(o, "heaps_parked", "gauge", "Heaps that wait for a new thread.", stats->heaps_parked);
 }
 
+/* What the blocks of a page that is given up were counted for in advance is taken back: a counter of Prometheus never falls. */
+static uint64_t
+never_less(_Atomic uint64_t *most, uint64_t now)
+{
+	uint64_t before = hz3_atomic_load(most, relaxed);
+
+	while (before < now && !hz3_atomic_cas_weak(most, &before, now, relaxed, relaxed))
+		;
+	return hz3_max(before, now);
+}
+
 static void
 blocks(struct hz3_out *o, const struct hz3_stats *stats)
 {
-	single(o, "allocated_blocks_total", "counter", "Blocks allocated.", stats->blocks_allocated);
+	static _Atomic uint64_t allocated;
+
+	single(o, "allocated_blocks_total", "counter", "Blocks allocated.", never_less(&allocated, stats->blocks_allocated));
 	single(o, "freed_blocks_total", "counter", "Blocks freed.", stats->blocks_freed);
 	single(o, "live_blocks", "gauge", "Blocks that are live.", stats->blocks_live);
 	single(o, "live_bytes", "gauge", "Usable bytes of live blocks.", stats->allocated);

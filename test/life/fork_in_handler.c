@@ -64,6 +64,12 @@ ask(uint64_t *random)
 	case 1:
 		stress_stat("stats.blocks_live");
 		break;
+	case 2:
+	case 3:
+		if (arena != NULL)
+			for (unsigned i = 0; i < 20; i++)
+				free(arena_malloc(arena, 1 + (size_t)stress_below(random, 20000)));
+		break;
 	default:
 		break;
 	}
@@ -243,32 +249,44 @@ fork_only(int signal UNUSED)
 	errno = saved_errno;
 }
 
+static _Atomic unsigned progress[OTHERS + 1];
+
 /* What takes a lock in every call, or nearly. */
 static void *
 churn_runs(void *arg)
 {
 	uint64_t random = stress_state((uintptr_t)arg + 10);
 
-	while (!atomic_load_explicit(&stop, memory_order_relaxed))
+	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
 		stress_discard(atomic_exchange(&slots[stress_below(&random, SLOTS)],
-					       stress_new(40 * KIB + stress_below(&random, MIB))));
+					       stress_new(70 * KIB + stress_below(&random, MIB))));
+		atomic_fetch_add_explicit(&progress[(uintptr_t)arg], 1, memory_order_relaxed);
+	}
 	return NULL;
 }
 
+/*
+ * Each is interrupted again only when it has gone on: a handler takes longer than it takes to have the next signal for it, and then no
+ * thread ever gives back the lock that it has.
+ */
 static void
 all_are_interrupted(unsigned wanted)
 {
 	struct sigaction action = {.sa_handler = fork_only, .sa_flags = SA_RESTART};
 	const struct timespec moment = {0, 2000000};
 	pthread_t thread[OTHERS + 1];
+	unsigned seen[OTHERS + 1] = {0};
 
 	sigaction(SIGUSR2, &action, NULL);
 	atomic_store(&forks, 0);
 	atomic_store(&stop, false);
 	for (uintptr_t i = 0; i <= OTHERS; i++)
 		thread[i] = stress_thread(churn_runs, (void *)i);
-	for (unsigned i = 0; atomic_load(&forks) < wanted; i++) {
-		pthread_kill(thread[i % (OTHERS + 1)], SIGUSR2);
+	for (unsigned i = 0; atomic_load(&forks) < wanted; i = (i + 1) % (OTHERS + 1)) {
+		unsigned now = atomic_load(&progress[i]);
+		if (now != seen[i])
+			pthread_kill(thread[i], SIGUSR2);
+		seen[i] = now;
 		nanosleep(&moment, NULL);
 	}
 	atomic_store(&stop, true);

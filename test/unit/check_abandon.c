@@ -48,6 +48,19 @@ START_TEST(last_parked_first)
 }
 END_TEST
 
+/* As in the child of a fork in a handler that has interrupted the end of the thread. */
+START_TEST(parked_twice_is_parked_once)
+{
+	struct hz3_heap *one = hz3_heap_new();
+
+	hz3_abandon_park(one);
+	hz3_abandon_park(one);
+	ck_assert_uint_eq(parked(), 1);
+	ck_assert_ptr_eq(hz3_abandon_adopt(false), one);
+	ck_assert_ptr_null(hz3_abandon_adopt(false));
+}
+END_TEST
+
 /* A thread that only frees would never look after pages: it gets only a heap that has none. */
 START_TEST(heaps_with_pages_are_for_allocating)
 {
@@ -366,6 +379,7 @@ main(void)
 
 	tcase_add_checked_fixture(tc, set_up, NULL);
 	tcase_add_test(tc, last_parked_first);
+	tcase_add_test(tc, parked_twice_is_parked_once);
 	tcase_add_test(tc, heaps_with_pages_are_for_allocating);
 	tcase_add_test(tc, small_heaps_are_for_freeing_if_many_wait);
 	tcase_add_test(tc, large_heaps_are_for_freeing_if_there_are_no_small_ones);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -522,6 +523,66 @@ START_TEST(torn_by_a_vanished_thread)
 }
 END_TEST
 
+static volatile sig_atomic_t slept_in = -1;	/* what the handler's fork returned */
+
+static void
+fork_of_a_sleeper(int signal)
+{
+	(void)signal;
+	slept_in = (sig_atomic_t)fork();
+	if (slept_in == 0)
+		alarm(20);
+	else
+		atomic_store(&stop, true);
+}
+
+/* As hz3_fork_before_sleep() does in a new process. */
+static void
+sort_out_in_child(void)
+{
+	if (slept_in != 0)
+		return;
+	slept_in = -1;
+	hz3_lock_fork_child(&heap);
+}
+
+static void *
+hold_heap_and_interrupt(void *arg)
+{
+	struct timespec moment = { 0, 200000000 };
+
+	hz3_lock(&heap);
+	atomic_store(&holding, true);
+	/* Time enough to fall asleep; if it is not, this shows less, and passes. */
+	nanosleep(&moment, NULL);
+	pthread_kill(*(pthread_t *)arg, SIGUSR1);
+	while (!atomic_load(&stop))
+		hz3_cpu_relax();
+	hz3_unlock(&heap);
+	return NULL;
+}
+
+/* A sleeper's handler forks, without our handlers, as _Fork does: the child goes back to sleep for a lock that nobody has. */
+START_TEST(holder_of_a_sleeper_vanishes)
+{
+	struct sigaction action = { .sa_handler = fork_of_a_sleeper, .sa_flags = SA_RESTART };
+	pthread_t thread, self = pthread_self();
+	pid_t parent = getpid();
+
+	hz3_lock_before_sleep = sort_out_in_child;
+	sigaction(SIGUSR1, &action, NULL);
+	ck_assert_int_eq(pthread_create(&thread, NULL, hold_heap_and_interrupt, &self), 0);
+	while (!atomic_load(&holding))
+		hz3_cpu_relax();
+	hz3_lock(&heap);
+	hz3_unlock(&heap);
+	if (getpid() != parent)
+		_exit(mended == 1 ? 0 : 1);
+	expect_success(slept_in);
+	pthread_join(thread, NULL);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -553,6 +614,7 @@ main(void)
 	tcase_add_test(tc, not_torn_after_all);
 	tcase_add_test(tc, torn_for_others);
 	tcase_add_test(tc, torn_by_a_vanished_thread);
+	tcase_add_test(tc, holder_of_a_sleeper_vanishes);
 	tcase_set_timeout(tc, 60);
 	suite_add_tcase(suite, tc);
 	return unit_run(suite);
