@@ -346,6 +346,7 @@ static HZ3_NOINLINE void free_large_slow(void *p)
 	uint32_t pool = hz3_large_owner(p);
 	if (hz3_unlikely(pool != 0)) {
 		hz3_pool_free_large(p, pool);
+		errno = saved_errno;
 		return;
 	}
 	struct hz3_heap *heap = hz3_thread_begin_free();

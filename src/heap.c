@@ -485,7 +485,8 @@ bool hz3_heap_stock_has_room(const struct hz3_heap *heap, size_t n)
 
 void hz3_heap_run_free(struct hz3_heap *heap, size_t slice, size_t n)
 {
-	if (n > HZ3_STOCK_SLICES_MAX) {
+	/* The stock of a heap that keeps to its arena has nothing of others. */
+	if (n > HZ3_STOCK_SLICES_MAX || heap->keeps_to_arena) {
 		hz3_arena_free(slice, n);
 		return;
 	}

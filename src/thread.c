@@ -367,8 +367,10 @@ bool hz3_thread_set_arena(unsigned arena)
 	struct hz3_heap *heap = hz3_thread_begin();
 	bool good = heap && heap != shared_heap && arena < hz3_arenas_count();
 
-	if (good)
+	if (good) {
 		hz3_heap_set_arena(heap, arena);
+		hz3_heap_trim_stock(heap);
+	}
 	if (heap)
 		hz3_thread_end(heap);
 	return good;
