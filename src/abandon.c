@@ -61,18 +61,31 @@ void hz3_abandon_park(struct hz3_heap *heap)
 	hz3_unlock(&hz3_abandon_lock);
 }
 
-static struct hz3_owner *unpark_locked(struct hz3_owner **list)
+/* The owner that the list, or a link of one, leads to; NULL: none. */
+static struct hz3_owner *unpark_locked(struct hz3_owner **link)
 {
-	struct hz3_owner *owner = *list;
+	struct hz3_owner *owner = *link;
 
 	if (owner == NULL)
 		return NULL;
-	*list = owner->next_parked;
+	*link = owner->next_parked;
 	parked_count--;
 	set_untrimmed_locked(owner, false);
 	hz3_atomic_store(&owner->state, HZ3_OWNER_RUNNING, relaxed);
 	hz3_atomic_store(&any_parked, parked_count != 0, relaxed);
 	return owner;
+}
+
+void hz3_abandon_unpark(struct hz3_heap *heap)
+{
+	hz3_lock(&hz3_abandon_lock);
+	for (unsigned i = 0; i < sizeof(parked) / sizeof(parked[0]); i++) {
+		struct hz3_owner **link = &parked[i];
+		while (*link && *link != heap->owner)
+			link = &(*link)->next_parked;
+		unpark_locked(link);
+	}
+	hz3_unlock(&hz3_abandon_lock);
 }
 
 /* The place in the list of the first small heap, or else of the smallest, of the first ones. */

@@ -13,6 +13,9 @@
 void hz3_abandon_park(struct hz3_heap *heap);
 void hz3_abandon_park_locked(struct hz3_heap *heap);
 
+/* Of a heap that may be parked: it is not any more. */
+void hz3_abandon_unpark(struct hz3_heap *heap);
+
 /*
  * Take a parked heap over, the last parked first; to_free: one that never had a page, unless many are parked.
  * NULL: there is none.

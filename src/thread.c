@@ -133,6 +133,9 @@ static struct hz3_heap *enter(struct hz3_heap *heap)
 	if (heap == NULL)
 		return NULL;
 	hz3_thread_heap = heap;
+	/* Parked: this is the child of a fork in a signal handler, before which nobody had the heap. */
+	if (hz3_unlikely(hz3_atomic_load(&heap->owner->state, relaxed) == HZ3_OWNER_PARKED))
+		hz3_abandon_unpark(heap);
 	/* May call malloc, which finds the heap in place. */
 	if (have_key() && pthread_setspecific(exit_key, heap) == 0) {
 		hz3_atomic_fetch_add(&entered, 1, relaxed);

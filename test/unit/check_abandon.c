@@ -61,6 +61,31 @@ START_TEST(parked_twice_is_parked_once)
 }
 END_TEST
 
+/* From within their lists, of which one has heaps with pages. */
+START_TEST(unparked)
+{
+	struct hz3_heap *heaps[6];
+
+	for (int i = 0; i < 6; i++) {
+		heaps[i] = hz3_heap_new();
+		if (i % 2)
+			ck_assert_ptr_nonnull(core_alloc(heaps[i], CLASS));
+		hz3_abandon_park(heaps[i]);
+	}
+	hz3_abandon_unpark(heaps[2]);
+	hz3_abandon_unpark(heaps[3]);
+	hz3_abandon_unpark(heaps[3]);
+	ck_assert_uint_eq(parked(), 4);
+	ck_assert_uint_eq(heaps[2]->owner->state, HZ3_OWNER_RUNNING);
+	ck_assert_uint_eq(heaps[3]->owner->state, HZ3_OWNER_RUNNING);
+	for (int i = 0; i < 4; i++) {
+		struct hz3_heap *heap = hz3_abandon_adopt(false);
+		ck_assert(heap && heap != heaps[2] && heap != heaps[3]);
+	}
+	ck_assert_ptr_null(hz3_abandon_adopt(false));
+}
+END_TEST
+
 /* A thread that only frees would never look after pages: it gets only a heap that has none. */
 START_TEST(heaps_with_pages_are_for_allocating)
 {
@@ -380,6 +405,7 @@ main(void)
 	tcase_add_checked_fixture(tc, set_up, NULL);
 	tcase_add_test(tc, last_parked_first);
 	tcase_add_test(tc, parked_twice_is_parked_once);
+	tcase_add_test(tc, unparked);
 	tcase_add_test(tc, heaps_with_pages_are_for_allocating);
 	tcase_add_test(tc, small_heaps_are_for_freeing_if_many_wait);
 	tcase_add_test(tc, large_heaps_are_for_freeing_if_there_are_no_small_ones);
