@@ -240,10 +240,22 @@ static HZ3_NOINLINE void *miss_with_sample(size_t size)
 	return miss(size, true);
 }
 
+/* In the thread's first call it gets a heap. */
+static struct hz3_heap *heap_to_sample(void)
+{
+	int saved_errno = errno;
+	struct hz3_heap *heap = hz3_thread_heap;
+
+	if (hz3_unlikely(heap->owner == NULL) && (heap = hz3_thread_begin()) != NULL)
+		hz3_thread_end(heap);
+	errno = saved_errno;
+	return hz3_thread_heap;
+}
+
 /* Every malloc, while there is a profile: as the hot path, and with a look at the bytes. */
 static HZ3_NOINLINE void *miss_counted(size_t size)
 {
-	struct hz3_heap *heap = hz3_thread_heap;
+	struct hz3_heap *heap = heap_to_sample();
 
 	if (hz3_unlikely(size > HZ3_CLASS_SIZE_MAX || !hz3_profile_pass(&heap->profile, size)))
 		return miss_with_sample(size);
@@ -262,14 +274,8 @@ static HZ3_NOINLINE void *miss_unsampled(size_t size)
  */
 static HZ3_NOINLINE void *miss_guarded(size_t size)
 {
-	struct hz3_heap *heap = hz3_thread_heap;
-	int saved_errno = errno;
+	struct hz3_heap *heap = heap_to_sample();
 
-	/* The thread's first call: now it gets a heap. */
-	if (heap->owner == NULL && (heap = hz3_thread_begin()) != NULL)
-		hz3_thread_end(heap);
-	errno = saved_errno;
-	heap = hz3_thread_heap;
 	if (size <= HZ3_CLASS_SIZE_MAX && heap->owner && hz3_guard_is_due(&heap->guard)) {
 		void *p = hz3_guard_alloc(size, __builtin_frame_address(0));
 		if (p)

@@ -141,8 +141,11 @@ static void describe(char *buf, size_t cap, const struct slot *slot, const void 
 static struct slot *nearest(const void *p)
 {
 	struct slot *slot = slot_of(p);
-	size_t into = ((uintptr_t)p - hz3_guard_region.start) % (2 * data_bytes);
+	size_t offset = (uintptr_t)p - hz3_guard_region.start, into = offset % (2 * data_bytes);
 
+	/* Behind the last there is none. */
+	if (offset >= SLOTS * 2 * data_bytes)
+		return slot;
 	if (slot > slots && (slot->state == SLOT_UNUSED || (into < data_bytes / 2 && slot[-1].state != SLOT_UNUSED)))
 		return slot - 1;
 	return slot;
@@ -150,19 +153,25 @@ static struct slot *nearest(const void *p)
 
 static _Noreturn void die(const char *call, const void *p, const char *what)
 {
-	struct slot *slot = nearest(p);
+	struct slot slot = *nearest(p);
 	char where[128];
 
-	describe(where, sizeof(where), slot, p);
+	/* To print stacks takes locks of the dynamic linker, which somebody may have who waits for ours. */
+	if (hz3_lock_held(&hz3_guard_lock))
+		hz3_unlock(&hz3_guard_lock);
+	describe(where, sizeof(where), &slot, p);
 	hz3_warn("%s: %p %s: %s", call, p, what, where);
-	print_stacks(slot);
+	print_stacks(&slot);
 	abort();
 }
 
 /* SIGSEGV.  Not ours: as if this handler were not there. */
 static void on_fault(int signal, siginfo_t *info, void *context)
 {
-	if (hz3_guard_owns(info->si_addr)) {
+	/* Sent by a process, it is about no address. */
+	bool sent = info->si_code <= 0;
+
+	if (!sent && hz3_guard_owns(info->si_addr)) {
 		struct slot *slot = nearest(info->si_addr);
 		char where[128];
 
@@ -176,8 +185,12 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 		previous.sa_handler(signal);
 		return;
 	}
+	if (sent && !(previous.sa_flags & SA_SIGINFO) && previous.sa_handler == SIG_IGN)
+		return;
 	/* Back to the instruction, which faults again, for whoever would have got the signal without us. */
 	sigaction(signal, &previous, NULL);
+	if (sent)
+		raise(signal);
 }
 
 /* ---- Slots ---- */

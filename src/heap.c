@@ -710,7 +710,8 @@ void hz3_heap_mend(struct hz3_heap *heap)
 		if (hz3_route_owner(route) == heap->owner->id && hz3_route_offset(route) == 0)
 			mend_page(heap, hz3_page_at(slice), hz3_route_class(route));
 	}
-	hz3_map_view_renew(&heap->map);
+	if (!hz3_options.zero_on_free)
+		hz3_map_view_renew(&heap->map);
 	hz3_atomic_store(&heap->borrowed, 0, relaxed);
 	hz3_atomic_store(&heap->busy, 0, relaxed);
 }

@@ -462,6 +462,8 @@ static void *run_resize(size_t slice, size_t size)
 	if (n > run->slices && !hz3_arena_extend(slice, run->slices, n))
 		return NULL;
 	size_t surplus = n < run->slices ? run->slices - n : 0;
+	if (hz3_options.zero_on_free && bytes < run->bytes)
+		memset((char *)hz3_large_block(slice) + bytes, 0, run->bytes - bytes);
 	run->bytes = bytes;
 	run->slices = n;
 	if (surplus)

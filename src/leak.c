@@ -3,6 +3,7 @@
 
 #include "backtrace.h"
 #include "base.h"
+#include "os.h"
 #include "profile.h"
 
 #define LEAKS_MAX 20		/* rows that are printed */
@@ -39,6 +40,9 @@ static uint32_t next_largest_locked(uint32_t after)
 {
 	uint32_t best = 0;
 
+	/* The rows may have been made anew since then. */
+	if (after >= hz3_profile_rows())
+		after = 0;
 	for (uint32_t n = 1; n < hz3_profile_rows(); n++) {
 		double bytes = hz3_profile_row(n)->live_bytes;
 		if (bytes < 0.5 || (after && (bytes > hz3_profile_row(after)->live_bytes ||
@@ -66,11 +70,11 @@ static void print_leak(const struct leak *leak)
 {
 	char frame[256];
 
-	hz3_warn("leak: about %lu bytes in %lu blocks, allocated by", (unsigned long)(leak->bytes + 0.5),
+	hz3_warn_to(hz3_os_stderr(), "leak: about %lu bytes in %lu blocks, allocated by", (unsigned long)(leak->bytes + 0.5),
 		 (unsigned long)(leak->objects + 0.5));
 	for (size_t i = 0; i < leak->depth; i++) {
 		hz3_backtrace_describe(frame, sizeof(frame), leak->pc[i]);
-		hz3_warn("leak:     %s", frame);
+		hz3_warn_to(hz3_os_stderr(), "leak:     %s", frame);
 	}
 }
 
@@ -82,7 +86,7 @@ void hz3_leak_report(void)
 	hz3_lock(&hz3_profile_lock);
 	struct total total = total_locked();
 	hz3_unlock(&hz3_profile_lock);
-	hz3_warn("leak: about %lu bytes in %lu blocks were never freed, from %u places", (unsigned long)(total.bytes + 0.5),
+	hz3_warn_to(hz3_os_stderr(), "leak: about %lu bytes in %lu blocks were never freed, from %u places", (unsigned long)(total.bytes + 0.5),
 		 (unsigned long)(total.objects + 0.5), total.rows);
 	for (unsigned i = 0; i < LEAKS_MAX; i++) {
 		hz3_lock(&hz3_profile_lock);

@@ -7,6 +7,7 @@
 #define STEP_SHIFT 4
 #define STEP_MIN ((size_t)256 << 10)
 #define PATIENCE_MS 1000u
+#define USED_MAX ((size_t)1 << 62)
 #define METADATA_MAX ((size_t)256 << 10)	/* more of the page map, of the table of huge mappings */
 
 _Atomic bool hz3_limit_over;
@@ -38,6 +39,9 @@ bool hz3_limit_take(size_t bytes)
 	size_t now = hz3_atomic_load(&used, relaxed);
 
 	do {
+		/* Nobody can have so much; and what several ask for at once must not wrap around. */
+		if (hz3_unlikely(bytes > USED_MAX - hz3_min(now, USED_MAX)))
+			return false;
 		if (hz3_unlikely(hard && bytes > (now < hard ? hard - now : 0)))
 			return false;
 	} while (!hz3_atomic_cas_weak(&used, &now, now + bytes, relaxed, relaxed));

@@ -197,6 +197,25 @@ uint32_t hz3_os_process_id(void);
 
 /* Creates or truncates a file (mode 0644, close-on-exec) and returns a descriptor for writing, or -1. */
 int hz3_os_open_output(const char *path);
+
+/* The same for a file that is not there yet, nor a link to one. */
+int hz3_os_open_new_output(const char *path);
+
+/* A file to be replaced: begin returns its descriptor, or -1; what was written takes its place at the end, if it is good. */
+struct hz3_os_output {
+	int fd;
+	const char *path;
+	char temporary[640];	/* empty: it is written in place */
+};
+int hz3_os_output_begin(struct hz3_os_output *output, const char *path);
+bool hz3_os_output_end(struct hz3_os_output *output, bool good);
+
+/* The descriptor with a number out of the way of programs, if there is one. */
+int hz3_os_move_up(int fd);
+
+/* Standard error, kept for those who write when the program ends, and may have closed it. */
+void hz3_os_keep_stderr(void);
+int hz3_os_stderr(void);
 void hz3_os_close(int fd);
 
 #endif

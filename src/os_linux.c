@@ -324,7 +324,8 @@ hz3_os_sleep_ms(unsigned ms)
 {
 	struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
 
-	while (nanosleep(&left, &left) != 0 && errno == EINTR)
+	/* Not libc's, at which a thread may be cancelled: malloc is no such point. */
+	while (syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &left, &left) != 0 && errno == EINTR)
 		;
 }
 
@@ -580,6 +581,12 @@ int
 hz3_os_open_output(const char *path)
 {
 	return open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
+}
+
+int
+hz3_os_open_new_output(const char *path)
+{
+	return open_file(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
 }
 
 void

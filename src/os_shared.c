@@ -33,9 +33,6 @@
 #define F_SEAL_FUTURE_WRITE 0x10
 #endif
 
-/* Low numbers are the program's: it may count on getting them. */
-#define FD_MIN 100
-
 /* Kernels before 6.3 know no files that can't be made executable; later ones may insist on them. */
 static int
 create(const char *name)
@@ -44,17 +41,6 @@ create(const char *name)
 	int fd = (int)syscall(SYS_memfd_create, name, flags | MFD_NOEXEC_SEAL);
 
 	return fd >= 0 || errno != EINVAL ? fd : (int)syscall(SYS_memfd_create, name, flags);
-}
-
-static int
-move_up(int fd)
-{
-	int high = fcntl(fd, F_DUPFD_CLOEXEC, FD_MIN);
-
-	if (high < 0)
-		return fd;
-	hz3_os_close(fd);
-	return high;
 }
 
 /* To make a file longer than this would end the process by a signal. */
@@ -105,7 +91,7 @@ hz3_os_share(struct hz3_os_shared *shared, const char *name, size_t bytes)
 
 	if (fd < 0)
 		return false;
-	fd = move_up(fd);
+	fd = hz3_os_move_up(fd);
 	p = fstat(fd, &status) == 0 ? map_whole(fd, bytes) : NULL;
 	if (p != NULL && seal(fd)) {
 		*shared = (struct hz3_os_shared){p, bytes, fd, status.st_dev, status.st_ino};

@@ -346,22 +346,15 @@ static bool write_gzip(int fd, const char *bytes, size_t n)
 
 static int write_file(const struct hz3_pprof_buffer *b, const char *path)
 {
-	char temporary[HZ3_OPTION_PATH_BYTES + 96];
+	struct hz3_os_output output;
 
 	if (b->failed)
 		return ENOMEM;
-	hz3_format(temporary, sizeof(temporary), "%s.%d.tmp", path, (int)getpid());
-	int fd = hz3_os_open_output(temporary);
-	if (fd < 0)
+	if (hz3_os_output_begin(&output, path) < 0)
 		return errno;
-	bool written = write_gzip(fd, b->bytes, b->used);
-	int error = errno;
-	hz3_os_close(fd);
-	if (written && hz3_os_rename(temporary, path) == 0)
-		return 0;
-	error = written ? errno : error;
-	hz3_os_remove(temporary);
-	return error ? error : EIO;
+	errno = 0;
+	bool written = write_gzip(output.fd, b->bytes, b->used);
+	return hz3_os_output_end(&output, written) ? 0 : errno ? errno : EIO;
 }
 
 int hz3_pprof_write(struct hz3_pprof_buffer *b, const char *path)

@@ -56,10 +56,19 @@ hz3_report_library_path(void)
 
 /* ---- where it goes ---- */
 
+struct destination {
+	int fd;
+	bool failed;
+};
+
 static void
 write_fd(void *arg, const char *text)
 {
-	(void)hz3_os_write(*(const int *)arg, text, strlen(text));
+	struct destination *to = arg;
+	size_t bytes = strlen(text);
+
+	if (hz3_os_write(to->fd, text, bytes) != (ssize_t)bytes)
+		to->failed = true;
 }
 
 static void
@@ -78,7 +87,9 @@ print(hz3_report_write *write, void *arg, bool json)
 static void
 print_to(int fd, bool json)
 {
-	print(write_fd, &fd, json);
+	struct destination to = {.fd = fd};
+
+	print(write_fd, &to, json);
 }
 
 void
@@ -92,42 +103,6 @@ hz3_report_print(hz3_report_write *write, void *arg, const char *opts)
 		print(write, arg, json);
 }
 
-/* A copy of standard error, and which file it was: a program that closes all descriptors may reuse the number. */
-static struct {
-	int fd;
-	dev_t device;
-	ino_t inode;
-} kept_stderr = {.fd = -1};
-
-/* Out of the way of programs that expect low numbers or walk over them. */
-#define KEPT_FD_MIN 100
-
-static void
-keep_stderr(void)
-{
-	struct stat status;
-	int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_FD_MIN);
-
-	if (fd < 0)
-		fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	if (fd < 0 || fstat(fd, &status) != 0)
-		return;
-	kept_stderr.fd = fd;
-	kept_stderr.device = status.st_dev;
-	kept_stderr.inode = status.st_ino;
-}
-
-static int
-exit_fd(void)
-{
-	struct stat status;
-
-	if (kept_stderr.fd >= 0 && fstat(kept_stderr.fd, &status) == 0 && status.st_dev == kept_stderr.device &&
-	    status.st_ino == kept_stderr.inode)
-		return kept_stderr.fd;
-	return STDERR_FILENO;
-}
-
 void
 hz3_report_setup(void)
 {
@@ -138,39 +113,21 @@ hz3_report_setup(void)
 	if (HZ3_CHAOS && hz3_options.banner)
 		hz3_warn("chaos build, chaos_seed %zu", hz3_options.chaos_seed);
 	/* (Of stats_file there may be something to say.) */
-	if ((hz3_options.stats_print || hz3_options.stats_signal || hz3_options.stats_file[0] != '\0') && kept_stderr.fd < 0)
-		keep_stderr();
+	if (hz3_options.stats_print || hz3_options.stats_signal || hz3_options.stats_file[0] != '\0' || hz3_options.prof)
+		hz3_os_keep_stderr();
 	errno = saved_errno;
-}
-
-/* A pipe, a terminal or a device can't be replaced. */
-static bool
-is_special(const char *path)
-{
-	struct stat status;
-
-	return stat(path, &status) == 0 && !S_ISREG(status.st_mode);
 }
 
 static bool
 replace(const char *path, hz3_report_printer *printer, struct hz3_view *view)
 {
-	static _Atomic unsigned files;	/* relaxed: two threads may be at it, each with a name of its own */
-	char other[2 * HZ3_OPTION_PATH_BYTES + 48];
-	bool special = is_special(path);
-	int fd;
+	struct hz3_os_output output;
+	struct destination to = {.fd = hz3_os_output_begin(&output, path)};
 
-	hz3_format(other, sizeof(other), "%s.%ld.%u.tmp", path, (long)getpid(),
-		   atomic_fetch_add_explicit(&files, 1, memory_order_relaxed));
-	fd = hz3_os_open_output(special ? path : other);
-	if (fd < 0)
+	if (to.fd < 0)
 		return false;
-	printer(write_fd, &fd, view);
-	hz3_os_close(fd);
-	if (special || hz3_os_rename(other, path) == 0)
-		return true;
-	(void)hz3_os_remove(other);
-	return false;
+	printer(write_fd, &to, view);
+	return hz3_os_output_end(&output, !to.failed);
 }
 
 void
@@ -191,7 +148,7 @@ hz3_report_replace_file(const char *option, const char *pattern, hz3_report_prin
 			break;
 		}
 	}
-	hz3_warn_to(exit_fd(), "cannot write %s %s", option, pattern);
+	hz3_warn_to(hz3_os_stderr(), "cannot write %s %s", option, pattern);
 }
 
 void
@@ -204,8 +161,8 @@ hz3_report_on_signal(void)
 	if (hz3_options.stats_file[0] != '\0') {
 		hz3_report_replace_file(option, hz3_options.stats_file, hz3_report_json, &view);
 	} else {
-		int fd = exit_fd();
-		hz3_report_text(write_fd, &fd, &view);
+		struct destination to = {.fd = hz3_os_stderr()};
+		hz3_report_text(write_fd, &to, &view);
 	}
 	hz3_view_release(&view);
 }
@@ -217,7 +174,7 @@ write_file(const char *pattern)
 	int fd = hz3_option_expand_path(path, sizeof(path), pattern) ? hz3_os_open_output(path) : -1;
 
 	if (fd < 0) {
-		hz3_warn_to(exit_fd(), "cannot write stats_file %s", pattern);
+		hz3_warn_to(hz3_os_stderr(), "cannot write stats_file %s", pattern);
 		return;
 	}
 	print_to(fd, true);
@@ -230,7 +187,7 @@ hz3_report_at_exit(void)
 	int saved_errno = errno;
 
 	if (hz3_options.stats_print)
-		print_to(exit_fd(), false);
+		print_to(hz3_os_stderr(), false);
 	if (hz3_options.stats_file[0] != '\0')
 		write_file(hz3_options.stats_file);
 	errno = saved_errno;

@@ -62,11 +62,12 @@ static unsigned run(void)
 {
 	/* seq_cst, both, and in hz3_serve_at_exit(): either it sees that we write, or we see that it is closed. */
 	hz3_atomic_store(&writing, true, seq_cst);
-	if (!hz3_atomic_load(&closed, seq_cst))
+	bool over = hz3_atomic_load(&closed, seq_cst);
+	if (!over)
 		write_what_is_due();
 	/* release: what was written comes before. */
 	hz3_atomic_store(&writing, false, release);
-	return until_metrics(hz3_os_now_ms());
+	return over ? UINT32_MAX : until_metrics(hz3_os_now_ms());
 }
 
 static const struct hz3_background_job job = { .run = run, .always = true };

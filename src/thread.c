@@ -133,6 +133,8 @@ static struct hz3_heap *enter(struct hz3_heap *heap)
 	if (heap == NULL)
 		return NULL;
 	hz3_thread_heap = heap;
+	/* Its last thread may have vanished by a fork in the midst of a sample. */
+	heap->profile.busy = false;
 	/* Parked: this is the child of a fork in a signal handler, before which nobody had the heap. */
 	if (hz3_unlikely(hz3_atomic_load(&heap->owner->state, relaxed) == HZ3_OWNER_PARKED))
 		hz3_abandon_unpark(heap);

@@ -127,8 +127,12 @@ START_TEST(takes_up_to_the_limit)
 	size_t used = hz3_limit_used();
 
 	ck_assert_uint_eq(hz3_limit_room(), SIZE_MAX);
-	ck_assert(hz3_limit_take(SIZE_MAX / 4));
-	hz3_limit_give(SIZE_MAX / 4);
+	ck_assert(hz3_limit_take(SIZE_MAX / 8));
+	/* Together more than there can be: the account must not wrap around. */
+	ck_assert(!hz3_limit_take(SIZE_MAX / 4 * 3));
+	ck_assert(!hz3_limit_take(SIZE_MAX));
+	hz3_limit_give(SIZE_MAX / 8);
+	ck_assert_uint_eq(hz3_limit_used(), used);
 	set_hard(used + 1000);
 	ck_assert_uint_eq(hz3_limit_room(), 1000);
 	ck_assert(!hz3_limit_take(1001));
