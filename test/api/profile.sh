@@ -122,4 +122,15 @@ HZ3_CONF=prof_file:$dir/off.gz,prof_peak:true,prof_leak:true LD_PRELOAD=$HZ3_LIB
 HZ3_CONF=prof:true,prof_file:/nowhere/p.gz LD_PRELOAD=$HZ3_LIB "$program" flow 10 2>"$dir/err" || fail "unwritable: status"
 [ "$(wc -l <"$dir/err")" = 1 ] && grep -q 'prof: no profile written' "$dir/err" || fail "unwritable: $(cat "$dir/err")"
 
+# What is no regular file keeps its place, and is written to.
+mkfifo "$dir/fifo"
+timeout 60 cat "$dir/fifo" >"$dir/through" &
+HZ3_CONF=prof:true,prof_file:$dir/fifo LD_PRELOAD=$HZ3_LIB "$program" flow 10 2>"$dir/err" || fail "pipe: status"
+wait
+[ -p "$dir/fifo" ] && [ -s "$dir/through" ] || fail "a pipe: $(ls -l "$dir/fifo" "$dir/through")"
+
+# The report also comes where the program closes its standard error before.
+HZ3_CONF=prof:true,lg_prof_sample:0,prof_leak:true,prof_file:$dir/p.gz LD_PRELOAD=$HZ3_LIB ls / 2>"$dir/err" >/dev/null
+grep -q 'leak: about' "$dir/err" || fail "no report of ls: $(cat "$dir/err")"
+
 exit $failed

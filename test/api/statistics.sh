@@ -35,6 +35,16 @@ run() { # NAME ARGUMENT...
 
 run sorted
 run in-order in-order
+
+# A file that can't be written in full does not take the place of the one before.
+echo complete >"$dir/kept.prom"
+(
+	trap '' XFSZ
+	ulimit -f 1
+	HZ3_CONF=metrics_file:$dir/kept.prom LD_PRELOAD=$HZ3_LIB "$dir/logger" >/dev/null 2>&1
+)
+[ "$(cat "$dir/kept.prom")" = complete ] || fail "half a file took the place of a whole one"
+[ -z "$(find "$dir" -name 'kept.prom.*')" ] || fail "half a file is left"
 command -v promtool >/dev/null || echo "(no promtool: by the lint alone)"
 HZ3_CONF=stats_file:$dir/small.json LD_PRELOAD=$HZ3_LIB /bin/true
 python3 "$tests/stats_schema.py" "$schema" "$dir/small.json" || fail "the JSON of a small program does not fit the schema"
