@@ -113,9 +113,9 @@ bool hz3_thread_setup(void)
 		hz3_lock_before_sleep = hz3_fork_before_sleep;
 	hz3_atomic_store(&setup_state, done ? SETUP_DONE : SETUP_NOT_BEGUN, release);
 	/*
-	 * With the first malloc, and not in a constructor: those of preloaded libraries run last.  Handlers run before
-	 * fork in the reverse order of registration, and ours, which takes all locks, has to be the last.  It may call
-	 * malloc, which works by now.
+	 * With the first malloc, or in our constructor: that of a preloaded library runs last, unless the linker was told otherwise
+	 * (Makefile.am), and the dynamic linker can do so.  Handlers run before fork in the reverse order of registration, and ours, which
+	 * takes all locks, has to be the last.  It may call malloc, which works by now.
 	 */
 	if (done)
 		hz3_fork_register();
@@ -434,9 +434,19 @@ void hz3_thread_profile_begin(void)
 		hz3_heap_apply_options(hz3_thread_heap);
 }
 
-/* The first malloc is usually earlier; what it may have missed is made good. */
-static __attribute__((constructor)) void set_up_process(void)
+extern char **environ;
+
+/* The first malloc is often earlier; what it may have missed is made good.  Glibc's own constructor, which sets environ, comes after it. */
+static __attribute__((constructor)) void set_up_process(int argc, char **argv, char **envp)
 {
+	(void)argc;
+	(void)argv;
+#ifdef __GLIBC__
+	if (environ == NULL)
+		environ = envp;
+#else
+	(void)envp;
+#endif
 	(void)hz3_thread_setup();
 	/* Libc may have had no environment then. */
 	hz3_options_init();
