@@ -210,6 +210,9 @@ struct hz3_os_output {
 int hz3_os_output_begin(struct hz3_os_output *output, const char *path);
 bool hz3_os_output_end(struct hz3_os_output *output, bool good);
 
+/* From a constructor, with its third argument: so that there is an environment, also before libc's own constructor has run. */
+void hz3_os_meet_environment(char **envp);
+
 /* The descriptor with a number out of the way of programs, if there is one. */
 int hz3_os_move_up(int fd);
 

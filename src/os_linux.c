@@ -589,6 +589,20 @@ hz3_os_open_new_output(const char *path)
 	return open_file(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
 }
 
+extern char **environ;
+
+void
+hz3_os_meet_environment(char **envp)
+{
+	/* Other libcs have it by then, and give constructors no arguments. */
+#ifdef __GLIBC__
+	if (environ == NULL)
+		environ = envp;
+#else
+	(void)envp;
+#endif
+}
+
 void
 hz3_os_name_thread(const char *name)
 {

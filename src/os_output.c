@@ -17,10 +17,16 @@
 /* Out of the way of programs that expect low numbers or walk over them. */
 #define FD_MIN 100
 
+static int
+dup_up(int fd)
+{
+	return fcntl(fd, F_DUPFD_CLOEXEC, FD_MIN);
+}
+
 int
 hz3_os_move_up(int fd)
 {
-	int high = fcntl(fd, F_DUPFD_CLOEXEC, FD_MIN);
+	int high = dup_up(fd);
 
 	if (high < 0)
 		return fd;
@@ -92,7 +98,7 @@ hz3_os_keep_stderr(void)
 
 	if (kept.fd >= 0)
 		return;
-	int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, FD_MIN);
+	int fd = dup_up(STDERR_FILENO);
 
 	if (fd < 0)
 		fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);

@@ -434,19 +434,12 @@ void hz3_thread_profile_begin(void)
 		hz3_heap_apply_options(hz3_thread_heap);
 }
 
-extern char **environ;
-
-/* The first malloc is often earlier; what it may have missed is made good.  Glibc's own constructor, which sets environ, comes after it. */
+/* The first malloc is often earlier; what it may have missed is made good. */
 static __attribute__((constructor)) void set_up_process(int argc, char **argv, char **envp)
 {
 	(void)argc;
 	(void)argv;
-#ifdef __GLIBC__
-	if (environ == NULL)
-		environ = envp;
-#else
-	(void)envp;
-#endif
+	hz3_os_meet_environment(envp);
 	(void)hz3_thread_setup();
 	/* Libc may have had no environment then. */
 	hz3_options_init();
