@@ -778,15 +778,16 @@ make_conf(uint64_t *random, char *conf)
 }
 
 /*
- * First those that somebody has thought of; from then on every other is drawn.  The thread sanitizer doesn't bear the profile:
- * libunwind locks a mutex when a thread ends, after the sanitizer has forgotten the thread.  The address sanitizer doesn't bear
- * that a process forks while a thread starts, as our background thread may: the child has the sanitizer's locks as they were.
+ * First those that somebody has thought of; from then on every other is drawn.  The sanitizers don't bear our background thread: the
+ * child of a fork while it starts has the address sanitizer's locks as they were, and the thread sanitizer takes the child's own for a
+ * second of one that the parent had.  Nor does the thread sanitizer bear the profile: libunwind locks a mutex when a thread ends, after
+ * the sanitizer has forgotten the thread.
  */
 static void
 ops_variant(unsigned i, uint64_t *random, char *conf)
 {
 #if defined(__SANITIZE_THREAD__)
-	static const char last[] = ",prof:0";
+	static const char last[] = ",background_thread:0,top:0,prof:0";
 #elif defined(__SANITIZE_ADDRESS__)
 	static const char last[] = ",background_thread:0,top:0";
 #else
