@@ -209,20 +209,28 @@ hz3_api_mallopt(int param, int value)
 	}
 }
 
+static size_t
+less(size_t x, size_t by)
+{
+	return x > by ? x - by : 0;
+}
+
+/* As in glibc: the huge mappings apart, and arena = uordblks + fordblks. */
 struct hz3_mallinfo2
 hz3_api_mallinfo2(void)
 {
 	struct hz3_mallinfo2 info = {0};
 	struct hz3_stats stats;
+	size_t live;
 
 	hz3_stats_collect(&stats);
-	info.arena = stats.mapped;
-	info.hblks = stats.huge_mappings;
 	/* Without counters, a page in use is all in use. */
-	info.uordblks = HZ3_STATS ? stats.allocated : stats.active;
-	info.fordblks = stats.dirty;
-	if (stats.active > info.uordblks)
-		info.fordblks += stats.active - info.uordblks;
+	live = HZ3_STATS ? stats.allocated : stats.active;
+	info.hblks = stats.huge_mappings;
+	info.hblkhd = stats.huge_bytes;
+	info.arena = less(stats.active, stats.huge_bytes) + stats.dirty;
+	info.uordblks = hz3_min(less(live, stats.huge_bytes), info.arena);
+	info.fordblks = info.arena - info.uordblks;
 	info.keepcost = stats.dirty;
 	return info;
 }
@@ -241,6 +249,7 @@ hz3_api_mallinfo(void)
 
 	info.arena = saturate(wide.arena);
 	info.hblks = saturate(wide.hblks);
+	info.hblkhd = saturate(wide.hblkhd);
 	info.uordblks = saturate(wide.uordblks);
 	info.fordblks = saturate(wide.fordblks);
 	info.keepcost = saturate(wide.keepcost);

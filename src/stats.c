@@ -179,9 +179,10 @@ static void add_arenas(struct hz3_stats *out)
 				     << HZ3_SLICE_SHIFT;
 	}
 	out->huge_mappings = hz3_large_huge_count();
-	out->active = hz3_arenas_active() + hz3_large_huge_bytes();
+	out->huge_bytes = hz3_large_huge_bytes();
+	out->active = hz3_arenas_active() + out->huge_bytes;
 	out->dirty = hz3_arenas_dirty();
-	out->mapped = hz3_arenas_committed() + hz3_large_huge_bytes() + hz3_os_kept();
+	out->mapped = hz3_arenas_committed() + out->huge_bytes + hz3_os_kept();
 	out->metadata = hz3_meta_bytes() + hz3_os_own_bytes();
 	out->resident = hz3_os_resident();
 }

@@ -25,7 +25,7 @@ struct hz3_stats {
 	uint64_t lost_bytes;
 	uint64_t purges;		/* madvise calls */
 	uint64_t purged_bytes;
-	uint64_t huge_mappings;
+	uint64_t huge_mappings, huge_bytes;	/* the bytes are among those active and mapped */
 	uint64_t limit_soft, limit_hard;	/* 0: none */
 	uint64_t limit_used;		/* of what they limit: limit.h */
 	uint64_t limit_soft_purges, limit_hard_purges;

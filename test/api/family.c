@@ -69,7 +69,26 @@ test_mallinfo2(void)
 	      before.uordblks, with.uordblks);
 	CHECK(after.uordblks + after.hblkhd <= with.uordblks + with.hblkhd - BYTES, "uordblks %zu, then %zu",
 	      with.uordblks, after.uordblks);
-	CHECK(with.arena + with.hblkhd >= with.uordblks, "arena %zu, uordblks %zu", with.arena, with.uordblks);
+	CHECK(with.arena == with.uordblks + with.fordblks, "arena %zu, uordblks %zu, fordblks %zu", with.arena, with.uordblks,
+	      with.fordblks);
+}
+
+/* What programs take for the memory in use is uordblks + hblkhd: a huge block is in one of them. */
+static void
+test_mallinfo2_huge(void)
+{
+	const size_t bytes = (size_t)200 << 20;
+	struct mallinfo2 before = mallinfo2(), with;
+	void *p = opaque(malloc(bytes));
+
+	with = mallinfo2();
+	if (p != NULL) {
+		CHECK(with.hblks == before.hblks + 1 && with.hblkhd >= before.hblkhd + bytes, "hblks %zu, hblkhd %zu", with.hblks,
+		      with.hblkhd);
+		CHECK(with.uordblks < bytes && with.arena < bytes, "uordblks %zu, arena %zu", with.uordblks, with.arena);
+	}
+	free(p);
+	CHECK(mallinfo2().hblkhd == before.hblkhd, "hblkhd %zu after all", mallinfo2().hblkhd);
 }
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
@@ -90,11 +109,12 @@ test_mallinfo(void)
 	}
 	info = mallinfo();
 	if (on_hz3() && all)
-		CHECK(info.uordblks == INT_MAX && info.arena == INT_MAX, "uordblks %d of 3 GB", info.uordblks);
+		CHECK(info.hblkhd == INT_MAX && info.hblks == N, "hblkhd %d of 3 GB in %d blocks", info.hblkhd, info.hblks);
 	for (int i = 0; i < N; i++)
 		free(p[i]);
 	info = mallinfo();
-	CHECK(info.uordblks >= 0 && info.uordblks < 100 << 20, "uordblks %d", info.uordblks);
+	CHECK(info.uordblks >= 0 && info.uordblks < 100 << 20 && info.hblkhd == 0, "uordblks %d, hblkhd %d", info.uordblks,
+	      info.hblkhd);
 }
 
 static void
@@ -139,6 +159,7 @@ main(void)
 	test_malloc_stats();
 	test_malloc_trim();
 	test_mallinfo2();
+	test_mallinfo2_huge();
 	test_mallinfo();
 	test_malloc_info();
 	test_mallopt();
