@@ -482,14 +482,11 @@ void hz3_alloc_free_outside(void *p, struct hz3_heap *heap)
 			free_mapping(p);
 		return;
 	}
-	/*
-	 * The heaps that stand for none are shared: their view stays empty.  With zero_on_free all views do, so that every free
-	 * comes this way, and those who don't ask for it pay nothing.
-	 */
 	if (hz3_options.zero_on_free)
 		wipe(p);
-	else if (heap->owner)
-		hz3_map_view_renew(&heap->map);
+	/* The heaps that stand for none are shared: their view stays empty. */
+	if (heap->owner)
+		hz3_heap_renew_view(heap);
 	free_large_or_inner(p, heap, granule >> HZ3_SLICE_GRANULES_SHIFT);
 }
 

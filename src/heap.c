@@ -45,8 +45,7 @@ void hz3_heap_apply_options(struct hz3_heap *heap)
 {
 	for (unsigned class = 0; class < HZ3_CLASSES; class++)
 		set_current(heap, class, heap->page[class]);
-	if (hz3_options.zero_on_free)
-		heap->map = (struct hz3_map_view){ 0 };
+	hz3_heap_renew_view(heap);
 }
 
 /* What its pages' routes begin with. */
@@ -65,8 +64,7 @@ static struct hz3_heap *heap_new(struct hz3_extents *extents)
 	struct hz3_owner *owner = &both->owner;
 	for (unsigned class = 0; class < HZ3_CLASSES; class++)
 		set_current(heap, class, &hz3_page_none);
-	if (!hz3_options.zero_on_free)
-		hz3_map_view_renew(&heap->map);
+	hz3_heap_renew_view(heap);
 	heap->owner = owner;
 	heap->extents = extents;
 	owner->heap = heap;
@@ -710,8 +708,7 @@ void hz3_heap_mend(struct hz3_heap *heap)
 		if (hz3_route_owner(route) == heap->owner->id && hz3_route_offset(route) == 0)
 			mend_page(heap, hz3_page_at(slice), hz3_route_class(route));
 	}
-	if (!hz3_options.zero_on_free)
-		hz3_map_view_renew(&heap->map);
+	hz3_heap_renew_view(heap);
 	hz3_atomic_store(&heap->borrowed, 0, relaxed);
 	hz3_atomic_store(&heap->busy, 0, relaxed);
 }

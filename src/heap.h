@@ -93,6 +93,15 @@ void hz3_heap_set_arena(struct hz3_heap *heap, unsigned arena);
 void hz3_heap_choose_arenas(struct hz3_heap *heap);
 unsigned hz3_heap_arena_index(const struct hz3_heap *heap);
 
+/* With zero_on_free it stays empty, so that every free goes past where blocks are wiped, and those who don't ask for it pay nothing. */
+static inline void hz3_heap_renew_view(struct hz3_heap *heap)
+{
+	if (hz3_options.zero_on_free)
+		heap->map = (struct hz3_map_view){ 0 };
+	else
+		hz3_map_view_renew(&heap->map);
+}
+
 /* Options that say what the hot paths may find (guard_sample, zero_on_free) were read when the heap was there already. */
 void hz3_heap_apply_options(struct hz3_heap *heap);
 
