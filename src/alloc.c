@@ -35,19 +35,6 @@ static void *alloc_class(struct hz3_heap *heap, unsigned class)
 	return hz3_heap_refill_fresh(heap, class);
 }
 
-static void count_large_alloc(struct hz3_heap *heap, size_t asked, size_t bytes)
-{
-	hz3_count(&heap->counters.large_allocs, 1);
-	hz3_count(&heap->counters.large_alloc_bytes, bytes);
-	hz3_count(&heap->counters.large_asked_bytes, asked);
-}
-
-static void count_large_free(struct hz3_heap *heap, size_t bytes)
-{
-	hz3_count(&heap->counters.large_frees, 1);
-	hz3_count(&heap->counters.large_free_bytes, bytes);
-}
-
 /* A large block for which the thread has a run in stock: most of those that are replaced by others.  NULL: it has not, or not now. */
 static void *alloc_from_stock(size_t size, size_t alignment)
 {
@@ -60,7 +47,7 @@ static void *alloc_from_stock(size_t size, size_t alignment)
 	size_t slice = hz3_heap_stock_take(heap, n, hz3_max(alignment >> HZ3_SLICE_SHIFT, 1));
 	if (slice) {
 		p = hz3_large_place(slice, n, size, alignment);
-		count_large_alloc(heap, size, hz3_large_run_bytes(slice));
+		hz3_count_large_alloc(&heap->counters, size, hz3_large_run_bytes(slice));
 	}
 	hz3_heap_leave(heap);
 	return p;
@@ -76,7 +63,7 @@ static bool free_to_stock(void *p)
 		return false;
 	bool room = hz3_heap_stock_has_room(heap, n);
 	if (room) {
-		count_large_free(heap, hz3_large_end_run(p, slice));
+		hz3_count_large_free(&heap->counters, hz3_large_end_run(p, slice));
 		hz3_heap_run_free(heap, slice, n);
 	}
 	hz3_heap_leave(heap);
@@ -99,7 +86,7 @@ static void *alloc_large(struct hz3_heap *heap, size_t size, size_t alignment, b
 			p = hz3_large_place(slice, n, size, alignment);
 	}
 	if (p)
-		count_large_alloc(heap, size, hz3_large_usable_size(p));
+		hz3_count_large_alloc(&heap->counters, size, hz3_large_usable_size(p));
 	return p;
 }
 
@@ -114,9 +101,7 @@ static void *try_alloc(int class, size_t size, size_t alignment, bool *zero)
 	if (class >= 0) {
 		*zero = false;
 		p = alloc_class(heap, (unsigned)class);
-		hz3_count(&heap->counters.slow_allocs, 1);
-		hz3_count(&heap->counters.class[class].sampled, 1);
-		hz3_count(&heap->counters.class[class].sampled_bytes, size);
+		hz3_count_slow_alloc(&heap->counters, (unsigned)class, size);
 	} else {
 		p = alloc_large(heap, size, alignment, zero);
 	}
@@ -361,7 +346,7 @@ static HZ3_NOINLINE void free_large_slow(void *p)
 
 	if (slice)
 		hz3_heap_run_free(heap, slice, n);
-	count_large_free(heap, bytes);
+	hz3_count_large_free(&heap->counters, bytes);
 	hz3_thread_end_free(heap);
 	/* A few are enough to leave more than may stay, and there may be no call after them. */
 	if (slice && n > HZ3_STOCK_SLICES_MAX && hz3_arenas_dirty() > hz3_options.dirty_max)
@@ -548,11 +533,8 @@ static void *try_resize(void *p, size_t before, size_t size)
 	struct hz3_heap *heap = hz3_thread_begin();
 	void *q = hz3_large_resize(p, size, end_sample);
 
-	if (q) {
-		hz3_count(&heap->counters.large_alloc_bytes, hz3_large_usable_size(q));
-		hz3_count(&heap->counters.large_asked_bytes, size);
-		hz3_count(&heap->counters.large_free_bytes, before);
-	}
+	if (q)
+		hz3_count_large_resize(&heap->counters, before, size, hz3_large_usable_size(q));
 	hz3_thread_end(heap);
 	return q;
 }

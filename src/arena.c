@@ -675,8 +675,9 @@ void hz3_arenas_validate(void)
 		hz3_lock(&arena->lock);
 		for (unsigned kind = 0; kind < HZ3_RUN_KINDS; kind++)
 			slices[kind] = hz3_runs_validate(&arena->runs, kind);
-		hz3_check(slices[HZ3_RUN_DIRTY] == arena->counters.dirty, "arena %u: %zu dirty slices listed, %zu counted",
-			  i, slices[HZ3_RUN_DIRTY], (size_t)arena->counters.dirty);
+		size_t dirty = hz3_atomic_load(&arena->counters.dirty, relaxed);
+		hz3_check(slices[HZ3_RUN_DIRTY] == dirty, "arena %u: %zu dirty slices listed, %zu counted", i, slices[HZ3_RUN_DIRTY],
+			  dirty);
 		hz3_unlock(&arena->lock);
 	}
 }

@@ -38,6 +38,7 @@ static unsigned run_jobs(void)
 	unsigned ms = UINT32_MAX;
 
 	for (unsigned i = 0; i < JOBS_MAX; i++) {
+		/* acquire: pairs with the release above. */
 		const struct hz3_background_job *job = hz3_atomic_load(&jobs[i], acquire);
 		if (job)
 			ms = (unsigned)hz3_min(ms, job->run());
@@ -90,7 +91,8 @@ bool hz3_background_start(void)
 {
 	int none = NONE;
 
-	if (!hz3_atomic_cas_strong(&state, &none, STARTING, seq_cst, seq_cst)) {
+	/* relaxed: what the thread needs to know pthread_create() tells it. */
+	if (!hz3_atomic_cas_strong(&state, &none, STARTING, relaxed, relaxed)) {
 		hz3_background_wake();
 		return true;
 	}

@@ -14,7 +14,7 @@ set_limit(const struct hz3_control_row *row, size_t index, const union hz3_contr
 	int error = hz3_control_opt_set_size(row, index, value);
 
 	if (error == 0 && hz3_limit_room() == 0)
-		(void)hz3_decay_reclaim();
+		hz3_decay_reclaim();
 	if (error == 0) {
 		hz3_limit_renew();
 		hz3_decay_keep_soft_limit();

@@ -4,7 +4,7 @@
 #include "control_row.h"
 
 #include "account.h"
-#include "decay.h"
+#include "background.h"
 #include "os.h"
 #include "thread.h"
 
@@ -92,7 +92,7 @@ static void
 get_background_thread(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
 		      union hz3_control_value *value)
 {
-	value->flag = hz3_decay_thread_runs() != 0;
+	value->flag = hz3_background_runs();
 }
 
 static const struct hz3_control_row rows[] = {

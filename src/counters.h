@@ -50,8 +50,8 @@ struct hz3_class_counters {
 	uint64_t allocated;		/* blocks given to the class's current page to be handed out */
 	uint64_t freed_local;		/* blocks freed by their owner (counted at page events) */
 	uint64_t freed_remote;		/* blocks delivered by a drain or handed over with a whole page */
-	uint64_t sampled;		/* requests that came the slow way, and the bytes they asked for */
-	uint64_t sampled_bytes;
+	uint64_t slow_allocs;		/* requests that came the slow way, and the bytes they asked for */
+	uint64_t slow_asked_bytes;
 	uint64_t pages_made;
 	uint64_t pages_retired;
 };
@@ -80,6 +80,35 @@ static inline void hz3_count(uint64_t *counter, uint64_t n)
 {
 	if (HZ3_STATS)
 		hz3_write_once(counter, hz3_read_once(counter) + n);
+}
+
+static inline void hz3_count_slow_alloc(struct hz3_counters *counters, unsigned class, size_t asked)
+{
+	hz3_count(&counters->slow_allocs, 1);
+	hz3_count(&counters->class[class].slow_allocs, 1);
+	hz3_count(&counters->class[class].slow_asked_bytes, asked);
+}
+
+/* bytes: what can be used of the block. */
+static inline void hz3_count_large_alloc(struct hz3_counters *counters, size_t asked, size_t bytes)
+{
+	hz3_count(&counters->large_allocs, 1);
+	hz3_count(&counters->large_alloc_bytes, bytes);
+	hz3_count(&counters->large_asked_bytes, asked);
+}
+
+static inline void hz3_count_large_free(struct hz3_counters *counters, size_t bytes)
+{
+	hz3_count(&counters->large_frees, 1);
+	hz3_count(&counters->large_free_bytes, bytes);
+}
+
+/* The same block, as if it had been another of so many bytes before. */
+static inline void hz3_count_large_resize(struct hz3_counters *counters, size_t before, size_t asked, size_t bytes)
+{
+	hz3_count(&counters->large_alloc_bytes, bytes);
+	hz3_count(&counters->large_asked_bytes, asked);
+	hz3_count(&counters->large_free_bytes, before);
 }
 
 /*

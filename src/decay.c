@@ -92,7 +92,7 @@ static int64_t shortest_ms(void)
 	return shortest;
 }
 
-int hz3_decay_thread_runs(void)
+bool hz3_decay_thread_runs(void)
 {
 	return hz3_atomic_load(&wants_thread, relaxed) && hz3_background_runs();
 }
@@ -323,10 +323,10 @@ void hz3_decay_keep_soft_limit(void)
 	hz3_limit_end_purge();
 }
 
-int hz3_decay_reclaim(void)
+bool hz3_decay_reclaim(void)
 {
 	if (!hz3_thread_setup())
-		return 0;
+		return false;
 	/*
 	 * Where it is not, a request was too large for any machine, or there are too many mappings.  Holes would not help then; but
 	 * dirty and clean runs side by side become one.
@@ -350,7 +350,7 @@ void hz3_decay_reclaim_for(size_t bytes)
 {
 	if (hz3_limit_binds(bytes))
 		hz3_limit_count_hard_purge();
-	(void)hz3_decay_reclaim();
+	hz3_decay_reclaim();
 }
 
 void hz3_decay_forget_thread(void)

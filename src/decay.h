@@ -42,7 +42,7 @@ size_t hz3_decay_purge_all(void);
 void hz3_decay_keep_soft_limit(void);
 
 /* Memory has run out, or the hard limit is reached: as hz3_decay_purge_all(), and the address space of free runs with it.  True if something was got. */
-int hz3_decay_reclaim(void);
+bool hz3_decay_reclaim(void);
 
 /* The same for a request of so many bytes, before it is tried once more.  Counted, if it is the hard limit that leaves no room for them. */
 void hz3_decay_reclaim_for(size_t bytes);
@@ -60,7 +60,8 @@ void hz3_decay_set_all_ms(int64_t ms);
 /* Give back what of the arena is due.  Returns bytes. */
 size_t hz3_decay_arena(unsigned arena);
 
-int hz3_decay_thread_runs(void);
+/* Does the background thread look after decay? */
+bool hz3_decay_thread_runs(void);
 
 /* Around fork; the child has no background thread. */
 extern struct hz3_lock hz3_decay_lock;

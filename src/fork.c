@@ -23,9 +23,7 @@
 #include "os.h"
 #include "pool.h"
 
-enum { HANDLERS_NONE, HANDLERS_TRYING, HANDLERS_THERE };
-
-static _Atomic int handlers;		/* NONE to TRYING by CAS: one thread registers them */
+static _Atomic bool handlers;		/* registered, or being so; relaxed: by the thread that sets it, and nothing hangs on it */
 static struct hz3_lock fork_lock = HZ3_LOCK_INIT(HZ3_RANK_FORK, "fork", NULL);
 
 /* By rank: these, the pools', that of huge blocks, the arenas', and those.  With the last of the first, no pool is added. */
@@ -354,14 +352,12 @@ void hz3_fork_register(void)
 {
 	hz3_assert(every_rank_is_listed());
 	static _Atomic bool warned;
-	int none = HANDLERS_NONE;
 
-	/* relaxed: only who registers them has to know. */
-	if (hz3_likely(hz3_atomic_load(&handlers, relaxed) != HANDLERS_NONE) ||
-	    !hz3_atomic_cas_strong(&handlers, &none, HANDLERS_TRYING, seq_cst, seq_cst))
+	if (hz3_likely(hz3_atomic_load(&handlers, relaxed)) || hz3_atomic_exchange(&handlers, true, relaxed))
 		return;
 	int error = pthread_atfork(fork_prepare, fork_parent, fork_child);
-	hz3_atomic_store(&handlers, error ? HANDLERS_NONE : HANDLERS_THERE, relaxed);
+	if (error)
+		hz3_atomic_store(&handlers, false, relaxed);
 	if (error && !hz3_atomic_exchange(&warned, true, relaxed))
 		hz3_warn("no fork handlers yet: a fork from several threads may hang");
 }

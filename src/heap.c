@@ -583,7 +583,7 @@ bool hz3_heap_free_remote(struct hz3_heap *heap, size_t slice, struct hz3_block 
 			hz3_heap_take_page(heap, page, false);
 	}
 	/* A grant is at least a step, but a large block may need several. */
-	while (heap->buffer.held_bytes > heap->buffer.budget)
+	while (hz3_buffer_is_over_budget(&heap->buffer))
 		if (!hz3_buffer_raise_budget(&heap->buffer)) {
 			hz3_buffer_flush(&heap->buffer, &heap->counters, HZ3_FLUSH_BUDGET, &posted);
 			break;

@@ -15,6 +15,7 @@ static _Atomic size_t used;
 static _Atomic size_t patience;		/* used may go as far before the next purge; 0: to the limit */
 static _Atomic uint64_t next_ms;	/* or the clock */
 static _Atomic uint64_t soft_purges, hard_purges, refused;
+static _Thread_local bool is_lifted;
 
 static size_t limit(const size_t *option)
 {
@@ -42,7 +43,7 @@ bool hz3_limit_take(size_t bytes)
 		/* Nobody can have so much; and what several ask for at once must not wrap around. */
 		if (hz3_unlikely(bytes > USED_MAX - hz3_min(now, USED_MAX)))
 			return false;
-		if (hz3_unlikely(hard && bytes > (now < hard ? hard - now : 0)))
+		if (hz3_unlikely(hard && bytes > (now < hard ? hard - now : 0)) && !is_lifted)
 			return false;
 	} while (!hz3_atomic_cas_weak(&used, &now, now + bytes, relaxed, relaxed));
 	if (hz3_unlikely(soft && now + bytes > soft))
@@ -84,9 +85,9 @@ void hz3_limit_set_used(size_t bytes)
 	hz3_atomic_store(&used, bytes, relaxed);
 }
 
-size_t hz3_limit_exchange_hard(size_t bytes)
+void hz3_limit_lift(bool lifted)
 {
-	return __atomic_exchange_n(&hz3_options.memory_limit_hard, bytes, __ATOMIC_RELAXED);
+	is_lifted = lifted;
 }
 
 size_t hz3_limit_excess(void)

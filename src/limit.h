@@ -35,8 +35,8 @@ bool hz3_limit_binds(size_t bytes);
 /* At set-up and in the child of a fork, when nobody takes or gives: what there really is. */
 void hz3_limit_set_used(size_t bytes);
 
-/* Another hard limit, for the caller's sake alone; returns the one before. */
-size_t hz3_limit_exchange_hard(size_t bytes);
+/* What the calling thread takes from now on may go over the hard limit, or no more. */
+void hz3_limit_lift(bool lifted);
 
 /* ---- The soft limit ---- */
 

@@ -89,8 +89,8 @@ wake_one(struct hz3_lock *lock)
 static HZ3_NOINLINE bool
 take_if_torn(struct hz3_lock *lock)
 {
-	if (!hz3_atomic_load(&lock->torn, relaxed) ||
-	    !hz3_atomic_exchange(&lock->torn, false, acquire))
+	/* relaxed: it was set when the child had this thread alone, or none yet of those who ask. */
+	if (!hz3_atomic_load(&lock->torn, relaxed) || !hz3_atomic_exchange(&lock->torn, false, relaxed))
 		return false;
 	/* Others may sleep already. */
 	hz3_atomic_store(&lock->word, my_identity() | WAITERS, relaxed);

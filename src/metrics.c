@@ -249,10 +249,10 @@ hz3_metrics_print(hz3_out_write *write, void *arg, struct hz3_view *view)
 void
 hz3_metrics_write(void)
 {
-	static const char option[] = "metrics_file";
+	static struct hz3_report_file file = {.option = "metrics_file"};
 	struct hz3_view view;
 
 	hz3_view_take(&view);
-	hz3_report_replace_file(option, hz3_options.metrics_file, hz3_metrics_print, &view);
+	hz3_report_replace_file(&file, hz3_options.metrics_file, hz3_metrics_print, &view);
 	hz3_view_release(&view);
 }

@@ -126,6 +126,7 @@ static inline bool hz3_os_meet_process(void)
 
 static inline void hz3_os_process_is_known(void)
 {
+	/* release: pairs with the acquire above; what there was to do is done. */
 	hz3_atomic_store(hz3_os_process, 1, release);
 }
 

@@ -6,9 +6,10 @@
  */
 #include "os.h"
 
+#include "atomic.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -62,7 +63,7 @@ hz3_os_output_begin(struct hz3_os_output *output, const char *path)
 		return -1;
 	}
 	hz3_format(output->temporary, sizeof(output->temporary), "%s.%ld.%u.tmp", path, (long)getpid(),
-		   atomic_fetch_add_explicit(&files, 1, memory_order_relaxed));
+		   hz3_atomic_fetch_add(&files, 1, relaxed));
 	/* What another process with this number has left; and never what somebody else has put there meanwhile. */
 	(void)hz3_os_remove(output->temporary);
 	return output->fd = open_up(hz3_os_open_new_output(output->temporary));

@@ -54,7 +54,6 @@ struct hz3_owner {
 	_Atomic uint32_t state;		/* changes under the abandon lock */
 	_Atomic uint32_t posted;	/* something was posted since this was last cleared */
 	uint32_t id;			/* constant */
-	uint32_t arena;			/* constant */
 	struct hz3_heap *heap;		/* constant; whose it is, see state */
 	_Atomic uint32_t progress HZ3_ALIGNED(HZ3_CACHE_LINE);	/* relaxed: a hint */
 	_Atomic uint32_t waiting_since_ms;	/* relaxed, a statistic: when something last came into an empty inbox, low bits */

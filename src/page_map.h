@@ -65,7 +65,6 @@ extern struct hz3_lock hz3_window_lock;
 #define HZ3_ROUTE_OWNER_MASK 0x7fffffffu
 #define HZ3_ROUTE_INNER ((uint64_t)1 << 63)
 #define HZ3_ROUTE_KIND_SHIFT 24
-#define HZ3_ROUTE_KIND_MASK ((uint64_t)0xff << HZ3_ROUTE_KIND_SHIFT)
 #define HZ3_ROUTE_OFFSET_SHIFT 8
 #define HZ3_ROUTE_POOL_SHIFT 16
 

@@ -145,8 +145,7 @@ static void end_large_locked(struct hz3_pool *pool, void *p)
 	size_t slice, n, bytes = hz3_large_end(p, &slice, &n);
 
 	hz3_extents_free(&pool->extents, slice, n);
-	hz3_count(&pool->heap->counters.large_frees, 1);
-	hz3_count(&pool->heap->counters.large_free_bytes, bytes);
+	hz3_count_large_free(&pool->heap->counters, bytes);
 }
 
 static void wipe_page(struct hz3_page *page)
@@ -220,9 +219,7 @@ static void *alloc_small_locked(struct hz3_pool *pool, unsigned class, size_t si
 	p = hz3_heap_refill(heap, class);
 	if (p == NULL)
 		p = hz3_heap_refill_fresh(heap, class);
-	hz3_count(&heap->counters.slow_allocs, 1);
-	hz3_count(&heap->counters.class[class].sampled, 1);
-	hz3_count(&heap->counters.class[class].sampled_bytes, size);
+	hz3_count_slow_alloc(&heap->counters, class, size);
 	return p;
 }
 
@@ -235,9 +232,7 @@ static void *alloc_large_locked(struct hz3_pool *pool, size_t alignment, size_t 
 		return NULL;
 	void *p = hz3_large_place(slice, n, size, alignment);
 	hz3_large_set_owner(slice, pool->heap->owner->id);
-	hz3_count(&pool->heap->counters.large_allocs, 1);
-	hz3_count(&pool->heap->counters.large_alloc_bytes, hz3_large_usable_size(p));
-	hz3_count(&pool->heap->counters.large_asked_bytes, size);
+	hz3_count_large_alloc(&pool->heap->counters, size, hz3_large_usable_size(p));
 	return p;
 }
 
@@ -368,11 +363,8 @@ void *hz3_pool_resize_large(void *p, uint32_t owner, size_t size, void (*changed
 	hz3_lock(&pool->lock);
 	size_t before = hz3_large_usable_size(p);
 	void *q = hz3_large_resize(p, size, changed);
-	if (q) {
-		hz3_count(&pool->heap->counters.large_alloc_bytes, hz3_large_usable_size(q));
-		hz3_count(&pool->heap->counters.large_asked_bytes, size);
-		hz3_count(&pool->heap->counters.large_free_bytes, before);
-	}
+	if (q)
+		hz3_count_large_resize(&pool->heap->counters, before, size, hz3_large_usable_size(q));
 	hz3_unlock(&pool->lock);
 	return q;
 }
@@ -419,6 +411,7 @@ static struct hz3_pool *lock_live(unsigned i)
 
 unsigned hz3_pools_count(void)
 {
+	/* acquire: pairs with the release in make_locked(); the pools are there. */
 	return hz3_atomic_load(&made, acquire);
 }
 

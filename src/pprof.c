@@ -40,7 +40,13 @@ static bool reserve(struct hz3_pprof_buffer *b, size_t more)
 	return true;
 }
 
-/* more is always small: see reserve(). */
+void hz3_pprof_free(struct hz3_pprof_buffer *b)
+{
+	if (b->bytes)
+		hz3_os_unmap(b->bytes, b->capacity);
+}
+
+/* n is always small: see reserve(). */
 static void put_bytes(struct hz3_pprof_buffer *b, const void *data, size_t n)
 {
 	if (!reserve(b, n))
@@ -170,28 +176,29 @@ static void put_mapping(struct hz3_pprof_buffer *b, struct mappings *m, const ch
 	put_string(b, path);
 }
 
-/* Line by line; a line longer than the buffer loses its end. */
-static void put_mappings(struct hz3_pprof_buffer *b, struct mappings *m)
+void hz3_pprof_read_maps(struct hz3_pprof_buffer *maps)
 {
-	char text[4096 + 512];
-	size_t used = 0;
-	ssize_t got;
 	int fd = hz3_os_open_input("/proc/self/maps");
+	ssize_t got;
 
-	while (fd >= 0 && (got = hz3_os_read(fd, text + used, sizeof(text) - 1 - used)) > 0) {
-		used += (size_t)got;
-		text[used] = '\0';
-		char *line = text, *end;
-		while ((end = strchr(line, '\n')) != NULL) {
-			*end = '\0';
-			put_mapping(b, m, line);
-			line = end + 1;
-		}
-		used = line == text && used == sizeof(text) - 1 ? 0 : used - (size_t)(line - text);
-		memmove(text, line, used);
+	if (fd < 0)
+		return;
+	do {
+		got = reserve(maps, 4096) ? hz3_os_read(fd, maps->bytes + maps->used, 4096) : -1;
+		if (got > 0)
+			maps->used += (size_t)got;
+	} while (got > 0);
+	hz3_os_close(fd);
+}
+
+static void put_mappings(struct hz3_pprof_buffer *b, struct mappings *m, const struct hz3_pprof_buffer *maps)
+{
+	char *line = maps->bytes, *last = line + maps->used;
+
+	for (char *end; line < last && (end = memchr(line, '\n', (size_t)(last - line))) != NULL; line = end + 1) {
+		*end = '\0';
+		put_mapping(b, m, line);
 	}
-	if (fd >= 0)
-		hz3_os_close(fd);
 }
 
 static unsigned mapping_of(const struct mappings *m, uintptr_t pc)
@@ -261,17 +268,19 @@ static void put_row(struct hz3_pprof_buffer *b, const struct hz3_profile_row *ro
 	end_message(b, message);
 }
 
-void hz3_pprof_encode(struct hz3_pprof_buffer *b)
+void hz3_pprof_encode(struct hz3_pprof_buffer *b, const struct hz3_pprof_buffer *maps)
 {
-	struct mappings mappings = { .next_string = STRINGS + hz3_profile_names() - 1 };
+	static struct mappings mappings;	/* under the profile's lock: much for a small stack */
 	char comment[160];
 
+	mappings.count = 0;
+	mappings.next_string = STRINGS + hz3_profile_names() - 1;
 	put_type(b, PROFILE_SAMPLE_TYPE, ALLOC_OBJECTS, COUNT);
 	put_type(b, PROFILE_SAMPLE_TYPE, ALLOC_SPACE, BYTES);
 	put_type(b, PROFILE_SAMPLE_TYPE, INUSE_OBJECTS, COUNT);
 	put_type(b, PROFILE_SAMPLE_TYPE, INUSE_SPACE, BYTES);
 	put_strings(b);
-	put_mappings(b, &mappings);
+	put_mappings(b, &mappings, maps);
 	put_locations(b, &mappings);
 	for (uint32_t n = 1; n < hz3_profile_rows(); n++)
 		put_row(b, hz3_profile_row(n));
@@ -361,7 +370,6 @@ int hz3_pprof_write(struct hz3_pprof_buffer *b, const char *path)
 {
 	int error = write_file(b, path);
 
-	if (b->bytes)
-		hz3_os_unmap(b->bytes, b->capacity);
+	hz3_pprof_free(b);
 	return error;
 }

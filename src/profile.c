@@ -362,10 +362,12 @@ static int dump(const char *path, const char *suffix)
 	hz3_format(pattern, sizeof(pattern), "%s%s", path, suffix);
 	if (strlen(path) >= HZ3_OPTION_PATH_BYTES || !hz3_option_expand_path(file, sizeof(file), pattern))
 		return ENAMETOOLONG;
-	struct hz3_pprof_buffer buffer = { 0 };
+	struct hz3_pprof_buffer buffer = { 0 }, maps = { 0 };
+	hz3_pprof_read_maps(&maps);
 	hz3_lock(&hz3_profile_lock);
-	hz3_pprof_encode(&buffer);
+	hz3_pprof_encode(&buffer, &maps);
 	hz3_unlock(&hz3_profile_lock);
+	hz3_pprof_free(&maps);
 	return hz3_pprof_write(&buffer, file);
 }
 

@@ -108,7 +108,12 @@ void hz3_buffer_send_one(struct hz3_remote_buffer *buffer, size_t slice, struct 
 /* Bytes of the blocks in its entries; held_bytes has those in the outbox as well. */
 size_t hz3_buffer_bytes(const struct hz3_remote_buffer *buffer);
 
-/* When held_bytes exceeds the budget: ask for a larger grant.  False: there is none to be had, flush. */
+static inline bool hz3_buffer_is_over_budget(const struct hz3_remote_buffer *buffer)
+{
+	return hz3_atomic_load(&buffer->held_bytes, relaxed) > buffer->budget;
+}
+
+/* When it is: ask for a larger grant.  False: there is none to be had, flush. */
 bool hz3_buffer_raise_budget(struct hz3_remote_buffer *buffer);
 
 /* Give the grant back, at thread exit and when idle.  The buffer must be empty. */

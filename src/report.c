@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "report.h"
 
+#include "atomic.h"
 #include "hz3/hz3.h"
 #include "options.h"
 #include "os.h"
@@ -13,10 +14,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdatomic.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- names ---- */
@@ -131,35 +129,33 @@ replace(const char *path, hz3_report_printer *printer, struct hz3_view *view)
 }
 
 void
-hz3_report_replace_file(const char *option, const char *pattern, hz3_report_printer *printer, struct hz3_view *view)
+hz3_report_replace_file(struct hz3_report_file *file, const char *pattern, hz3_report_printer *printer, struct hz3_view *view)
 {
-	static const char *_Atomic complained[2];
 	char path[2 * HZ3_OPTION_PATH_BYTES];
 
 	if (hz3_option_expand_path(path, sizeof(path), pattern) && replace(path, printer, view))
 		return;
-	/* relaxed: at worst it is said twice. */
-	for (unsigned i = 0; i < 2; i++) {
-		const char *said = atomic_load_explicit(&complained[i], memory_order_relaxed);
-		if (said == option)
-			return;
-		if (said == NULL) {
-			atomic_store_explicit(&complained[i], option, memory_order_relaxed);
-			break;
-		}
-	}
-	hz3_warn_to(hz3_os_stderr(), "cannot write %s %s", option, pattern);
+	if (!hz3_atomic_exchange(&file->complained, true, relaxed))
+		hz3_warn_to(hz3_os_stderr(), "cannot write %s %s", file->option, pattern);
+}
+
+/* What stats_file asks for. */
+static void
+replace_stats_file(struct hz3_view *view)
+{
+	static struct hz3_report_file file = {.option = "stats_file"};
+
+	hz3_report_replace_file(&file, hz3_options.stats_file, hz3_report_json, view);
 }
 
 void
 hz3_report_on_signal(void)
 {
-	static const char option[] = "stats_file";
 	struct hz3_view view;
 
 	hz3_view_take(&view);
 	if (hz3_options.stats_file[0] != '\0') {
-		hz3_report_replace_file(option, hz3_options.stats_file, hz3_report_json, &view);
+		replace_stats_file(&view);
 	} else {
 		struct destination to = {.fd = hz3_os_stderr()};
 		hz3_report_text(write_fd, &to, &view);
@@ -167,28 +163,18 @@ hz3_report_on_signal(void)
 	hz3_view_release(&view);
 }
 
-static void
-write_file(const char *pattern)
-{
-	char path[2 * HZ3_OPTION_PATH_BYTES];
-	int fd = hz3_option_expand_path(path, sizeof(path), pattern) ? hz3_os_open_output(path) : -1;
-
-	if (fd < 0) {
-		hz3_warn_to(hz3_os_stderr(), "cannot write stats_file %s", pattern);
-		return;
-	}
-	print_to(fd, true);
-	hz3_os_close(fd);
-}
-
 void
 hz3_report_at_exit(void)
 {
 	int saved_errno = errno;
+	struct hz3_view view;
 
 	if (hz3_options.stats_print)
 		print_to(hz3_os_stderr(), false);
-	if (hz3_options.stats_file[0] != '\0')
-		write_file(hz3_options.stats_file);
+	if (hz3_options.stats_file[0] != '\0') {
+		hz3_view_take(&view);
+		replace_stats_file(&view);
+		hz3_view_release(&view);
+	}
 	errno = saved_errno;
 }

@@ -46,11 +46,17 @@ void hz3_report_setup(void);
 /* Prints something of a view. */
 typedef void hz3_report_printer(hz3_report_write *write, void *arg, struct hz3_view *view);
 
+/* A file that an option names. */
+struct hz3_report_file {
+	const char *option;
+	_Atomic bool complained;	/* relaxed: nothing hangs on it but that it is said once */
+};
+
 /*
  * Write the file anew, so that whoever reads it sees the old contents or the new: under another name first.  %p in the path is the
- * process id.  A failure is said once for each option.
+ * process id.  A failure is said once.
  */
-void hz3_report_replace_file(const char *option, const char *path, hz3_report_printer *printer, struct hz3_view *view);
+void hz3_report_replace_file(struct hz3_report_file *file, const char *path, hz3_report_printer *printer, struct hz3_view *view);
 
 /* On the signal that was chosen, by the background thread: to stats_file if there is one, else text to standard error. */
 void hz3_report_on_signal(void);

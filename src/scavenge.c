@@ -63,7 +63,8 @@ static size_t try_queue(struct hz3_owner *owner, _Atomic uint32_t *queue, struct
 	return pages;
 }
 
-size_t hz3_scavenge_owner(struct hz3_owner *owner, struct hz3_heap *heap)
+/* Take over what can be had of one owner's pages; they go to the heap.  Returns pages. */
+static size_t scavenge_owner(struct hz3_owner *owner, struct hz3_heap *heap)
 {
 	size_t pages = 0;
 
@@ -147,7 +148,12 @@ static void flush_marked(struct hz3_heap *lender, struct hz3_heap *heap, bool ba
 		hz3_abandon_request_drain();
 }
 
-void hz3_scavenge_buffers_locked(struct hz3_heap *heap, bool sleepers_only)
+/*
+ * Flush the buffers of other threads: a thread that has freed and then sleeps would sit on them for ever.  The buffer is
+ * borrowed: a mark, a barrier on all processors, and a look whether its thread is busy (heap.h); no thread pays for
+ * a barrier of its own.  Where the system has no such barrier, buffers are left alone.
+ */
+static void flush_buffers_locked(struct hz3_heap *heap, bool sleepers_only)
 {
 	if (mark_buffers(heap, sleepers_only) == 0)
 		return;
@@ -161,11 +167,11 @@ static size_t scavenge_locked(struct hz3_heap *heap, bool sleepers_only)
 {
 	size_t pages = 0;
 
-	hz3_scavenge_buffers_locked(heap, sleepers_only);
+	flush_buffers_locked(heap, sleepers_only);
 	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
 		struct hz3_owner *owner = hz3_owner_by_id(id);
 		if (is_candidate(owner, heap, sleepers_only) && (!sleepers_only || hz3_owner_was_posted(owner)))
-			pages += hz3_scavenge_owner(owner, heap);
+			pages += scavenge_owner(owner, heap);
 	}
 	return pages;
 }

@@ -11,19 +11,6 @@
 #include "heap.h"
 
 /*
- * Take over what can be had of one owner's pages; they go to the heap.  Returns pages.  The caller may be any thread that
- * may change the heap; one at a time per owner is enough, but more do no harm.
- */
-size_t hz3_scavenge_owner(struct hz3_owner *owner, struct hz3_heap *heap);
-
-/*
- * Flush the buffers of other threads: a thread that has freed and then sleeps would sit on them for ever.  The buffer is
- * borrowed: a mark, a barrier on all processors, and a look whether its thread is busy (heap.h); no thread pays for
- * a barrier of its own.  Where the system has no such barrier, buffers are left alone.
- */
-void hz3_scavenge_buffers_locked(struct hz3_heap *heap, bool sleepers_only);
-
-/*
  * The background thread's round: threads that have been in no slow path for some rounds; their buffers, and what waits for
  * them if it has changed.  Called with the decay lock held, as the next.
  */

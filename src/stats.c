@@ -30,8 +30,8 @@ static void add_classes(struct hz3_stats *out, const struct hz3_counters *counte
 		add(&sum->allocated, &from->allocated);
 		add(&retired, &from->pages_retired);
 		add(&made, &from->pages_made);
-		add(&sum->sampled, &from->sampled);
-		add(&sum->sampled_bytes, &from->sampled_bytes);
+		add(&sum->slow_allocs, &from->slow_allocs);
+		add(&sum->slow_asked_bytes, &from->slow_asked_bytes);
 		sum->pages += made - retired;
 	}
 }

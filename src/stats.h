@@ -38,7 +38,7 @@ struct hz3_stats {
 		uint64_t size;
 		uint64_t allocated, freed_local, freed_remote, live;	/* blocks */
 		uint64_t pages;
-		uint64_t sampled, sampled_bytes;
+		uint64_t slow_allocs, slow_asked_bytes;
 	} class[HZ3_CLASSES];
 	struct {
 		uint64_t allocated, freed, live, live_bytes;

@@ -59,6 +59,7 @@ static void thread_exit(void *arg)
 
 static bool have_key(void)
 {
+	/* acquire: pairs with the release below; exit_key is set. */
 	if (hz3_likely(hz3_atomic_load(&have_exit_key, acquire)))
 		return true;
 	hz3_lock(&hz3_shared_lock);
@@ -102,8 +103,8 @@ bool hz3_thread_setup(void)
 		int state = hz3_atomic_load(&setup_state, acquire);
 		if (hz3_likely(state == SETUP_DONE))
 			return true;
-		if (state == SETUP_NOT_BEGUN &&
-		    hz3_atomic_cas_strong(&setup_state, &state, SETUP_RUNNING, seq_cst, seq_cst))
+		/* acquire: so does this, if somebody has tried before, and had no memory. */
+		if (state == SETUP_NOT_BEGUN && hz3_atomic_cas_strong(&setup_state, &state, SETUP_RUNNING, acquire, relaxed))
 			break;
 		hz3_cpu_relax();
 	}
@@ -417,9 +418,9 @@ static void mend_shared(struct hz3_lock *lock)
 	heap = hz3_heap_new();
 	if (heap == NULL) {
 		/* A limit of the user's must not end the program. */
-		size_t hard = hz3_limit_exchange_hard(0);
+		hz3_limit_lift(true);
 		heap = hz3_heap_new();
-		hz3_limit_exchange_hard(hard);
+		hz3_limit_lift(false);
 	}
 	if (heap == NULL)
 		hz3_die("no memory to go on with after a fork in a signal handler");

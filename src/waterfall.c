@@ -116,7 +116,7 @@ static uint64_t small_requested(const struct hz3_stats *stats)
 
 	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
 		const struct hz3_class_stats *c = &stats->class[class];
-		bytes += requested(c->live * c->size, c->sampled_bytes, c->sampled * c->size);
+		bytes += requested(c->live * c->size, c->slow_asked_bytes, c->slow_allocs * c->size);
 	}
 	return bytes;
 }

@@ -68,6 +68,9 @@ with_hz3 "stats_file:/no/such/directory/file" ls / >/dev/null 2>"$dir/text" || f
 [ "$(cat "$dir/text")" = "hz3: cannot write stats_file /no/such/directory/file" ] ||
 	fail "of an unwritable file nothing is said when the program has closed standard error: $(cat "$dir/text")"
 
+with_hz3 "stats_file:/dev/full" ls / >/dev/null 2>"$dir/text" || fail "a full device ended ls"
+[ "$(cat "$dir/text")" = "hz3: cannot write stats_file /dev/full" ] || fail "of a full device it is said: $(cat "$dir/text")"
+
 with_hz3 banner:true /bin/true 2>"$dir/text"
 grep -q '^hz3: version .*libhz3' "$dir/text" || fail "no banner: $(cat "$dir/text")"
 

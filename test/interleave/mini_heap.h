@@ -439,7 +439,7 @@ static inline void try_queue(uint32_t owner, _Atomic uint32_t *queue)
 	}
 }
 
-/* scavenge.c: hz3_scavenge_owner() */
+/* scavenge.c: scavenge_owner() */
 static inline void scavenge(uint32_t id)
 {
 	struct hz3_owner *owner = &all.owner[id];
