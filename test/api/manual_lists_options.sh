@@ -54,6 +54,10 @@ expect statistic < <({
 	cat "$source/report_json.c" "$source/report_flows.c" | grep -oE '(json_[a-z]*|put_string)\(o, "[a-z_]*"' | sed 's/.*"\(.*\)"/\1/'
 	grep -oE '\\"[a-z_]+\\": ' "$source/report_flows.c" | tr -cd 'a-z_\n'
 } | sort -u)
+# What is in "config": in the line that says so.
+while read -r name; do
+	grep -A1 '^\.Cm config$' "$manual" | grep -w -- "$name" >/dev/null || fail "does not list $name in config"
+done < <(sed -n '/json_open(o, "config"/,/json_close/s/.*json_\(string\|bool\)(o, "\([a-z_]*\)".*/\2/p' "$source/report_json.c")
 expect "rule of advice" < <(grep -oE '(say\(out|^\t*say\(out), "[a-z_]*"' "$source/advice.c" | sed 's/.*"\(.*\)"/\1/' | sort -u)
 
 # An option that is no more, or was misspelt.

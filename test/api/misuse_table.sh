@@ -24,3 +24,8 @@ diff <(sed -n '/^| misuse |/,$p' "$page") - <<<"$made" || {
 	echo "FAIL: < is doc/misuse.md, > is what the test says; if that is meant: make misuse-table"
 	exit 1
 }
+kinds=$(($(wc -l <<<"$made") - 2))
+grep -q "misuse_table.sh | $kinds kinds |" "$HZ3_SRCDIR/doc/promises.md" || {
+	echo "FAIL: doc/promises.md does not say \"$kinds kinds\""
+	exit 1
+}

@@ -45,5 +45,7 @@ done < <(comm -13 "$work/now" "$list")
 while read -r line; do
 	wrong "$line is not in abi.txt; HZ3_TEST_UPDATE=yes adds it"
 done < <(comm -23 "$work/now" "$list")
+names=$(grep -vc '^soname ' "$list")
+grep -q "| test/build/abi.sh | $names names |" "$HZ3_SRCDIR/doc/promises.md" || wrong "doc/promises.md does not say \"$names names\""
 echo "$(wc -l <"$list") lines of interface"
 exit $status
