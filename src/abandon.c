@@ -1,7 +1,7 @@
 /* Heaps of dead threads: parked, drained, adopted. */
 #include "abandon.h"
 
-#include "os.h"
+#include "os_clock.h"
 
 /*
  * So many parked heaps with pages are left to threads that begin with a malloc.  Of the others, a thread that begins with a free

@@ -6,7 +6,7 @@
 #include "api.h"
 
 #include "decay.h"
-#include "os.h"
+#include "os_memory.h"
 #include "report.h"
 #include "serve.h"
 #include "size_class.h"

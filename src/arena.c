@@ -7,7 +7,9 @@
 #include "limit.h"
 #include "meta.h"
 #include "options.h"
-#include "os.h"
+#include "os_clock.h"
+#include "os_memory.h"
+#include "os_process.h"
 #include "thp.h"
 #include "usdt.h"
 

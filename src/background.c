@@ -5,7 +5,8 @@
 #include <signal.h>
 
 #include "atomic.h"
-#include "os.h"
+#include "os_clock.h"
+#include "os_process.h"
 #include "thread.h"
 
 #define JOBS_MAX 3

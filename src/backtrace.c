@@ -9,7 +9,8 @@
 
 #include "atomic.h"
 #include "lock.h"
-#include "os.h"
+#include "os_clock.h"
+#include "os_process.h"
 
 /* As unw_backtrace() of libunwind has it. */
 typedef int unw_function(void **pc, int max);

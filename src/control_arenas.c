@@ -7,7 +7,7 @@
 #include "atomic.h"
 #include "decay.h"
 #include "options.h"
-#include "os.h"
+#include "os_memory.h"
 #include "pool.h"
 #include "size_class.h"
 #include "thread.h"

@@ -5,7 +5,7 @@
 
 #include "account.h"
 #include "background.h"
-#include "os.h"
+#include "os_process.h"
 #include "thread.h"
 
 #include <errno.h>

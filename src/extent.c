@@ -3,7 +3,7 @@
 
 #include "large.h"
 #include "meta.h"
-#include "os.h"
+#include "os_memory.h"
 #include "page.h"
 #include "thp.h"
 

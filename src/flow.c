@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "meta.h"
-#include "os.h"
+#include "os_process.h"
 
 #define SUM_CELLS (2 * HZ3_FLOW_SUMS)
 #define SUMS_EXACT (HZ3_FLOW_SUMS / 4 * 3)	/* from here on, names that end in digits are taken together */

@@ -4,7 +4,10 @@
 #include <string.h>
 
 #include "heap.h"
-#include "os.h"
+#include "os_clock.h"
+#include "os_kept.h"
+#include "os_memory.h"
+#include "os_process.h"
 
 size_t hz3_flow_group_from(unsigned group)
 {

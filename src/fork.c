@@ -20,7 +20,8 @@
 #include "guard.h"
 #include "large.h"
 #include "meta.h"
-#include "os.h"
+#include "os_clock.h"
+#include "os_process.h"
 #include "pool.h"
 
 static _Atomic bool handlers;		/* registered, or being so; relaxed: by the thread that sets it, and nothing hangs on it */

@@ -12,6 +12,7 @@
 
 #include "meta.h"
 #include "options.h"
+#include "os_memory.h"
 #include "size_class.h"
 
 #define SLOTS 512u

@@ -15,7 +15,6 @@
 #define HZ3_GUARD_H
 
 #include "lock.h"
-#include "os.h"
 
 /* A sample is taken of so many allocations, on average; 0: none.  Set when the options are read, with one thread. */
 extern uint32_t hz3_guard_every;

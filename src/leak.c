@@ -3,7 +3,7 @@
 
 #include "backtrace.h"
 #include "base.h"
-#include "os.h"
+#include "os_stderr.h"
 #include "profile.h"
 
 #define LEAKS_MAX 20		/* rows that are printed */

@@ -2,7 +2,7 @@
 #include "limit.h"
 
 #include "options.h"
-#include "os.h"
+#include "os_clock.h"
 
 #define STEP_SHIFT 4
 #define STEP_MIN ((size_t)256 << 10)

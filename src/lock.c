@@ -6,7 +6,7 @@
  */
 #include "lock.h"
 
-#include "os.h"
+#include "os_clock.h"
 
 #include <errno.h>
 #include <sched.h>

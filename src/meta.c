@@ -7,7 +7,9 @@
 #include "atomic.h"
 #include "base.h"
 #include "limit.h"
-#include "os.h"
+#include "os_kept.h"
+#include "os_memory.h"
+#include "os_resident.h"
 
 #define META_CHUNK ((size_t)64 << 10)
 

@@ -8,9 +8,10 @@
  * Any thread may call this; the list is only pushed to and taken whole, so that no element comes back while somebody looks
  * at it.  The forking thread's child may lose what another thread has taken at that moment.
  */
-#include "os.h"
+#include "os_kept.h"
 
 #include "atomic.h"
+#include "os_memory.h"
 
 /* At the start of the mapping; written before the push and read after the taking, which are ordered by release and acquire. */
 struct kept {

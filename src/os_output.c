@@ -1,39 +1,18 @@
 /*
- * Files that are replaced as a whole, and the standard error of a program that has closed it.
+ * Files that are replaced as a whole.
  *
  * A file is written beside its place and then takes it, so that readers see the one before or the one after.  What is no regular file (a pipe, a
  * terminal, a device, a symbolic link) keeps its place, and is written into.
  */
-#include "os.h"
-
-#include "atomic.h"
+#include "os_output.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Out of the way of programs that expect low numbers or walk over them. */
-#define FD_MIN 100
-
-static int
-dup_up(int fd)
-{
-	return fcntl(fd, F_DUPFD_CLOEXEC, FD_MIN);
-}
-
-int
-hz3_os_move_up(int fd)
-{
-	int high = dup_up(fd);
-
-	if (high < 0)
-		return fd;
-	hz3_os_close(fd);
-	return high;
-}
+#include "atomic.h"
+#include "os_file.h"
 
 static bool
 is_special(const char *path)
@@ -81,41 +60,4 @@ hz3_os_output_end(struct hz3_os_output *output, bool good)
 	(void)hz3_os_remove(output->temporary);
 	errno = error;
 	return false;
-}
-
-/* ---- Standard error ---- */
-
-/* A copy of it, and which file it was: a program that closes all descriptors may reuse the number. */
-static struct {
-	int fd;
-	dev_t device;
-	ino_t inode;
-} kept = {.fd = -1};
-
-void
-hz3_os_keep_stderr(void)
-{
-	struct stat status;
-
-	if (kept.fd >= 0)
-		return;
-	int fd = dup_up(STDERR_FILENO);
-
-	if (fd < 0)
-		fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	if (fd < 0 || fstat(fd, &status) != 0)
-		return;
-	kept.fd = fd;
-	kept.device = status.st_dev;
-	kept.inode = status.st_ino;
-}
-
-int
-hz3_os_stderr(void)
-{
-	struct stat status;
-
-	if (kept.fd >= 0 && fstat(kept.fd, &status) == 0 && status.st_dev == kept.device && status.st_ino == kept.inode)
-		return kept.fd;
-	return STDERR_FILENO;
 }

@@ -3,7 +3,7 @@
  *
  * One thread at a time calls this for one file.
  */
-#include "os.h"
+#include "os_shared.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,25 +13,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Newer than some of the headers we may meet. */
-#ifndef MFD_CLOEXEC
-#define MFD_CLOEXEC 1u
-#endif
-#ifndef MFD_ALLOW_SEALING
-#define MFD_ALLOW_SEALING 2u
-#endif
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 8u
-#endif
-#ifndef F_ADD_SEALS
-#define F_ADD_SEALS 1033
-#define F_SEAL_SEAL 1
-#define F_SEAL_SHRINK 2
-#define F_SEAL_GROW 4
-#endif
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x10
-#endif
+#include "os_file.h"
+#include "os_linux.h"
+#include "os_memory.h"
 
 /* Kernels before 6.3 know no files that can't be made executable; later ones may insist on them. */
 static int
@@ -120,10 +104,4 @@ hz3_os_unshare(struct hz3_os_shared *shared, bool inherited)
 		hz3_os_close(shared->fd);
 	if (!inherited)
 		(void)hz3_os_unmap(shared->memory, shared->bytes);
-}
-
-uint32_t
-hz3_os_process_id(void)
-{
-	return (uint32_t)syscall(SYS_getpid);
 }

@@ -3,7 +3,9 @@
 
 #include "limit.h"
 #include "meta.h"
-#include "os.h"
+#include "os_kept.h"
+#include "os_memory.h"
+#include "os_resident.h"
 #include "thp.h"
 
 /* 64 slices: 4 MiB of blocks, for which the arrays grow by 512 bytes, 4 KiB and 4 KiB. */

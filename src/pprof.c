@@ -6,7 +6,10 @@
 #include <unistd.h>
 
 #include "options.h"
-#include "os.h"
+#include "os_clock.h"
+#include "os_file.h"
+#include "os_memory.h"
+#include "os_output.h"
 #include "profile.h"
 #include "backtrace.h"
 

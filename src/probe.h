@@ -12,7 +12,7 @@
 #define HZ3_PROBE_H
 
 #include "counters.h"
-#include "os.h"
+#include "os_clock.h"
 #include "owner.h"
 
 #define HZ3_PROBE_EVERY 16

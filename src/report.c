@@ -9,7 +9,9 @@
 #include "atomic.h"
 #include "hz3/hz3.h"
 #include "options.h"
-#include "os.h"
+#include "os_file.h"
+#include "os_output.h"
+#include "os_stderr.h"
 #include "view.h"
 
 #include <dlfcn.h>

@@ -5,7 +5,7 @@
 
 #include "hz3/hz3.h"
 #include "options.h"
-#include "os.h"
+#include "os_clock.h"
 #include "report_flows.h"
 #include "sink.h"
 #include "view.h"

@@ -2,7 +2,7 @@
 #include "scavenge.h"
 
 #include "abandon.h"
-#include "os.h"
+#include "os_process.h"
 
 #define ROUNDS_UNTIL_ASLEEP 2
 

@@ -8,7 +8,7 @@
 #include "background.h"
 #include "metrics.h"
 #include "options.h"
-#include "os.h"
+#include "os_clock.h"
 #include "profile.h"
 #include "report.h"
 

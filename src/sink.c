@@ -1,7 +1,7 @@
 /* How a batch of remote frees reaches its owner: the choice. */
 #include "sink.h"
 
-#include "os.h"
+#include "os_clock.h"
 
 /* relaxed, both: a choice, not data; see sink.h. */
 static _Atomic int mode = HZ3_SINK_CENTRAL;

@@ -5,7 +5,7 @@
  */
 #include "size_class.h"
 
-#include "os.h"
+#include "os_memory.h"
 
 #define PAGE_SLICES 1 /* of pages of blocks up to 1 KiB */
 #define WAKE_MAX 32

@@ -8,7 +8,9 @@
 #include "large.h"
 #include "limit.h"
 #include "meta.h"
-#include "os.h"
+#include "os_kept.h"
+#include "os_process.h"
+#include "os_resident.h"
 #include "pool.h"
 #include "thread.h"
 

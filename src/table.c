@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "os.h"
+#include "os_memory.h"
 
 #define CAPACITY_MIN 256u
 #define CAPACITY_MAX (1u << 31)

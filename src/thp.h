@@ -8,7 +8,7 @@
 
 #include "base.h"
 #include "options.h"
-#include "os.h"
+#include "os_memory.h"
 
 /* Whole huge pages are mapped at a time if they are wanted: what is mapped in parts gets small ones. */
 #define HZ3_THP_BYTES ((size_t)2 << 20)

@@ -16,6 +16,9 @@
 #include "meta.h"
 #include "options.h"
 #include "os.h"
+#include "os_clock.h"
+#include "os_memory.h"
+#include "os_process.h"
 #include "pool.h"
 
 /* A heap is swept once in so many slow paths. */

@@ -5,7 +5,7 @@
 #include "heap.h"
 #include "large.h"
 #include "meta.h"
-#include "os.h"
+#include "os_resident.h"
 #include "stats.h"
 
 /* What a slice is for. */

@@ -13,7 +13,8 @@
 #ifdef STRESS_CORE
 #include "arena.h"
 #include "heap.h"
-#include "os.h"
+#include "os_clock.h"
+#include "os_memory.h"
 #include "thread.h"
 #endif
 

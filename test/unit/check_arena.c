@@ -5,6 +5,7 @@
 #include "core.h"
 
 #include "arena.h"
+#include "os_process.h"
 
 #define SLICES_MAX ((size_t)1 << 15)
 

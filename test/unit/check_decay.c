@@ -9,6 +9,8 @@
 #include "abandon.h"
 #include "alloc.h"
 #include "decay.h"
+#include "os_clock.h"
+#include "os_process.h"
 #include "scavenge.h"
 #include "thread.h"
 

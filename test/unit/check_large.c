@@ -4,6 +4,7 @@
 #include "core.h"
 
 #include "large.h"
+#include "os_kept.h"
 
 #define MIB ((size_t)1 << 20)
 

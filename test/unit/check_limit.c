@@ -10,6 +10,7 @@
 #include "large.h"
 #include "limit.h"
 #include "meta.h"
+#include "os_process.h"
 #include "stats.h"
 #include "thread.h"
 

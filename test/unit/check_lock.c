@@ -4,7 +4,7 @@
 #include "unit.h"
 
 #include "lock.h"
-#include "os.h"
+#include "os_clock.h"
 
 #include <errno.h>
 #include <pthread.h>

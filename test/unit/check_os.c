@@ -1,11 +1,16 @@
 /*
- * Tests of os.h: against the real system, and against a faked one that refuses, misplaces and miscounts.
+ * Tests of os.h and os_*.h: against the real system, and against a faked one that refuses, misplaces and miscounts.
  *
  * Every test runs in a process of its own (Check's default), so each may leave its fakes in place.
  */
 #include "unit.h"
 
 #include "os.h"
+#include "os_clock.h"
+#include "os_file.h"
+#include "os_memory.h"
+#include "os_process.h"
+#include "os_resident.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
  */
 #include "unit.h"
 
-#include "os.h"
+#include "os_memory.h"
 #include "size_class.h"
 
 START_TEST(classes_as_designed)

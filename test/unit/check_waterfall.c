@@ -6,6 +6,7 @@
 
 #include "alloc.h"
 #include "decay.h"
+#include "os_resident.h"
 #include "thread.h"
 #include "view.h"
 

@@ -12,6 +12,8 @@
 #include "heap.h"
 #include "options.h"
 #include "os.h"
+#include "os_clock.h"
+#include "os_memory.h"
 #include "sink.h"
 
 #include <errno.h>

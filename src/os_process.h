@@ -1,0 +1,64 @@
+/*
+ * The process, its threads and the processors it runs on.  The rules of os.h hold.
+ */
+#ifndef HZ3_OS_PROCESS_H
+#define HZ3_OS_PROCESS_H
+
+#include "atomic.h"
+#include "base.h"
+
+/* Counts the processors, and begins to watch for a new process.  For hz3_os_init(). */
+void hz3_os_meet_machine(void);
+
+/*
+ * Is this another process than the one that was last called known?  Also after a fork of which no handler tells (_Fork, a bare
+ * clone); not in the child of a vfork, which shares memory with its parent.  Kernels before 4.14 always say no.
+ */
+extern _Atomic uint32_t *hz3_os_process;	/* in memory that is 0 in a child */
+
+static inline bool hz3_os_is_new_process(void)
+{
+	/* acquire: pairs with the release below. */
+	return hz3_atomic_load(hz3_os_process, acquire) != 1;
+}
+
+/* True for one thread, which does what there is to do in a new process, and then says that it is known. */
+static inline bool hz3_os_meet_process(void)
+{
+	uint32_t new = 0;
+
+	return hz3_atomic_cas_strong(hz3_os_process, &new, 2, relaxed, relaxed);
+}
+
+static inline void hz3_os_process_is_known(void)
+{
+	/* release: pairs with the acquire above; what there was to do is done. */
+	hz3_atomic_store(hz3_os_process, 1, release);
+}
+
+/* Bytes mapped for what this layer itself remembers. */
+size_t hz3_os_own_bytes(void);
+
+uint32_t hz3_os_process_id(void);
+
+/* From a constructor, with its third argument: so that there is an environment, also before libc's own constructor has run. */
+void hz3_os_meet_environment(char **envp);
+
+/* How many processors this process may run on, as of hz3_os_init(); at least 1. */
+unsigned hz3_os_cpus(void);
+
+/* A full memory barrier on every processor that runs a thread of this process.  -1: the system has no such thing. */
+int hz3_os_barrier_everywhere(void);
+
+/* Gives the calling thread a name that ps and top show; at most 15 characters. */
+void hz3_os_name_thread(const char *name);
+
+/* The calling thread's name and number; another's name, false if there is no such thread of this process.  16 bytes. */
+void hz3_os_get_thread_name(char *name);
+uint32_t hz3_os_thread_id(void);
+bool hz3_os_name_of_thread(uint32_t id, char *name);
+
+/* Whether no thread of the process but the calling one lives: all others have ended, the first one too.  False if it can't be known. */
+bool hz3_os_is_alone(void);
+
+#endif

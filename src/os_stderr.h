@@ -1,0 +1,13 @@
+/*
+ * Standard error, of a program that may have closed it.  The rules of os.h hold.
+ */
+#ifndef HZ3_OS_STDERR_H
+#define HZ3_OS_STDERR_H
+
+#include "base.h"
+
+/* Standard error, kept for those who write when the program ends, and may have closed it. */
+void hz3_os_keep_stderr(void);
+int hz3_os_stderr(void);
+
+#endif
