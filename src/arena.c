@@ -41,6 +41,7 @@ struct hz3_arena {
 
 /* What is being purged can't be allocated: not more at a time than this. */
 #define PURGE_SLICES_MAX ((size_t)64)
+#define PURGE_FAILURES_MAX 16u /* of the system, until a purge gives up */
 
 static struct hz3_arena *arenas;
 static _Atomic bool scarce;		/* relaxed: a policy */
@@ -397,7 +398,7 @@ static void purge_end_locked(struct hz3_arena *arena, size_t slice, size_t n, un
 		insert_locked(arena, slice, n, kind, 0);
 		return;
 	}
-	/* Locked memory, or a system that refuses: still dirty, and not to be tried again before it has aged. */
+	/* Locked memory, or a system that refuses: still dirty, and, if its neighbours are not, not to be tried again before it has aged. */
 	hz3_atomic_fetch_add(&arena->counters.purge_failures, 1, relaxed);
 	insert_locked(arena, slice, n, HZ3_RUN_DIRTY, hz3_os_now_ms());
 }
@@ -428,14 +429,17 @@ static size_t decommit_kind_locked(struct hz3_arena *arena, unsigned kind, size_
 
 /*
  * Purge the oldest dirty runs that were freed at before_ms or earlier, while more than keep slices are dirty.  The run
- * being purged counts as in use, so the lock need not be held while the system works.  Stops at the first failure.
+ * being purged counts as in use, so the lock need not be held while the system works.  What the system would not have counts so until the
+ * end: what is behind it has its turn, and neither is kept dirty by the other.
  */
 static size_t purge(struct hz3_arena *arena, uint64_t before_ms, size_t keep)
 {
+	struct { size_t slice, n; } failed[PURGE_FAILURES_MAX];
 	size_t bytes = 0, slice, n = 0;
+	unsigned failures = 0;
 
 	hz3_lock(&arena->lock);
-	while (hz3_atomic_load(&arena->counters.dirty, relaxed) > keep) {
+	while (failures < PURGE_FAILURES_MAX && hz3_atomic_load(&arena->counters.dirty, relaxed) > keep) {
 		slice = purge_begin_locked(arena, before_ms, &n);
 		if (slice == 0)
 			break;
@@ -445,12 +449,17 @@ static size_t purge(struct hz3_arena *arena, uint64_t before_ms, size_t keep)
 		hz3_unlock(&arena->lock);
 		unsigned kind = purge_run(slice, n, unmap);
 		hz3_lock(&arena->lock);
+		if (kind == HZ3_RUN_DIRTY) {
+			failed[failures].slice = slice;
+			failed[failures++].n = n;
+			continue;
+		}
 		purge_end_locked(arena, slice, n, kind);
-		if (kind == HZ3_RUN_DIRTY)
-			break;
 		bytes += n << HZ3_SLICE_SHIFT;
 		HZ3_USDT2(hz3, purge, hz3_slice_address(slice), n << HZ3_SLICE_SHIFT);
 	}
+	while (failures-- > 0)
+		purge_end_locked(arena, failed[failures].slice, failed[failures].n, HZ3_RUN_DIRTY);
 	/* Clean runs that were too short before may have grown together. */
 	if (bytes && hz3_arenas_scarce())
 		decommit_kind_locked(arena, HZ3_RUN_CLEAN, DECOMMIT_SLICES_MIN, HOLES_MAX);

@@ -11,6 +11,7 @@
 
 #define JOBS_MAX 3
 #define RETRY_MS 1000u
+#define LOOK_AROUND_MS 500u
 #define STACK_BYTES ((size_t)256 << 10)
 
 /* ENDED: with the process, of which it was the last thread; what is left of that starts no other. */
@@ -20,6 +21,7 @@ static _Atomic(const struct hz3_background_job *) jobs[JOBS_MAX];
 static _Atomic int state;	/* NONE to STARTING by CAS: one thread starts it */
 static _Atomic bool always;	/* relaxed, as the next: some job wants it */
 static _Atomic uint64_t next_start_ms;
+static _Atomic bool may_be_last;	/* relaxed: the first thread has ended, or is about to */
 static _Atomic uint32_t wakes;	/* raised to wake the thread, which sleeps as long as it does not change */
 
 void hz3_background_add(const struct hz3_background_job *job)
@@ -56,7 +58,10 @@ static void *background(void *arg)
 	do {
 		/* Read before the jobs look: what comes meanwhile ends the sleep at once. */
 		uint32_t seen = hz3_atomic_load(&wakes, acquire);
-		hz3_os_wait(&wakes, seen, run_jobs());
+		unsigned ms = run_jobs();
+		if (hz3_atomic_load(&may_be_last, relaxed))
+			ms = (unsigned)hz3_min(ms, LOOK_AROUND_MS);
+		hz3_os_wait(&wakes, seen, ms);
 	} while (!hz3_os_is_alone());
 	/* Before the exit handler of this thread, which would find work and start another, and so on for ever. */
 	hz3_atomic_store(&state, ENDED, relaxed);
@@ -121,7 +126,15 @@ void hz3_background_wake(void)
 	hz3_os_wake(&wakes);
 }
 
+void hz3_background_first_thread_ends(void)
+{
+	hz3_atomic_store(&may_be_last, true, relaxed);
+	if (hz3_background_runs())
+		hz3_background_wake();
+}
+
 void hz3_background_forget(void)
 {
+	hz3_atomic_store(&may_be_last, false, relaxed);
 	hz3_atomic_store(&state, NONE, relaxed);
 }

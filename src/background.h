@@ -30,6 +30,9 @@ void hz3_background_wake(void);
 /* In slow paths now and then, with no lock held and the heap at rest: start the thread for jobs that always want it. */
 void hz3_background_tick(uint64_t now_ms);
 
+/* When the first thread ends: from then on the thread looks twice a second whether it is the last, however long its jobs would have it sleep. */
+void hz3_background_first_thread_ends(void);
+
 /* In the child of a fork. */
 void hz3_background_forget(void);
 

@@ -20,6 +20,7 @@
 #define WORTH_A_THREAD ((size_t)1 << 20)
 #define MISSED_STARTS_MAX 8u	/* see hz3_decay_tick_in_free() */
 #define RETRY_MS 60000u
+#define PATIENCE_US 100000u
 #define DIRTY_MAX_SCARCE ((size_t)1 << 20)
 #define MISSED_MS 1000u		/* what is needed again so soon was missed */
 #define MISSED_MAX 3u		/* times dirty_max */
@@ -106,7 +107,7 @@ static unsigned round_ms(void)
 	return quarter < ROUND_MS_MIN ? ROUND_MS_MIN : quarter > ROUND_MS_MAX ? ROUND_MS_MAX : (unsigned)quarter;
 }
 
-/* One round.  Under the lock, so that fork does not cut it in the middle. */
+/* One round.  Under the lock, so that fork does not cut it in the middle; but for what may take long, which arenas have on a list. */
 static void do_round(void)
 {
 	hz3_lock(&hz3_decay_lock);
@@ -119,8 +120,8 @@ static void do_round(void)
 	hz3_scavenge_sleepers_locked(heap);
 	hz3_heap_trim(heap);
 	hz3_thread_end(heap);
-	decay_arenas();
 	hz3_unlock(&hz3_decay_lock);
+	decay_arenas();
 }
 
 /* The background thread's call. */
@@ -280,6 +281,24 @@ void hz3_decay_tick_in_free(void)
 	tick(false);
 }
 
+/*
+ * Who has it may do what we were to do, or collect statistics, or fork: in any case it isn't long.  But the caller may have a later lock
+ * (a pool's hook calls malloc), so there must be no waiting for ever.
+ */
+static bool lock_with_patience(void)
+{
+	uint64_t until_us = hz3_os_now_us() + PATIENCE_US;
+
+	if (hz3_lock_held(&hz3_decay_lock))
+		return false;
+	while (!hz3_trylock(&hz3_decay_lock)) {
+		if (hz3_os_now_us() > until_us)
+			return false;
+		hz3_os_yield();
+	}
+	return true;
+}
+
 /* What the calling thread can do about others' memory; its own heap is changed under begin and end. */
 static void collect(void)
 {
@@ -288,8 +307,8 @@ static void collect(void)
 	hz3_abandon_request_drain();
 	hz3_abandon_drain();
 	hz3_abandon_trim(0);
-	/* The lock: statistics rely on nobody else's scavenging.  If it is taken, somebody does what we were to do. */
-	if (hz3_trylock(&hz3_decay_lock)) {
+	/* The lock: statistics rely on nobody else's scavenging. */
+	if (lock_with_patience()) {
 		struct hz3_heap *heap = hz3_thread_begin();
 		hz3_scavenge_all_locked(heap);
 		hz3_heap_trim(heap);

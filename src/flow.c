@@ -215,12 +215,12 @@ static unsigned first_cell(uint32_t owner)
 	return owner % HZ3_FLOW_CELLS;
 }
 
-static uint64_t bytes_of(const struct hz3_flow *flow)
+uint64_t hz3_flow_counts_bytes(const struct hz3_flow_counts *counts)
 {
 	uint64_t bytes = 0;
 
 	for (unsigned class = 0; class < HZ3_CLASSES; class++)
-		bytes += get(&flow->counts.blocks[class]) * hz3_class_size(class);
+		bytes += get(&counts->blocks[class]) * hz3_class_size(class);
 	return bytes;
 }
 
@@ -248,7 +248,7 @@ static void empty_row_locked(struct hz3_flow *flow, struct hz3_flow *others)
 {
 	struct hz3_owner *owner = hz3_owner_by_id(flow->owner);
 
-	owner->frees->sent_before += bytes_of(flow) - flow->handed_bytes;
+	owner->frees->sent_before += hz3_flow_counts_bytes(&flow->counts) - flow->handed_bytes;
 	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
 		move(&others->counts.blocks[class], &flow->counts.blocks[class]);
 		move(&others->folded.blocks[class], &flow->folded.blocks[class]);
@@ -345,13 +345,13 @@ struct hz3_flow *hz3_flow_find(struct hz3_flows *flows, uint32_t owner)
 
 uint64_t hz3_flow_bytes(const struct hz3_flows *flows)
 {
-	uint64_t bytes = bytes_of(&flows->others);
+	uint64_t bytes = hz3_flow_counts_bytes(&flows->others.counts);
 
 	for (unsigned i = 0; i < HZ3_FLOW_CELLS; i++) {
 		/* relaxed: this thread wrote it. */
 		const struct hz3_flow *flow = hz3_atomic_load(&flows->cell[i], relaxed);
 		if (flow)
-			bytes += bytes_of(flow);
+			bytes += hz3_flow_counts_bytes(&flow->counts);
 	}
 	return bytes;
 }

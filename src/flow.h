@@ -106,7 +106,8 @@ static inline void hz3_flow_count_page(struct hz3_flows *flows, uint32_t owner, 
 	hz3_count(&flow->handed_bytes, blocks * hz3_class_size(class));
 }
 
-/* Bytes of all that was counted in the rows.  The thread that counts. */
+/* Bytes of what was counted in one row; in all of a thread's, by the thread that counts. */
+uint64_t hz3_flow_counts_bytes(const struct hz3_flow_counts *counts);
 uint64_t hz3_flow_bytes(const struct hz3_flows *flows);
 
 /* The calling thread gets a heap, with these counters: what was counted so far is another thread's. */

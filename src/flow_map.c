@@ -92,12 +92,13 @@ static void refresh_names(void)
 	}
 }
 
-static void add_row(struct hz3_flow_row *row, const struct hz3_flow_sum *sum)
+/* By groups. */
+static void add(struct hz3_flow_row *row, const uint64_t *blocks, const uint64_t *bytes, const uint64_t *chains)
 {
 	for (unsigned group = 0; group < HZ3_FLOW_GROUPS; group++) {
-		row->blocks[group] += sum->blocks[group];
-		row->bytes[group] += sum->bytes[group];
-		row->chains[group] += sum->chains[group];
+		row->blocks[group] += blocks[group];
+		row->bytes[group] += bytes[group];
+		row->chains[group] += chains[group];
 	}
 }
 
@@ -136,7 +137,7 @@ static void put_row(struct hz3_flow_map *map, const struct hz3_flow_sum *sum, ui
 		row->freer_heap = freer_heap;
 	}
 	row->same_thread_name = !row->local && strcmp(row->owner, row->freer) == 0;
-	add_row(row, sum);
+	add(row, sum->blocks, sum->bytes, sum->chains);
 	if (row->local)
 		return;
 	map->sent_blocks += blocks;
@@ -188,15 +189,6 @@ static void take_heap_locked(struct hz3_flow_map *map, uint32_t id)
 
 /* ---- what waits ---- */
 
-static uint64_t bytes_of(const struct hz3_flow_counts *counts)
-{
-	uint64_t bytes = 0;
-
-	for (unsigned class = 0; class < HZ3_CLASSES; class++)
-		bytes += hz3_read_once(&counts->blocks[class]) * hz3_class_size(class);
-	return bytes;
-}
-
 /* Bytes that came to the heap through its inbox: what was delivered, without the pages that its thread took from others. */
 static uint64_t arrived_locked(const struct hz3_owner *owner)
 {
@@ -219,7 +211,7 @@ uint64_t hz3_flow_waiting_locked(struct hz3_owner *owner)
 	uint64_t arrived = arrived_locked(owner), sent = owner->frees->sent_before;
 
 	for (const struct hz3_flow *flow = owner->freed_by; flow; flow = flow->next)
-		sent += bytes_of(&flow->counts) - hz3_read_once(&flow->handed_bytes);
+		sent += hz3_flow_counts_bytes(&flow->counts) - hz3_read_once(&flow->handed_bytes);
 	return sent > arrived ? sent - arrived : 0;
 }
 
@@ -281,48 +273,72 @@ void hz3_flow_map_release(struct hz3_flow_map *map)
 
 /* ---- merging ---- */
 
-/* Is there another name of the same pattern? */
-static bool has_siblings(const struct hz3_flow_map *map, const char *name, const char *pattern)
+/* FNV-1a, with the end of the text, and the high bits in the low ones. */
+static uint32_t hash_text(uint32_t hash, const char *text)
 {
-	char other[HZ3_FLOW_NAME_BYTES];
-
-	for (unsigned i = 0; i < map->rows; i++) {
-		hz3_flow_pattern(other, map->row[i].owner);
-		if (strcmp(other, pattern) == 0 && strcmp(map->row[i].owner, name) != 0)
-			return true;
-		hz3_flow_pattern(other, map->row[i].freer);
-		if (strcmp(other, pattern) == 0 && strcmp(map->row[i].freer, name) != 0)
-			return true;
-	}
-	return false;
+	do
+		hash = (hash ^ (unsigned char)*text) * 16777619u;
+	while (*text++ != '\0');
+	return hash ^ hash >> 16;
 }
 
-/* Names that have become patterns still are siblings of the ones that haven't yet. */
-static void to_pattern(const struct hz3_flow_map *map, char *name)
+/* Of all names, owners and freers in turn; that of a local row's freer is "". */
+static char *name_at(struct hz3_flow_map *map, unsigned i)
+{
+	return i % 2 ? map->row[i / 2].freer : map->row[i / 2].owner;
+}
+
+/* Where the first name of a pattern is, or would go.  It may have become the pattern meanwhile, which is its own pattern. */
+static struct hz3_flow_cell *pattern_cell(struct hz3_flow_map *map, const char *pattern)
+{
+	char other[HZ3_FLOW_NAME_BYTES];
+	unsigned i = hash_text(0, pattern) % HZ3_FLOW_MAP_CELLS;
+
+	for (; map->cell[i].used; i = (i + 1) % HZ3_FLOW_MAP_CELLS) {
+		hz3_flow_pattern(other, name_at(map, map->cell[i].used - 1));
+		if (strcmp(other, pattern) == 0)
+			break;
+	}
+	return &map->cell[i];
+}
+
+/* All names are looked at before the first is changed: the order of the rows means nothing. */
+static void names_to_patterns(struct hz3_flow_map *map)
 {
 	char pattern[HZ3_FLOW_NAME_BYTES];
 
-	hz3_flow_pattern(pattern, name);
-	if (strcmp(pattern, name) != 0 && has_siblings(map, name, pattern))
-		memcpy(name, pattern, sizeof(pattern));
+	memset(map->cell, 0, sizeof(map->cell));
+	for (unsigned i = 0; i < 2 * map->rows; i++) {
+		hz3_flow_pattern(pattern, name_at(map, i));
+		struct hz3_flow_cell *cell = pattern_cell(map, pattern);
+		if (cell->used == 0)
+			cell->used = (uint16_t)(i + 1);
+		else if (strcmp(name_at(map, cell->used - 1), name_at(map, i)) != 0)
+			cell->several = true;
+	}
+	for (unsigned i = 0; i < 2 * map->rows; i++) {
+		hz3_flow_pattern(pattern, name_at(map, i));
+		if (pattern_cell(map, pattern)->several)
+			memcpy(name_at(map, i), pattern, sizeof(pattern));
+	}
 }
 
-static struct hz3_flow_row *same_row(struct hz3_flow_map *map, unsigned rows, const struct hz3_flow_row *as)
+/* Where the row with these names is, or would go. */
+static struct hz3_flow_cell *row_cell(struct hz3_flow_map *map, const struct hz3_flow_row *as)
 {
-	for (unsigned i = 0; i < rows; i++)
-		if (strcmp(map->row[i].owner, as->owner) == 0 && strcmp(map->row[i].freer, as->freer) == 0 &&
-		    map->row[i].local == as->local)
-			return &map->row[i];
-	return NULL;
+	unsigned i = hash_text(hash_text(as->local, as->owner), as->freer) % HZ3_FLOW_MAP_CELLS;
+
+	for (; map->cell[i].used; i = (i + 1) % HZ3_FLOW_MAP_CELLS) {
+		const struct hz3_flow_row *row = &map->row[map->cell[i].used - 1];
+		if (strcmp(row->owner, as->owner) == 0 && strcmp(row->freer, as->freer) == 0 && row->local == as->local)
+			break;
+	}
+	return &map->cell[i];
 }
 
 static void merge_into(struct hz3_flow_row *row, const struct hz3_flow_row *other)
 {
-	for (unsigned group = 0; group < HZ3_FLOW_GROUPS; group++) {
-		row->blocks[group] += other->blocks[group];
-		row->bytes[group] += other->bytes[group];
-		row->chains[group] += other->chains[group];
-	}
+	add(row, other->blocks, other->bytes, other->chains);
 	row->same_thread_name |= other->same_thread_name;
 	row->owner_heap = row->freer_heap = 0;
 }
@@ -331,17 +347,17 @@ void hz3_flow_map_merge(struct hz3_flow_map *map)
 {
 	unsigned rows = 0;
 
+	names_to_patterns(map);
+	memset(map->cell, 0, sizeof(map->cell));
 	for (unsigned i = 0; i < map->rows; i++) {
-		to_pattern(map, map->row[i].owner);
-		if (!map->row[i].local)
-			to_pattern(map, map->row[i].freer);
-	}
-	for (unsigned i = 0; i < map->rows; i++) {
-		struct hz3_flow_row *row = same_row(map, rows, &map->row[i]);
-		if (row)
-			merge_into(row, &map->row[i]);
-		else if (rows++ != i)
-			map->row[rows - 1] = map->row[i];
+		struct hz3_flow_cell *cell = row_cell(map, &map->row[i]);
+		if (cell->used) {
+			merge_into(&map->row[cell->used - 1], &map->row[i]);
+			continue;
+		}
+		if (rows != i)
+			map->row[rows] = map->row[i];
+		cell->used = (uint16_t)++rows;
 	}
 	map->rows = rows;
 	rank(map);

@@ -11,6 +11,7 @@
 
 #define HZ3_FLOW_MAP_ROWS 1024
 #define HZ3_FLOW_MAP_WAITING 64
+#define HZ3_FLOW_MAP_CELLS (4 * HZ3_FLOW_MAP_ROWS)
 
 /* What threads of one name free of threads of another; by name, pattern, or of two threads. */
 struct hz3_flow_row {
@@ -27,6 +28,12 @@ struct hz3_flow_rank {
 	uint64_t blocks;
 	uint16_t from;
 	bool local;
+};
+
+/* For merging: open addressing, at most half full, by the patterns of all names, then by the names of rows. */
+struct hz3_flow_cell {
+	uint16_t used;		/* the number of a name or row, and 1; 0: free */
+	bool several;		/* there are other names of the pattern */
 };
 
 /* Blocks that were sent to an owner and have not been taken in. */
@@ -46,6 +53,7 @@ struct hz3_flow_map {
 	bool rows_full;			/* some thread frees of more owners than it has rows for, or the map was too short */
 	struct hz3_flow_waiting waiting[HZ3_FLOW_MAP_WAITING];	/* most bytes first */
 	struct hz3_flow_rank rank[HZ3_FLOW_MAP_ROWS];
+	struct hz3_flow_cell cell[HZ3_FLOW_MAP_CELLS];
 	struct hz3_flow_row row[HZ3_FLOW_MAP_ROWS];
 };
 
@@ -53,7 +61,11 @@ struct hz3_flow_map {
 struct hz3_flow_map *hz3_flow_map_take(void);
 void hz3_flow_map_release(struct hz3_flow_map *map);
 
-/* Take rows together: by name, and where several names differ in their last digits only, as "worker-*".  Most blocks first. */
+/*
+ * Take rows together by name, for whatever shows names: the report, metrics, hz3top.  A name becomes its pattern, as
+ * "worker-*", if the map has another name of that pattern, in whatever row, as owner or freer; else it stays.  What was sent
+ * comes first, and of that most blocks.
+ */
 void hz3_flow_map_merge(struct hz3_flow_map *map);
 
 /* Bytes that were sent to an owner and have not come home.  Under hz3_flow_lock. */

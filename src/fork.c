@@ -238,6 +238,8 @@ static void flush_vanished(void)
 /* The heap that this thread has left, since its signal handler had forked in the midst of a change.  Written in the child. */
 static struct hz3_heap *_Atomic left_heap;
 
+static bool left_while_lent;	/* to somebody who is not there, and may have been in the midst of a change; written before left_heap */
+
 static void leave_torn_heap(void)
 {
 	struct hz3_heap *heap = hz3_thread_heap;
@@ -245,24 +247,38 @@ static void leave_torn_heap(void)
 	if (heap->owner == NULL || hz3_heap_is_whole(heap))
 		return;
 	hz3_thread_heap = &hz3_thread_absent;
-	/* Before the fork somebody borrowed it; he is not there. */
+	left_while_lent = hz3_atomic_load(&heap->borrowed, relaxed);
 	hz3_atomic_store(&heap->borrowed, 0, relaxed);
 	hz3_fork_lose(heap);
-	hz3_atomic_store(&left_heap, heap, relaxed);
+	/* release: pairs with the acquire below. */
+	hz3_atomic_store(&left_heap, heap, release);
 }
 
 struct hz3_heap *hz3_fork_come_back(void)
 {
-	struct hz3_heap *heap = hz3_atomic_load(&left_heap, relaxed);
+	/* acquire: pairs with the release above. */
+	struct hz3_heap *heap = hz3_atomic_load(&left_heap, acquire);
 
 	/* Whoever of the child's threads is first has it. */
 	if (heap == NULL || !hz3_heap_is_whole(heap) || hz3_atomic_exchange(&left_heap, NULL, relaxed) != heap)
 		return NULL;
+	if (left_while_lent)
+		mend(heap);
 	hz3_atomic_store(&heap->owner->state, HZ3_OWNER_RUNNING, relaxed);
 	return heap;
 }
 
-/* The child of a fork, before it uses anything: what vanished threads have left behind. */
+/* Nobody has the heaps' buffers and stocks who has them according to the marks. */
+static void end_loans(void)
+{
+	for (uint32_t id = 1; id <= hz3_owner_count(); id++)
+		hz3_atomic_store(&hz3_owner_by_id(id)->heap->borrowed, 0, relaxed);
+}
+
+/*
+ * The child of a fork, before it uses anything: what vanished threads have left behind.  A thread that the child has started, before its first
+ * thread had any reason to come by here, can't tell the heap of that from those of vanished threads: these stay as they are, owners that sleep.
+ */
 static void take_stock(void)
 {
 	struct hz3_heap *mine = hz3_thread_heap;
@@ -271,13 +287,15 @@ static void take_stock(void)
 	if (mine->owner)
 		hz3_flow_claim(mine->owner->frees);
 	hz3_thread_forget_others();
-	if (park_vanished(mine) || hz3_sink_used()) {
+	if (hz3_os_thread_id() != hz3_os_process_id()) {
+		end_loans();
+	} else if (park_vanished(mine) || hz3_sink_used()) {
 		rescan_pages(mine->owner ? &mine->counters : &hz3_thread_shared_heap()->counters);
 		flush_vanished();
 	}
 	hz3_arenas_end_purges();
 	hz3_thread_count_memory();
-	hz3_os_process_is_known();
+	hz3_os_process_is(HZ3_PROCESS_KNOWN);
 }
 
 /* Nobody is forking; release what the fork took, and call torn what it could not take. */
@@ -301,14 +319,37 @@ static bool is_in_the_midst(void)
 	return last_lock_held() != NULL || (heap->owner && !hz3_heap_is_whole(heap));
 }
 
+/* The first step in a new process, before any thread of it takes a lock. */
+static void sort_out_locks_once(void)
+{
+	if (hz3_os_process_step(HZ3_PROCESS_NEW, HZ3_PROCESS_SORTS_LOCKS)) {
+		sort_out_locks();
+		hz3_os_process_is(HZ3_PROCESS_HAS_LOCKS);
+	}
+	while (hz3_os_process_state() == HZ3_PROCESS_SORTS_LOCKS)
+		hz3_os_yield();
+}
+
+/* The second one.  False: somebody else is doing it, or has done it. */
+static bool take_stock_once(void)
+{
+	if (!hz3_os_process_step(HZ3_PROCESS_HAS_LOCKS, HZ3_PROCESS_TAKES_STOCK))
+		return false;
+	leave_torn_heap();
+	take_stock();
+	return true;
+}
+
+/* Here it is certain that the process is another, also where the system can't tell. */
 static void fork_child(void)
 {
 	sort_out_locks();
-	bool interrupted = is_in_the_midst();
-	leave_torn_heap();
+	hz3_os_process_is(HZ3_PROCESS_HAS_LOCKS);
 	/* What was interrupted may go on; so not before the next slow path: hz3_fork_meet_new_process(). */
-	if (!interrupted && hz3_os_meet_process())
-		take_stock();
+	if (is_in_the_midst())
+		leave_torn_heap();
+	else
+		take_stock_once();
 }
 
 HZ3_NOINLINE void hz3_fork_meet_new_process(void)
@@ -316,25 +357,19 @@ HZ3_NOINLINE void hz3_fork_meet_new_process(void)
 	/* The child of an ordinary fork, in the handler of somebody who registered it before we did ours. */
 	if (hz3_lock_is_forking())
 		return;
-	if (!hz3_os_meet_process()) {
-		/* Another thread of the child does it. */
+	sort_out_locks_once();
+	if (!take_stock_once())
 		while (hz3_os_is_new_process())
 			hz3_os_yield();
-		return;
-	}
-	sort_out_locks();
-	leave_torn_heap();
-	take_stock();
 }
 
-void hz3_fork_before_sleep(void)
+void hz3_fork_before_lock(void)
 {
-	if (!hz3_os_is_new_process())
+	if (hz3_likely(!hz3_os_is_new_process()) || hz3_lock_is_forking())
 		return;
-	if (is_in_the_midst())
-		sort_out_locks();
-	else
-		hz3_fork_meet_new_process();
+	sort_out_locks_once();
+	if (!is_in_the_midst())
+		take_stock_once();
 }
 
 /* A lock that the fork forgets would hang a child now and then. */

@@ -18,8 +18,8 @@ void hz3_fork_register(void);
  */
 void hz3_fork_meet_new_process(void);
 
-/* For hz3_lock_before_sleep: the one who has the lock may not be there. */
-void hz3_fork_before_sleep(void);
+/* For hz3_lock_meet_process: the one who has the lock may not be there. */
+void hz3_fork_before_lock(void);
 
 /*
  * The heap that the calling thread had to leave because its signal handler had forked in the midst of a change: whole again, since

@@ -20,7 +20,7 @@
 /* Identities are addresses of integers, so this bit of theirs is 0. */
 #define WAITERS ((uintptr_t)1)
 
-void (*hz3_lock_before_sleep)(void);
+void (*hz3_lock_meet_process)(void);
 
 /*
  * The thread that holds every lock because it is forking, by my_identity(); else 0.  Relaxed is enough: a thread acts only
@@ -103,8 +103,8 @@ take_if_torn(struct hz3_lock *lock)
 static bool
 take_if_holder_is_gone(struct hz3_lock *lock)
 {
-	if (hz3_lock_before_sleep)
-		hz3_lock_before_sleep();
+	if (hz3_lock_meet_process)
+		hz3_lock_meet_process();
 	return take_if_torn(lock);
 }
 
@@ -174,8 +174,8 @@ take(struct hz3_lock *lock)
 		return;
 	if (!is_mine(lock) && try_some_time(lock))
 		return;
-	if (hz3_lock_before_sleep)
-		hz3_lock_before_sleep();
+	if (hz3_lock_meet_process)
+		hz3_lock_meet_process();
 	if (try_once(lock))
 		return;
 	hz3_check(!is_mine(lock), "malloc or free was called by a signal handler that had interrupted malloc or free (lock %s)",
@@ -217,6 +217,8 @@ hz3_lock(struct hz3_lock *lock)
 {
 	if (hz3_lock_is_forking())
 		return;
+	if (hz3_lock_meet_process)
+		hz3_lock_meet_process();
 	if (HZ3_DEBUG && !is_mine(lock))
 		check_order(lock);
 	take(lock);
@@ -228,6 +230,8 @@ hz3_trylock(struct hz3_lock *lock)
 {
 	if (hz3_lock_is_forking())
 		return true;
+	if (hz3_lock_meet_process)
+		hz3_lock_meet_process();
 	if (!try_once(lock))
 		return false;
 	record(lock);

@@ -97,9 +97,9 @@ void hz3_lock_fork_end(void);
 bool hz3_lock_is_forking(void);
 
 /*
- * Called before a thread sleeps until a lock is free, or dies because it has it already.  It may be in a child whose fork nobody has
- * told us of, and the holder not there, or interrupted by the handler that forked.
+ * Called before a thread looks at a lock, and again before it sleeps until the lock is free, or dies because it has it already.  It may be in
+ * a child whose fork nobody has told us of, and the holder not there, or interrupted by the handler that forked.
  */
-extern void (*hz3_lock_before_sleep)(void);
+extern void (*hz3_lock_meet_process)(void);
 
 #endif

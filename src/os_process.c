@@ -24,7 +24,7 @@
 
 #define THREAD_NAME_BYTES 16
 
-static _Atomic uint32_t one_process = 1;	/* where the system can't tell */
+static _Atomic uint32_t one_process = HZ3_PROCESS_KNOWN;	/* where the system can't tell */
 _Atomic uint32_t *hz3_os_process = &one_process;
 
 static unsigned cpus = 1;
@@ -41,7 +41,7 @@ watch_for_new_process(void)
 		return;
 	}
 	hz3_os_process = p;
-	hz3_os_process_is_known();
+	hz3_os_process_is(HZ3_PROCESS_KNOWN);
 }
 
 size_t

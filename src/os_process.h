@@ -12,28 +12,38 @@ void hz3_os_meet_machine(void);
 
 /*
  * Is this another process than the one that was last called known?  Also after a fork of which no handler tells (_Fork, a bare
- * clone); not in the child of a vfork, which shares memory with its parent.  Kernels before 4.14 always say no.
+ * clone), unless the kernel is older than 4.14; not in the child of a vfork, which shares memory with its parent.
+ *
+ * The word is in memory that is 0 in a child.  Who finds it so does what there is to do in a new process, in two steps: after the first, which is
+ * short and waits for nobody, the locks are as if only threads of this process had them.
  */
-extern _Atomic uint32_t *hz3_os_process;	/* in memory that is 0 in a child */
+enum hz3_os_process_state { HZ3_PROCESS_NEW, HZ3_PROCESS_KNOWN, HZ3_PROCESS_SORTS_LOCKS, HZ3_PROCESS_HAS_LOCKS, HZ3_PROCESS_TAKES_STOCK };
+
+extern _Atomic uint32_t *hz3_os_process;
+
+static inline uint32_t hz3_os_process_state(void)
+{
+	/* acquire: pairs with the release below. */
+	return hz3_atomic_load(hz3_os_process, acquire);
+}
 
 static inline bool hz3_os_is_new_process(void)
 {
-	/* acquire: pairs with the release below. */
-	return hz3_atomic_load(hz3_os_process, acquire) != 1;
+	return hz3_os_process_state() != HZ3_PROCESS_KNOWN;
 }
 
-/* True for one thread, which does what there is to do in a new process, and then says that it is known. */
-static inline bool hz3_os_meet_process(void)
+/* The next state; true for one thread, which does what it is named after. */
+static inline bool hz3_os_process_step(uint32_t from, uint32_t to)
 {
-	uint32_t new = 0;
-
-	return hz3_atomic_cas_strong(hz3_os_process, &new, 2, relaxed, relaxed);
+	/* acquire: pairs with the release below; what was done in earlier steps is seen. */
+	return hz3_atomic_cas_strong(hz3_os_process, &from, to, acquire, relaxed);
 }
 
-static inline void hz3_os_process_is_known(void)
+/* What the state is named after is done. */
+static inline void hz3_os_process_is(uint32_t state)
 {
-	/* release: pairs with the acquire above; what there was to do is done. */
-	hz3_atomic_store(hz3_os_process, 1, release);
+	/* release: pairs with the acquires above. */
+	hz3_atomic_store(hz3_os_process, state, release);
 }
 
 /* Bytes mapped for what this layer itself remembers. */

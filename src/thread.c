@@ -7,6 +7,7 @@
 #include "abandon.h"
 #include "account.h"
 #include "arena.h"
+#include "background.h"
 #include "decay.h"
 #include "delayed.h"
 #include "fork.h"
@@ -19,7 +20,6 @@
 #include "os_clock.h"
 #include "os_memory.h"
 #include "os_process.h"
-#include "pool.h"
 
 /* A heap is swept once in so many slow paths. */
 #define SWEEP_TICKS 64
@@ -57,6 +57,8 @@ static void thread_exit(void *arg)
 	hz3_abandon_park(heap);
 	/* This may have been the last thread to do anything. */
 	hz3_decay_tick();
+	if (hz3_os_thread_id() == hz3_os_process_id())
+		hz3_background_first_thread_ends();
 	errno = saved_errno;
 }
 
@@ -114,7 +116,7 @@ bool hz3_thread_setup(void)
 	bool done = set_up();
 	/* Once, and before another thread can sleep on a lock of ours. */
 	if (done)
-		hz3_lock_before_sleep = hz3_fork_before_sleep;
+		hz3_lock_meet_process = hz3_fork_before_lock;
 	hz3_atomic_store(&setup_state, done ? SETUP_DONE : SETUP_NOT_BEGUN, release);
 	/*
 	 * With the first malloc, or in our constructor: that of a preloaded library runs last, unless the linker was told otherwise

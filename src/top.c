@@ -20,9 +20,6 @@
 /* Heaps up to this number compete for rows by what they did lately; later ones get what rows are left. */
 #define ACTIVITY_HEAPS 4096
 
-/* Index of groups of flows: open addressing, at most half full. */
-#define GROUP_CELLS (2 * HZ3_FLOW_MAP_ROWS)
-
 /* All of this is the background thread's alone, but that the first file is made before the thread is started. */
 static struct {
 	struct hz3_os_shared shared;
@@ -36,7 +33,6 @@ static struct {
 	uint64_t score;			/* of those, the recent ones, in sixteenths: an eighth is forgotten with each snapshot */
 } activity[ACTIVITY_HEAPS];
 static uint64_t row_score[HZ3_TOP_THREADS];
-static uint16_t group_cell[GROUP_CELLS];	/* row of the map, and 1; 0: free */
 
 /* ---- counts ---- */
 
@@ -191,58 +187,6 @@ static void take_threads(struct hz3_top_snapshot *out)
 
 /* ---- flows ---- */
 
-static bool is_same_pattern(const char *a, const char *b)
-{
-	char pattern[HZ3_FLOW_NAME_BYTES], other[HZ3_FLOW_NAME_BYTES];
-
-	hz3_flow_pattern(pattern, a);
-	hz3_flow_pattern(other, b);
-	return memcmp(pattern, other, sizeof(other)) == 0;
-}
-
-static uint32_t hash_pattern(uint32_t hash, const char *name)
-{
-	char pattern[HZ3_FLOW_NAME_BYTES];
-
-	hz3_flow_pattern(pattern, name);
-	for (const char *s = pattern; *s != '\0'; s++)
-		hash = (hash ^ (unsigned char)*s) * 16777619u;
-	return (hash ^ '<') * 16777619u;
-}
-
-static uint16_t *group_place(const struct hz3_flow_map *map, const struct hz3_flow_row *row)
-{
-	uint32_t i = hash_pattern(hash_pattern(2166136261u, row->owner), row->freer) % GROUP_CELLS;
-
-	for (; group_cell[i]; i = (i + 1) % GROUP_CELLS) {
-		const struct hz3_flow_row *group = &map->row[group_cell[i] - 1];
-		if (is_same_pattern(group->owner, row->owner) && is_same_pattern(group->freer, row->freer))
-			break;
-	}
-	return &group_cell[i];
-}
-
-static void merge_name(char *name, const char *other)
-{
-	char pattern[HZ3_FLOW_NAME_BYTES];
-
-	if (strcmp(name, other) == 0)
-		return;
-	hz3_flow_pattern(pattern, name);
-	memcpy(name, pattern, sizeof(pattern));
-}
-
-static void merge_row(struct hz3_flow_row *group, const struct hz3_flow_row *row)
-{
-	merge_name(group->owner, row->owner);
-	merge_name(group->freer, row->freer);
-	for (unsigned i = 0; i < HZ3_FLOW_GROUPS; i++) {
-		group->blocks[i] += row->blocks[i];
-		group->bytes[i] += row->bytes[i];
-		group->chains[i] += row->chains[i];
-	}
-}
-
 static struct hz3_top_flow flow_of(const struct hz3_flow_row *row)
 {
 	struct hz3_top_flow flow = { .blocks = hz3_flow_row_blocks(row) };
@@ -256,26 +200,7 @@ static struct hz3_top_flow flow_of(const struct hz3_flow_row *row)
 	return flow;
 }
 
-static void put_flow(struct hz3_top_snapshot *out, const struct hz3_top_flow *flow)
-{
-	unsigned i = out->flow_rows;
-
-	if (i < HZ3_TOP_FLOWS) {
-		out->flow_rows++;
-	} else {
-		out->flags |= HZ3_TOP_FLOWS_CUT;
-		if (out->flow[--i].blocks >= flow->blocks)
-			return;
-	}
-	for (; i > 0 && out->flow[i - 1].blocks < flow->blocks; i--)
-		out->flow[i] = out->flow[i - 1];
-	out->flow[i] = *flow;
-}
-
-/*
- * By names, and names that differ in their last digits only together: of a thousand pairs of a thousand workers and a logger, one row.  Each
- * group is in the place of its first row.
- */
+/* As the report names them: of a thousand pairs of a thousand workers and a logger, one row. */
 static void take_flows(struct hz3_top_snapshot *out, struct hz3_flow_map *map)
 {
 	out->flow_rows = 0;
@@ -283,21 +208,13 @@ static void take_flows(struct hz3_top_snapshot *out, struct hz3_flow_map *map)
 		out->flags |= HZ3_STATS ? HZ3_TOP_FLOWS_CUT : 0;
 		return;
 	}
+	hz3_flow_map_merge(map);
 	out->flags |= map->rows_full || map->names_full ? HZ3_TOP_FLOWS_CUT : 0;
-	memset(group_cell, 0, sizeof(group_cell));
-	for (unsigned i = 0; i < map->rows; i++) {
-		struct hz3_flow_row *row = &map->row[i];
-		uint16_t *place = row->local ? NULL : group_place(map, row);
-		if (place && *place)
-			merge_row(&map->row[*place - 1], row);
-		else if (place)
-			*place = (uint16_t)(i + 1);
-	}
-	for (unsigned cell = 0; cell < GROUP_CELLS; cell++) {
-		if (group_cell[cell]) {
-			struct hz3_top_flow flow = flow_of(&map->row[group_cell[cell] - 1]);
-			put_flow(out, &flow);
-		}
+	for (unsigned i = 0; i < map->rows && !map->row[i].local; i++) {
+		if (out->flow_rows < HZ3_TOP_FLOWS)
+			out->flow[out->flow_rows++] = flow_of(&map->row[i]);
+		else
+			out->flags |= HZ3_TOP_FLOWS_CUT;
 	}
 }
 

@@ -52,7 +52,7 @@ struct hz3_top_thread {
 
 /* What threads of one name free of threads of another. */
 struct hz3_top_flow {
-	char owner[HZ3_TOP_NAME_BYTES];	/* "worker-*": names that differ in their last digits */
+	char owner[HZ3_TOP_NAME_BYTES];	/* or "worker-*": flow_map.h */
 	char freer[HZ3_TOP_NAME_BYTES];
 	uint64_t blocks, bytes, chains;
 };

@@ -1,7 +1,7 @@
 /*
  * The first thread ends by pthread_exit; when the last of the others has ended as well, so does the process, with status 0: no
  * thread of malloc's own keeps it alive.  Nor does one that comes after it: in a child the same with blocks that are never freed, so that
- * there is always something to do.
+ * there is always something to do; and in another one where that thread waits for a signal, which may never come.
  */
 #define _GNU_SOURCE
 #include "../self.h"
@@ -16,7 +16,7 @@
 #define BLOCKS 40000
 
 static void *block[BLOCKS];
-static bool keeps_blocks;
+static bool keeps_blocks, has_nothing_to_do;
 
 /* Enough to do for a background thread, and time enough for it to start. */
 static void *
@@ -24,6 +24,10 @@ work(void *arg)
 {
 	struct timespec moment = { 0, 400000000 };
 
+	if (has_nothing_to_do) {
+		nanosleep(&moment, NULL);
+		return arg;
+	}
 	for (int i = 0; i < BLOCKS; i++)
 		free(block[i]);
 	for (int i = 0; i < BLOCKS; i++)
@@ -54,32 +58,40 @@ wait_for(pid_t pid)
 	}
 }
 
+/* A program of its own: in the child of a fork musl 1.2.3 does not survive the end of the first thread. */
+static void
+child_ends(char *way, const char *conf)
+{
+	pid_t pid = fork();
+
+	CHECK(pid >= 0, "fork");
+	if (pid == 0) {
+		if (conf != NULL)
+			setenv("HZ3_CONF", conf, 1);
+		self_exec((char *[]){way, NULL});
+		_exit(98);
+	}
+	wait_for(pid);
+}
+
 int
 main(int argc, char **argv)
 {
+	static char keep[] = "keep", signal[] = "signal";
 	pthread_t thread;
-	pid_t pid;
 
 	if (getenv("HZ3_EMULATOR") != NULL) {
 		puts("an emulator does not show that the first thread has ended");
 		return SKIPPED;
 	}
 	alarm(100);
-	(void)argv;
-	keeps_blocks = argc > 1;
-	if (!keeps_blocks) {
-		pid = fork();
-		CHECK(pid >= 0, "fork");
-		/* A program of its own: in the child of a fork musl 1.2.3 does not survive the end of the first thread. */
-		if (pid == 0) {
-			char keep[] = "keep";
-
-			self_exec((char *[]){keep, NULL});
-			_exit(98);
-		}
-		wait_for(pid);
+	keeps_blocks = argc > 1 && strcmp(argv[1], keep) == 0;
+	has_nothing_to_do = argc > 1 && !keeps_blocks;
+	if (argc == 1) {
+		child_ends(keep, NULL);
+		child_ends(signal, "stats_signal:USR2");
 	}
-	for (int i = 0; i < BLOCKS; i++)
+	for (int i = 0; i < BLOCKS && !has_nothing_to_do; i++)
 		CHECK((block[i] = malloc(500)) != NULL, "no memory");
 	CHECK(pthread_create(&thread, NULL, work, NULL) == 0, "pthread_create");
 	pthread_detach(thread);

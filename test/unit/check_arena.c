@@ -307,6 +307,47 @@ START_TEST(purges_down_to)
 }
 END_TEST
 
+static size_t locked;	/* a slice with a page that mlock() was called for */
+
+static int
+madvise_but_locked(void *p, size_t bytes, int advice)
+{
+	uintptr_t start = (uintptr_t)p, page = (uintptr_t)hz3_slice_address(locked);
+
+	if (page >= start && page < start + bytes) {
+		errno = EINVAL;
+		return -1;
+	}
+	return core_madvise(p, bytes, advice);
+}
+
+/* What can't be given back keeps nothing else back, and is not tried again before it has aged. */
+START_TEST(purge_goes_on)
+{
+	size_t a = take(300, 1), gap = take(1, 1), b = take(8, 1);
+
+	ck_assert(a && gap && b);
+	give(a, 300);
+	core_now += 1000;
+	give(b, 8);
+	core_now += 1000;
+	locked = a + 10;
+	hz3_os_calls.madvise = madvise_but_locked;
+	size_t purged = hz3_arena_purge(0, 500);
+	ck_assert_uint_ge(purged, (300 - 64 + 8) * HZ3_SLICE);
+	ck_assert_uint_eq(dirty(), 308 - purged / HZ3_SLICE);
+	check_counters();
+	uint64_t failures = hz3_arena_counters(0)->purge_failures;
+	ck_assert_uint_eq(hz3_arena_purge(0, 500), 0);
+	ck_assert_uint_eq(hz3_arena_counters(0)->purge_failures, failures);
+	hz3_os_calls.madvise = core_madvise;
+	core_now += 1000;
+	ck_assert_uint_eq(hz3_arena_purge(0, 500), 308 * HZ3_SLICE - purged);
+	ck_assert_uint_eq(dirty(), 0);
+	check_counters();
+}
+END_TEST
+
 static size_t given_in_child;	/* a run of two slices; 0: none */
 
 static int
@@ -353,7 +394,7 @@ START_TEST(purge_fails)
 	core_os.fail_madvise = true;
 	ck_assert_uint_eq(hz3_arena_purge(0, 500), 0);
 	ck_assert_uint_eq(dirty(), 8);
-	ck_assert_uint_eq(hz3_arena_counters(0)->purge_failures, 1);
+	ck_assert_uint_eq(hz3_arena_counters(0)->purge_failures, 2);
 	ck_assert_uint_eq(hz3_arena_counters(0)->purges, 0);
 	check_counters();
 	bool zero = true;
@@ -681,6 +722,7 @@ main(void)
 	tcase_add_test(tc, age_of_merged_runs);
 	tcase_add_test(tc, purges_down_to);
 	tcase_add_test(tc, purge_fails);
+	tcase_add_test(tc, purge_goes_on);
 	tcase_add_loop_test(tc, purge_is_cut, 0, 2);
 	tcase_add_test(tc, purge_that_does_not_zero);
 	tcase_add_test(tc, decommits);

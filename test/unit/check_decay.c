@@ -389,13 +389,19 @@ free_all_of_sleepers(void)
 }
 
 static void
-wake_sleeper(pthread_t thread)
+let_go_on(pthread_t thread)
 {
 	pthread_mutex_lock(&sleeper.mutex);
 	sleeper.go_on = true;
 	pthread_cond_broadcast(&sleeper.wake);
 	pthread_mutex_unlock(&sleeper.mutex);
 	pthread_join(thread, NULL);
+}
+
+static void
+wake_sleeper(pthread_t thread)
+{
+	let_go_on(thread);
 	ck_assert_uint_eq(core_audit(sleeper.blocks, sleeper.n), core_in_words());
 }
 
@@ -546,11 +552,46 @@ START_TEST(sleepers_buffers_are_flushed)
 	ck_assert_uint_eq(sleeper.heap->borrowed, 0);
 	hz3_thread_settle();
 	ck_assert_uint_eq(core_audit(blocks + 100, 100), core_in_words());
+	let_go_on(thread);
+	hz3_thread_settle();
+	ck_assert_uint_eq(core_audit(NULL, 0), core_in_words());
+}
+END_TEST
+
+/* As statistics do. */
+static void *
+hold_decay_lock(void *gate)
+{
+	hz3_lock(&hz3_decay_lock);
+	pthread_barrier_wait(gate);
+	sleep_ms(20);
+	hz3_unlock(&hz3_decay_lock);
+	return NULL;
+}
+
+/* Somebody has the lock, and does nothing of what we were to do. */
+START_TEST(reclaim_waits_for_its_turn)
+{
+	void *blocks[200];
+	pthread_barrier_t gate;
+
+	if (hz3_os_barrier_everywhere() != 0)
+		return;
+	for (int i = 0; i < 200; i++)
+		blocks[i] = hz3_alloc(64);
+	pthread_t thread = core_start(free_and_sleep, blocks);
 	pthread_mutex_lock(&sleeper.mutex);
-	sleeper.go_on = true;
-	pthread_cond_broadcast(&sleeper.wake);
+	while (!sleeper.ready)
+		pthread_cond_wait(&sleeper.wake, &sleeper.mutex);
 	pthread_mutex_unlock(&sleeper.mutex);
-	pthread_join(thread, NULL);
+	ck_assert_uint_eq(hz3_heap_stock_slices(sleeper.heap), 8);
+	pthread_barrier_init(&gate, NULL, 2);
+	pthread_t holder = core_start(hold_decay_lock, &gate);
+	pthread_barrier_wait(&gate);
+	hz3_decay_purge_all();
+	ck_assert_uint_eq(hz3_heap_stock_slices(sleeper.heap), 0);
+	pthread_join(holder, NULL);
+	let_go_on(thread);
 	hz3_thread_settle();
 	ck_assert_uint_eq(core_audit(NULL, 0), core_in_words());
 }
@@ -664,6 +705,7 @@ main(void)
 	tcase_add_loop_test(tc, only_sleepers, 0, 3);
 	tcase_add_loop_test(tc, no_handover, 0, 3);
 	tcase_add_loop_test(tc, incomplete_pages_stay, 0, 3);
+	tcase_add_test(tc, reclaim_waits_for_its_turn);
 	tcase_add_loop_test(tc, sleepers_buffers_are_flushed, 0, 3);
 	tcase_add_loop_test(tc, owner_wakes_at_any_time, 0, 3);
 	tcase_set_timeout(tc, 60);

@@ -432,6 +432,111 @@ START_TEST(merges_and_ranks)
 }
 END_TEST
 
+/* ---- the rule for patterns ---- */
+
+static struct hz3_flow_map rule;
+
+static struct hz3_flow_row *
+put(const char *owner, const char *freer, uint64_t blocks)
+{
+	struct hz3_flow_row *row = &rule.row[rule.rows++];
+
+	memset(row, 0, sizeof(*row));
+	strcpy(row->owner, owner);
+	strcpy(row->freer, freer ? freer : "");
+	row->local = freer == NULL;
+	row->blocks[0] = row->bytes[0] = blocks;
+	return row;
+}
+
+/* A name becomes its pattern if there is another name of that pattern anywhere, and only then, in any order of rows. */
+START_TEST(names_become_patterns)
+{
+	static const char *const rows[][2] = {
+		{"alone-1", "sink"}, {"alone-1", "other"},		/* one name, twice */
+		{"maker-1", "taker-1"}, {"maker-2", "taker-1"},
+		{"both-1", "sink"}, {"sink", "both-2"},			/* as owner and freer */
+		{"home-1", "sink"}, {"home-2", NULL},			/* who frees its own only */
+		{"zero-1", "sink"}, {"zero-01", "sink"},
+		{"folded-*", "sink"}, {"folded-7", "sink"},		/* a sum of names that were taken together */
+		{"1", "sink"}, {"22", "sink"},
+		{"x1", "sink"}, {"x-1", "sink"}, {"x", "sink"}, {"x-1-y", "sink"}, {"x-2-y", "sink"},	/* none of them */
+	};
+	static const char *const expected[][2] = {
+		{"alone-1", "sink"}, {"alone-1", "other"}, {"maker-*", "taker-1"}, {"both-*", "sink"}, {"sink", "both-*"},
+		{"home-*", "sink"}, {"home-*", ""}, {"zero-*", "sink"}, {"folded-*", "sink"}, {"*", "sink"},
+		{"x1", "sink"}, {"x-1", "sink"}, {"x", "sink"}, {"x-1-y", "sink"}, {"x-2-y", "sink"},
+	};
+	enum { ROWS = sizeof(rows) / sizeof(rows[0]), EXPECTED = sizeof(expected) / sizeof(expected[0]) };
+
+	for (unsigned start = 0; start < 2 * ROWS; start++) {
+		uint64_t blocks = 0;
+		rule.rows = 0;
+		for (unsigned i = 0; i < ROWS; i++) {
+			unsigned from = ((start < ROWS ? i : ROWS - 1 - i) + start) % ROWS;
+			put(rows[from][0], rows[from][1], 1)->owner_heap = 1 + from;
+		}
+		/* And once more, which changes nothing. */
+		for (int times = 0; times < 2; times++) {
+			hz3_flow_map_merge(&rule);
+			ck_assert_uint_eq(rule.rows, EXPECTED);
+		}
+		for (unsigned i = 0; i < EXPECTED; i++)
+			ck_assert_msg(found(&rule, expected[i][0], expected[i][1], 0) > 0, "no %s <- %s", expected[i][0],
+				      expected[i][1]);
+		for (unsigned i = 0; i < EXPECTED; i++) {
+			blocks += rule.row[i].blocks[0];
+			ck_assert_int_eq(rule.row[i].owner_heap == 0, rule.row[i].blocks[0] > 1);
+		}
+		ck_assert_uint_eq(blocks, ROWS);
+	}
+}
+END_TEST
+
+/* Names of two kinds: none has another of its pattern; each has, and a few rows are left. */
+static void
+fill_rows(unsigned rows, bool alone)
+{
+	char owner[HZ3_FLOW_NAME_BYTES], freer[HZ3_FLOW_NAME_BYTES];
+
+	rule.rows = 0;
+	for (unsigned i = 0; i < rows; i++) {
+		snprintf(owner, sizeof(owner), alone ? "own%04u-%u" : "worker-%u", i, i);
+		snprintf(freer, sizeof(freer), alone ? "free%04u-%u" : "logger%c%u", alone ? i : 'a' + i % 4, i);
+		put(owner, freer, 1 + rows - i);
+	}
+}
+
+/* Of the processor, the least of some times. */
+static uint64_t
+merge_ns(unsigned rows, bool alone)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (int times = 0; times < 20; times++) {
+		struct timespec from, to;
+		fill_rows(rows, alone);
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+		hz3_flow_map_merge(&rule);
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+		int64_t ns = (to.tv_sec - from.tv_sec) * 1000000000 + to.tv_nsec - from.tv_nsec;
+		least = hz3_min(least, (uint64_t)ns);
+	}
+	ck_assert_uint_eq(rule.rows, alone ? rows : 4);
+	return least;
+}
+
+/* Sixteen times as many rows take about sixteen times as long; where each is compared with each, 256 times. */
+START_TEST(merges_full_maps)
+{
+	for (int alone = 0; alone < 2; alone++) {
+		unsigned long few = merge_ns(HZ3_FLOW_MAP_ROWS / 16, alone), all = merge_ns(HZ3_FLOW_MAP_ROWS, alone);
+		printf("%u rows: %lu us, a sixteenth: %lu us\n", HZ3_FLOW_MAP_ROWS, all / 1000, few / 1000);
+		ck_assert_msg(all < 64 * few, "%lu us, a sixteenth %lu us", all / 1000, few / 1000);
+	}
+}
+END_TEST
+
 /* ---- free to reusable ---- */
 
 START_TEST(delays)
@@ -486,6 +591,8 @@ flow_suite(void)
 	tcase_add_test(tcase, sums_of_threads_that_ended);
 	tcase_add_test(tcase, many_names);
 	tcase_add_test(tcase, merges_and_ranks);
+	tcase_add_test(tcase, names_become_patterns);
+	tcase_add_test(tcase, merges_full_maps);
 	tcase_add_loop_test(tcase, delays, 0, 2);
 	suite_add_tcase(suite, tcase);
 	return suite;

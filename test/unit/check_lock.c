@@ -536,7 +536,7 @@ fork_of_a_sleeper(int signal)
 		atomic_store(&stop, true);
 }
 
-/* As hz3_fork_before_sleep() does in a new process. */
+/* As hz3_fork_before_lock() does in a new process. */
 static void
 sort_out_in_child(void)
 {
@@ -569,7 +569,7 @@ START_TEST(holder_of_a_sleeper_vanishes)
 	pthread_t thread, self = pthread_self();
 	pid_t parent = getpid();
 
-	hz3_lock_before_sleep = sort_out_in_child;
+	hz3_lock_meet_process = sort_out_in_child;
 	sigaction(SIGUSR1, &action, NULL);
 	ck_assert_int_eq(pthread_create(&thread, NULL, hold_heap_and_interrupt, &self), 0);
 	while (!atomic_load(&holding))

@@ -212,6 +212,32 @@ START_TEST(flows_by_pattern)
 }
 END_TEST
 
+/* A name has in hz3top the pattern that it has in the report: here by a sibling that only frees its own. */
+START_TEST(flows_as_in_the_report)
+{
+	core_set_up(1);
+	struct hz3_heap *worker = heap_of("worker-1", 4000001), *sibling = heap_of("worker-2", 4000002);
+	struct hz3_heap *logger = heap_of("logger-1", 4000003), *single = heap_of("single-7", 4000004);
+
+	send_blocks(worker, logger, 30);
+	send_blocks(single, logger, 20);
+	sibling->counters.class[CLASS].freed_local++;
+	hz3_top_take(&snapshot);
+	struct hz3_flow_map *map = hz3_flow_map_take();
+	hz3_flow_map_merge(map);
+	ck_assert_uint_eq(snapshot.flow_rows, 2);
+	for (unsigned i = 0; i < snapshot.flow_rows; i++) {
+		ck_assert_str_eq(snapshot.flow[i].owner, map->row[i].owner);
+		ck_assert_str_eq(snapshot.flow[i].freer, map->row[i].freer);
+		ck_assert_uint_eq(snapshot.flow[i].blocks, hz3_flow_row_blocks(&map->row[i]));
+	}
+	hz3_flow_map_release(map);
+	ck_assert_str_eq(snapshot.flow[0].owner, "worker-*");
+	ck_assert_str_eq(snapshot.flow[0].freer, "logger-1");
+	ck_assert_str_eq(snapshot.flow[1].owner, "single-7");
+}
+END_TEST
+
 /* ---- The sequence lock ---- */
 
 #define LOCK_WORDS 400
@@ -539,6 +565,7 @@ top_suite(void)
 		tcase_add_test(tcase, more_threads_than_rows);
 		tcase_add_test(tcase, heaps_without_threads);
 		tcase_add_test(tcase, flows_by_pattern);
+	tcase_add_test(tcase, flows_as_in_the_report);
 	}
 	tcase_add_test(tcase, copies_are_whole);
 	tcase_add_test(tcase, files_that_are_none);
