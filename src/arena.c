@@ -8,6 +8,7 @@
 #include "meta.h"
 #include "options.h"
 #include "os_clock.h"
+#include "os_kept.h"
 #include "os_memory.h"
 #include "os_process.h"
 #include "thp.h"
@@ -15,6 +16,7 @@
 
 #define COMMIT_SLICES ((size_t)16)	/* memory is mapped 1 MiB at a time */
 #define GROW_SLICES ((size_t)64)
+#define LONG_SLICES ((size_t)512)	/* so much is asked for on trial before the window grows */
 #define WAIT_MS_MAX 100u
 #define ARENAS_BY_CPU_MAX 16
 
@@ -49,20 +51,22 @@ static _Atomic unsigned purging;	/* relaxed: runs that are with the system now; 
 static unsigned arena_count, page_arena_count;
 
 /*
- * Arena by chunk: written when the window grows, before any run of the chunk exists; read by whoever holds a run of it.
+ * Arena by chunk, its index and 1: written when the window has grown, before any run of the chunk exists.  Until then a chunk is nobody's: 0.
  * A byte for each 4 MiB of 1 TiB; untouched parts have no memory.
  */
 static _Atomic uint8_t chunk_arena[(1u << 24) >> CHUNK_SLICES_SHIFT];
+_Static_assert(HZ3_ARENAS_MAX < UINT8_MAX, "an index and 1 is one byte");
 
-/* relaxed: reaching a slice of the chunk means that somebody handed it over after the write. */
-static unsigned arena_index_of(size_t slice)
-{
-	return hz3_atomic_load(&chunk_arena[slice >> CHUNK_SLICES_SHIFT], relaxed);
-}
-
+/* Of a slice that somebody has.  relaxed: it was handed over after the write. */
 static struct hz3_arena *arena_of(size_t slice)
 {
-	return &arenas[arena_index_of(slice)];
+	return &arenas[hz3_atomic_load(&chunk_arena[slice >> CHUNK_SLICES_SHIFT], relaxed) - 1];
+}
+
+/* Of any slice, for the holder of the arena's lock, who alone makes slices its own.  relaxed: that of another arena is not its, early or late. */
+static bool has_locked(const struct hz3_arena *arena, size_t slice)
+{
+	return hz3_atomic_load(&chunk_arena[slice >> CHUNK_SLICES_SHIFT], relaxed) == arena->index + 1;
 }
 
 /* Counters have one writer at a time (the lock's holder), so a plain addition in two steps loses nothing. */
@@ -92,12 +96,12 @@ static void link_locked(struct hz3_arena *arena, size_t slice, size_t n, unsigne
 /* The arena's free run of the given kind that ends just before slice, or starts at it; NULL if there is none. */
 static struct hz3_run *run_before(struct hz3_arena *arena, size_t slice, unsigned kind)
 {
-	return slice > 1 && arena_of(slice - 1) == arena ? hz3_run_to(slice - 1, kind) : NULL;
+	return slice > 1 && has_locked(arena, slice - 1) ? hz3_run_to(slice - 1, kind) : NULL;
 }
 
 static struct hz3_run *run_from(struct hz3_arena *arena, size_t slice, unsigned kind)
 {
-	return slice < hz3_page_map_slices() && arena_of(slice) == arena ? hz3_run_from(slice, kind) : NULL;
+	return slice < hz3_page_map_slices() && has_locked(arena, slice) ? hz3_run_from(slice, kind) : NULL;
 }
 
 /*
@@ -186,16 +190,26 @@ static size_t use_locked(struct hz3_arena *arena, struct hz3_run *run, size_t n,
 	return first;
 }
 
+/* Would the system give so much?  What the window grows by, and what is mapped to go with it, is never given back: not for what can't be had. */
+static bool can_be_had(size_t n)
+{
+	void *p = n < LONG_SLICES ? NULL : hz3_os_map(n << HZ3_SLICE_SHIFT, hz3_os_page_size);
+
+	if (p)
+		hz3_os_discard(p, n << HZ3_SLICE_SHIFT);
+	return n < LONG_SLICES || p;
+}
+
 /* Extend the arena by at least n aligned slices. */
 static bool grow_locked(struct hz3_arena *arena, size_t n, size_t align)
 {
 	size_t got, want = hz3_max(n + (align - 1), GROW_SLICES);
-	size_t first = hz3_page_map_grow(want, &got);
+	size_t first = can_be_had(n) ? hz3_page_map_grow(want, &got) : 0;
 
 	if (first == 0)
 		return false;
 	for (size_t chunk = first >> CHUNK_SLICES_SHIFT; chunk <= (first + got - 1) >> CHUNK_SLICES_SHIFT; chunk++)
-		hz3_atomic_store(&chunk_arena[chunk], (uint8_t)arena->index, relaxed);
+		hz3_atomic_store(&chunk_arena[chunk], (uint8_t)(arena->index + 1), relaxed);
 	insert_locked(arena, first, got, HZ3_RUN_UNCOMMITTED, 0);
 	return true;
 }
@@ -231,7 +245,7 @@ static size_t alloc_dirty(struct hz3_arena *arena, size_t n, size_t align)
 }
 
 /* From here on it takes memory of the system's. */
-static size_t alloc_fresh(struct hz3_arena *arena, size_t n, size_t align)
+static size_t alloc_fresh(struct hz3_arena *arena, size_t n, size_t align, bool may_grow)
 {
 	bool no_memory = false;
 
@@ -240,7 +254,7 @@ static size_t alloc_fresh(struct hz3_arena *arena, size_t n, size_t align)
 	hz3_lock(&arena->lock);
 	size_t slice = alloc_fresh_locked(arena, n, align, &no_memory);
 	/* More address space helps only if there was none that fits. */
-	if (slice == 0 && !no_memory && grow_locked(arena, n, align))
+	if (slice == 0 && !no_memory && may_grow && grow_locked(arena, n, align))
 		slice = alloc_fresh_locked(arena, n, align, &no_memory);
 	hz3_unlock(&arena->lock);
 	if (slice == 0)
@@ -259,7 +273,7 @@ size_t hz3_arena_alloc(struct hz3_arena *arena, size_t n, size_t align, bool *ze
 		return 0;
 	size_t slice = alloc_dirty(arena, n, align);
 	*zero = slice == 0 && hz3_os_purge_zeroes;
-	return slice ? slice : alloc_fresh(arena, n, align);
+	return slice ? slice : alloc_fresh(arena, n, align, true);
 }
 
 size_t hz3_arenas_alloc(struct hz3_arena *first, size_t n, size_t align, bool *zero)
@@ -276,7 +290,11 @@ size_t hz3_arenas_alloc(struct hz3_arena *first, size_t n, size_t align, bool *z
 			return slice;
 	}
 	*zero = hz3_os_purge_zeroes;
-	return alloc_fresh(first, n, align);
+	size_t slice = alloc_fresh(first, n, align, true);
+	/* If the window is used up: what it has been divided into need not be where it is wanted. */
+	for (unsigned i = 1; slice == 0 && i < arena_count; i++)
+		slice = alloc_fresh(&arenas[(first->index + i) % arena_count], n, align, false);
+	return slice;
 }
 
 static void free_as(size_t slice, size_t n, unsigned kind, uint64_t now)
@@ -673,7 +691,7 @@ static void mend(struct hz3_lock *lock)
 	hz3_atomic_store(&arena->counters.dirty, 0, relaxed);
 	for (size_t slice = 1; slice < slices; slice++) {
 		uint64_t route = hz3_route_of(slice);
-		if (arena_of(slice) == arena && hz3_route_owner(route) == 0 && hz3_route_kind(route) >= HZ3_ROUTE_FREE)
+		if (has_locked(arena, slice) && hz3_route_owner(route) == 0 && hz3_route_kind(route) >= HZ3_ROUTE_FREE)
 			hz3_route_set(slice, 0);
 	}
 }

@@ -5,6 +5,7 @@
 #include "core.h"
 
 #include "arena.h"
+#include "meta.h"
 #include "os_process.h"
 
 #define SLICES_MAX ((size_t)1 << 15)
@@ -303,6 +304,36 @@ START_TEST(purges_down_to)
 	for (int i = 0; i < 10; i++)
 		ck_assert_int_eq(reads_as_zero(runs[i], 2), i < 6);
 	ck_assert_uint_eq(hz3_arena_purge_to(0, 0), 8 * HZ3_SLICE);
+	check_counters();
+}
+END_TEST
+
+static void *
+mmap_but_long(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
+{
+	if (bytes > (size_t)1 << 30) {
+		errno = ENOMEM;
+		return MAP_FAILED;
+	}
+	return mmap(hint, bytes, prot, flags, fd, offset);
+}
+
+/* The window, and what is mapped to go with it, never shrinks. */
+START_TEST(window_grows_for_nothing_that_cannot_be_had)
+{
+	bool zero;
+	size_t slices, meta;
+
+	ck_assert(take(1, 1));
+	slices = hz3_page_map_slices();
+	meta = hz3_meta_bytes();
+	hz3_os_calls.mmap = mmap_but_long;
+	ck_assert_uint_eq(hz3_arena_alloc(arena, (size_t)1 << 20, 1, &zero), 0);
+	ck_assert_uint_eq(hz3_arenas_alloc(arena, (size_t)1 << 20, 1, &zero), 0);
+	hz3_os_calls.mmap = mmap;
+	ck_assert_uint_eq(hz3_page_map_slices(), slices);
+	ck_assert_uint_eq(hz3_meta_bytes(), meta);
+	ck_assert(take(1, 1));
 	check_counters();
 }
 END_TEST
@@ -723,6 +754,7 @@ main(void)
 	tcase_add_test(tc, purges_down_to);
 	tcase_add_test(tc, purge_fails);
 	tcase_add_test(tc, purge_goes_on);
+	tcase_add_test(tc, window_grows_for_nothing_that_cannot_be_had);
 	tcase_add_loop_test(tc, purge_is_cut, 0, 2);
 	tcase_add_test(tc, purge_that_does_not_zero);
 	tcase_add_test(tc, decommits);
