@@ -92,11 +92,10 @@ static HZ3_INLINE void hz3_flow_count(struct hz3_flow *flow, unsigned class, uin
 }
 
 /*
- * A page of the owner's has been taken over whole; sent: its blocks were counted when they were sent, by whomever.
+ * A page of the owner's has been taken over, with so many blocks that others have freed; sent: its blocks were counted when they were sent, by whomever.
  */
-static inline void hz3_flow_count_page(struct hz3_flows *flows, uint32_t owner, unsigned class, bool sent)
+static inline void hz3_flow_count_page(struct hz3_flows *flows, uint32_t owner, unsigned class, uint32_t blocks, bool sent)
 {
-	uint32_t blocks = hz3_class_info[class].capacity;
 	struct hz3_flow *flow = hz3_flow_to(flows, owner);
 
 	if (!HZ3_STATS)

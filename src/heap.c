@@ -287,7 +287,7 @@ size_t hz3_heap_take_claimed(struct hz3_heap *heap, struct hz3_posted *posted)
 
 	for (struct hz3_page *page; (page = posted->claimed.first) != NULL; pages++) {
 		hz3_page_list_remove(&posted->claimed, page);
-		hz3_heap_take_page(heap, page, true);
+		hz3_heap_take_page(heap, page, page->capacity, true);
 	}
 	return pages;
 }
@@ -535,19 +535,37 @@ static void count_handover(struct hz3_heap *heap, uint64_t blocks, bool sent)
 	hz3_count(&heap->counters.handover_blocks, blocks);
 }
 
-void hz3_heap_take_page(struct hz3_heap *heap, struct hz3_page *page, bool sent)
+void hz3_heap_take_page(struct hz3_heap *heap, struct hz3_page *page, uint32_t blocks, bool sent)
 {
 	struct hz3_class_counters *counters = class_counters(heap, page);
 
 	size_t slice = hz3_page_slice(page);
 	uint32_t owner = hz3_route_owner(hz3_route_of(slice));
 
-	hz3_flow_count_page(&heap->buffer.outbox.flows, owner, page->class, sent);
+	hz3_flow_count_page(&heap->buffer.outbox.flows, owner, page->class, blocks, sent);
 	hz3_probe_deliver(hz3_owner_by_id(owner), slice, &heap->counters);
 	hz3_heap_count_page(page, counters);
-	hz3_count(&counters->freed_remote, page->capacity);
-	count_handover(heap, page->capacity, sent);
+	hz3_count(&counters->freed_remote, blocks);
+	count_handover(heap, blocks, sent);
 	stock(heap, page);
+}
+
+/* Not a current page: its owner takes blocks of it without asking.  Not one at the end of its countdown: its owner is on the way to it. */
+bool hz3_heap_page_is_free(const struct hz3_page *page, uint32_t in_word)
+{
+	uint32_t left = hz3_page_left(page);
+
+	if (in_word == 0 || left == 0)
+		return false;
+	if (page->state == HZ3_PAGE_ASLEEP)
+		return page->capacity - hz3_class_info[page->class].wake + left == in_word;
+	return page->state == HZ3_PAGE_AWAKE && left == in_word;
+}
+
+void hz3_heap_lose_page(struct hz3_heap *heap, struct hz3_page *page)
+{
+	if (page->state == HZ3_PAGE_AWAKE)
+		hz3_page_list_remove(&heap->awake[page->class], page);
 }
 
 bool hz3_heap_flush(struct hz3_heap *heap, enum hz3_flush_cause cause)
@@ -580,7 +598,7 @@ bool hz3_heap_free_remote(struct hz3_heap *heap, size_t slice, struct hz3_block 
 	if (need == HZ3_BUFFER_WHOLE) {
 		struct hz3_page *page = hz3_buffer_close_whole(&heap->buffer, slice, &heap->counters, &posted);
 		if (page)
-			hz3_heap_take_page(heap, page, false);
+			hz3_heap_take_page(heap, page, page->capacity, false);
 	}
 	/* A grant is at least a step, but a large block may need several. */
 	while (hz3_buffer_is_over_budget(&heap->buffer))

@@ -191,7 +191,7 @@ static HZ3_INLINE bool hz3_heap_free_local(struct hz3_page *page, struct hz3_blo
 	/* The link before the head: a fork between the two must not leave a list that leads astray. */
 	atomic_signal_fence(memory_order_release);
 	page->free = block;
-	return hz3_unlikely(--page->countdown == 0);
+	return hz3_unlikely(hz3_page_count_down(page) == 0);
 }
 
 /* A remote free that the buffer could not take at once: answer to hz3_buffer_add().  True: look after parked heaps. */
@@ -221,11 +221,18 @@ void hz3_heap_trim_stock(struct hz3_heap *heap);
 void hz3_heap_trim(struct hz3_heap *heap);
 
 /*
- * Take over a page whose blocks are all held by the caller; sent: they were counted as sent, by whomever.  All the pages that
- * a post completed; returns how many.
+ * Take over a page of which no block is in use: the caller holds so many (all of them, unless it has borrowed the owner's heap), and the rest
+ * is free; sent: they were counted as sent, by whomever.  All the pages that a post completed; returns how many.
  */
-void hz3_heap_take_page(struct hz3_heap *heap, struct hz3_page *page, bool sent);
+void hz3_heap_take_page(struct hz3_heap *heap, struct hz3_page *page, uint32_t blocks, bool sent);
 size_t hz3_heap_take_claimed(struct hz3_heap *heap, struct hz3_posted *posted);
+
+/*
+ * For who has borrowed the heap.  Is no block of its page in use, if so many are in the page's word?  True may be too early by what the owner
+ * is just doing: a barrier on all processors has to follow, and the same question.  The page leaves the heap's lists.
+ */
+bool hz3_heap_page_is_free(const struct hz3_page *page, uint32_t in_word);
+void hz3_heap_lose_page(struct hz3_heap *heap, struct hz3_page *page);
 
 /* The owner's number; 0: the heap of a thread that has none yet. */
 static HZ3_INLINE uint32_t hz3_heap_number(const struct hz3_heap *heap)

@@ -66,6 +66,25 @@ static HZ3_INLINE size_t hz3_page_slice(const struct hz3_page *page)
 	return (size_t)((const struct hz3_slice *)page - hz3_page_map.slice);
 }
 
+/*
+ * One block more has come back from the owner's thread; returns how many are left.  A relaxed store, which the compiler would not make one
+ * instruction of: who has borrowed the heap may look (hz3_page_left), and has a barrier executed on all processors before he believes what
+ * he has seen.  That barrier is what the thread sanitizer doesn't know.
+ */
+static HZ3_INLINE uint32_t hz3_page_count_down(struct hz3_page *page)
+{
+	if (!HZ3_THREAD_SANITIZER)
+		return --page->countdown;
+	uint32_t left = page->countdown - 1;
+	__atomic_store_n(&page->countdown, left, __ATOMIC_RELEASE);
+	return left;
+}
+
+static inline uint32_t hz3_page_left(const struct hz3_page *page)
+{
+	return __atomic_load_n(&page->countdown, HZ3_THREAD_SANITIZER ? __ATOMIC_ACQUIRE : __ATOMIC_RELAXED);
+}
+
 static HZ3_INLINE void *hz3_page_start(const struct hz3_page *page)
 {
 	return hz3_slice_address(hz3_page_slice(page));

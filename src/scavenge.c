@@ -5,6 +5,7 @@
 #include "os_process.h"
 
 #define ROUNDS_UNTIL_ASLEEP 2
+#define WALK_ROUNDS_MAX 64
 
 /* The messages of a stash, pushed into their pages' words; what becomes whole on the way is taken. */
 static size_t move_stash(struct hz3_owner *owner, _Atomic(struct hz3_message *) *stash, struct hz3_heap *heap)
@@ -22,30 +23,76 @@ static size_t move_stash(struct hz3_owner *owner, _Atomic(struct hz3_message *) 
 	return hz3_heap_take_claimed(heap, &posted);
 }
 
-/* A queued page, unlinked: take it if all of it is there and its owner has let go of it; else put it back. */
-static bool try_page(struct hz3_owner *owner, struct hz3_page *page, struct hz3_heap *heap)
+/*
+ * Pages of a lender's that seemed to be free, whose queue entries are ours: believed after the next barrier, and if they still seem so.  A
+ * barrier may interrupt every processor, so many pages share one.
+ */
+#define BATCH_PAGES 256
+
+struct batch {
+	unsigned n;
+	struct hz3_page *page[BATCH_PAGES];
+};
+
+/*
+ * The word and the entry are ours: who holds all blocks of a sleeping page holds the page; and who has borrowed the heap holds those of its pages
+ * in which no block is in use.  Else the blocks go back.
+ */
+static bool take_or_return(struct hz3_owner *owner, struct hz3_page *page, bool lent, struct hz3_heap *heap)
 {
 	struct hz3_page_remote *remote = hz3_page_remote(page);
 	struct hz3_sink_counters *counters = &heap->counters.sink[HZ3_SINK_PAGE];
 	unsigned class = hz3_route_class(hz3_route_of(hz3_page_slice(page)));
-	uint32_t whole = hz3_class_info[class].capacity;
+	struct hz3_remote_list list = hz3_remote_take(remote);
 
-	if (!hz3_remote_seems_whole(remote, whole)) {
-		hz3_pages_requeue(owner, page, counters);
+	hz3_count(&counters->rmw_drain, 1);
+	if (lent && hz3_heap_page_is_free(page, list.count)) {
+		hz3_heap_lose_page(owner->heap, page);
+	} else if (list.count != hz3_class_info[class].capacity || !hz3_remote_is_asleep(remote)) {
+		hz3_pages_return(owner, page, list, counters);
 		return false;
 	}
-	/* The word and the entry are ours now: who holds all blocks of a sleeping page holds the page. */
-	struct hz3_remote_list list = hz3_remote_take(remote);
-	hz3_count(&counters->rmw_drain, 1);
-	if (list.count == whole && hz3_remote_is_asleep(remote)) {
-		hz3_heap_take_page(heap, page, true);
-		return true;
-	}
-	hz3_pages_return(owner, page, list, counters);
-	return false;
+	hz3_heap_take_page(heap, page, list.count, true);
+	return true;
 }
 
-static size_t try_queue(struct hz3_owner *owner, _Atomic uint32_t *queue, struct hz3_heap *heap)
+static size_t finish_batch(struct hz3_owner *owner, struct batch *batch, struct hz3_heap *heap)
+{
+	size_t pages = 0;
+
+	if (batch->n)
+		(void)hz3_os_barrier_everywhere();
+	while (batch->n > 0)
+		pages += take_or_return(owner, batch->page[--batch->n], true, heap);
+	return pages;
+}
+
+static size_t add_to_batch(struct hz3_owner *owner, struct hz3_page *page, struct batch *batch, struct hz3_heap *heap)
+{
+	batch->page[batch->n++] = page;
+	return batch->n == BATCH_PAGES ? finish_batch(owner, batch, heap) : 0;
+}
+
+static bool seems_free(const struct hz3_page *page)
+{
+	/* relaxed: a hint, as the countdown. */
+	return hz3_heap_page_is_free(page, hz3_remote_count(hz3_atomic_load(&hz3_page_remote(page)->word, relaxed)));
+}
+
+/* A queued page, unlinked: take it if no block of it is in use and its owner has let go of it; else put it back.  batch: the heap is lent. */
+static size_t try_page(struct hz3_owner *owner, struct hz3_page *page, struct batch *batch, struct hz3_heap *heap)
+{
+	unsigned class = hz3_route_class(hz3_route_of(hz3_page_slice(page)));
+
+	if (hz3_remote_seems_whole(hz3_page_remote(page), hz3_class_info[class].capacity))
+		return take_or_return(owner, page, false, heap);
+	if (batch && seems_free(page))
+		return add_to_batch(owner, page, batch, heap);
+	hz3_pages_requeue(owner, page, &heap->counters.sink[HZ3_SINK_PAGE]);
+	return 0;
+}
+
+static size_t try_queue(struct hz3_owner *owner, _Atomic uint32_t *queue, struct batch *batch, struct hz3_heap *heap)
 {
 	size_t pages = 0;
 
@@ -57,14 +104,50 @@ static size_t try_queue(struct hz3_owner *owner, _Atomic uint32_t *queue, struct
 	while (slice) {
 		/* The link first: the page may be queued again at once. */
 		uint32_t next = hz3_atomic_load(&hz3_remote_of(slice)->queue_next, relaxed);
-		pages += try_page(owner, hz3_page_at(slice), heap);
+		pages += try_page(owner, hz3_page_at(slice), batch, heap);
 		slice = next;
 	}
 	return pages;
 }
 
-/* Take over what can be had of one owner's pages; they go to the heap.  Returns pages. */
-static size_t scavenge_owner(struct hz3_owner *owner, struct hz3_heap *heap)
+static size_t try_queues(struct hz3_owner *owner, struct batch *batch, struct hz3_heap *heap)
+{
+	return try_queue(owner, &owner->inbox.page_queue, batch, heap) + try_queue(owner, &owner->inbox.queue_rest, batch, heap);
+}
+
+/* Awake pages of a lender's of which too little was sent for them to be queued: the entry that a page then has none of is made ours. */
+static size_t try_awake(struct hz3_owner *owner, unsigned class, struct batch *batch, struct hz3_heap *heap)
+{
+	size_t pages = 0;
+	bool ours;
+
+	for (struct hz3_page *page = owner->heap->awake[class].first, *next; page; page = next) {
+		next = page->next;
+		if (seems_free(page) && hz3_remote_hold(hz3_page_remote(page), &ours) && ours)
+			pages += add_to_batch(owner, page, batch, heap);
+	}
+	return pages;
+}
+
+/* Of a sleeper who has freed some blocks of a page himself: it is never whole in its word.  For that his heap is borrowed. */
+static size_t scavenge_lent(struct hz3_owner *owner, struct hz3_heap *heap)
+{
+	struct batch batch = { .n = 0 };
+	size_t pages = 0;
+
+	hz3_heap_ask_for(owner->heap);
+	if (hz3_os_barrier_everywhere() == 0 && hz3_heap_is_lent(owner->heap)) {
+		pages = try_queues(owner, &batch, heap);
+		for (unsigned class = 0; class < HZ3_CLASSES; class++)
+			pages += try_awake(owner, class, &batch, heap);
+		pages += finish_batch(owner, &batch, heap);
+	}
+	hz3_heap_hand_back(owner->heap);
+	return pages;
+}
+
+/* Take over what can be had of one owner's pages; they go to the heap; borrow: also what takes a walk over them.  Returns pages. */
+static size_t scavenge_owner(struct hz3_owner *owner, bool borrow, struct hz3_heap *heap)
 {
 	size_t pages = 0;
 
@@ -73,8 +156,7 @@ static size_t scavenge_owner(struct hz3_owner *owner, struct hz3_heap *heap)
 	hz3_owner_clear_posted(owner);
 	pages += move_stash(owner, &owner->inbox.stash, heap);
 	pages += move_stash(owner, &owner->inbox.stash_rest, heap);
-	pages += try_queue(owner, &owner->inbox.page_queue, heap);
-	pages += try_queue(owner, &owner->inbox.queue_rest, heap);
+	pages += borrow ? scavenge_lent(owner, heap) : try_queues(owner, NULL, heap);
 	/* What was put back may have missed the last look of an owner that parked meanwhile; see hz3_abandon_park_locked(). */
 	if (!hz3_owner_runs(owner)) {
 		hz3_owner_note_post(owner);
@@ -103,6 +185,14 @@ static void count_rounds(struct hz3_owner *owner)
 static bool sleeps(const struct hz3_owner *owner)
 {
 	return owner->seen_passes >= ROUNDS_UNTIL_ASLEEP;
+}
+
+/* Of a sleeper: time for a walk over its pages?  After 2, 4, 8 rounds and so on, and then every 64: who sleeps for long has little to change. */
+static bool is_walk_due(const struct hz3_owner *owner)
+{
+	uint32_t passes = owner->seen_passes;
+
+	return (passes & (passes - 1)) == 0 || passes % WALK_ROUNDS_MAX == 0;
 }
 
 static bool is_candidate(struct hz3_owner *owner, const struct hz3_heap *heap, bool sleepers_only)
@@ -170,8 +260,11 @@ static size_t scavenge_locked(struct hz3_heap *heap, bool sleepers_only)
 	flush_buffers_locked(heap, sleepers_only);
 	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
 		struct hz3_owner *owner = hz3_owner_by_id(id);
-		if (is_candidate(owner, heap, sleepers_only) && (!sleepers_only || hz3_owner_was_posted(owner)))
-			pages += scavenge_owner(owner, heap);
+		if (!is_candidate(owner, heap, sleepers_only))
+			continue;
+		bool borrow = !sleepers_only || is_walk_due(owner);
+		if (borrow || hz3_owner_was_posted(owner))
+			pages += scavenge_owner(owner, borrow, heap);
 	}
 	return pages;
 }

@@ -3,7 +3,8 @@
  *
  * An owner that never allocates again never drains.  What waits for it is moved to the words of its pages, where it adds
  * up; a page whose word holds all its blocks, and that its owner has put to sleep, can be taken over by anybody
- * (page_remote.h).  The owner is not disturbed: it may wake up and drain at any moment.
+ * (page_remote.h).  The owner is not disturbed: it may wake up and drain at any moment.  For pages of which it has freed a part itself, its heap is
+ * borrowed (heap.h), and it waits if it wakes up meanwhile.
  */
 #ifndef HZ3_SCAVENGE_H
 #define HZ3_SCAVENGE_H

@@ -142,6 +142,10 @@ broken "enter: busy after the look" borrow heap.h \
 	's/(\thz3_atomic_store\(&heap->busy, 1, relaxed\);\n)([^}]*)return !hz3_unlikely\(([^;]*)\);/\2bool b = \3;\n\1\treturn !b;/'
 weaker "leave: not a release" borrow heap.h hz3_heap_leave '0, release' '0, relaxed'
 
+broken "take a page: at the end of its countdown" borrow borrow.c 's/\tif \(in_word == 0 \|\| left == 0\)\n\t\treturn false;\n//'
+broken "take a page: with a block in use" borrow borrow.c 's/state == AWAKE && left == in_word/state == AWAKE/'
+broken "take a page: without a loan" borrow borrow.c 's/if \(hz3_heap_is_lent\(&heap\) && page_is_free/if (page_is_free/'
+
 # ---- The lock ----
 weaker "unlock: not a release" mutex lock.c release '0, release' '0, relaxed'
 weaker "unlock: sleepers are looked for first" mutex lock.c release 'if \(hz3_unlikely\(hz3_atomic_exchange\(&lock->word, 0, release\) & WAITERS\)\)' \

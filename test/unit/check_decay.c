@@ -323,6 +323,8 @@ END_TEST
 
 /* ---- Owners that sleep ---- */
 
+static _Atomic bool stop_looking;
+
 #define PAGES 64
 
 static struct sleeper {
@@ -331,6 +333,7 @@ static struct sleeper {
 	void **blocks;
 	size_t n;
 	struct hz3_heap *heap;
+	size_t frees_every;	/* 0: nothing of its own */
 	bool ready, go_on;
 } sleeper = { .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
 
@@ -342,6 +345,10 @@ allocate_and_sleep(void *arg)
 	pthread_mutex_lock(&sleeper.mutex);
 	for (size_t i = 0; i < sleeper.n; i++)
 		memset(sleeper.blocks[i] = hz3_alloc(64), 1, 64);
+	for (size_t i = 0; sleeper.frees_every && i < sleeper.n; i += sleeper.frees_every) {
+		hz3_alloc_free(sleeper.blocks[i]);
+		sleeper.blocks[i] = NULL;
+	}
 	sleeper.heap = hz3_thread_heap;
 	sleeper.ready = true;
 	pthread_cond_broadcast(&sleeper.wake);
@@ -438,7 +445,78 @@ START_TEST(sleepers_pages_are_taken)
 }
 END_TEST
 
-/* An owner that does anything between two rounds is not asleep; and one for whom nothing was posted is not disturbed. */
+/*
+ * Pages of which the sleeper has freed a part itself, so that they never are whole in their words: few blocks of each, so that they sleep as well; or
+ * so many that they are awake; or all but a few, so that too little is sent for them to be queued.
+ */
+static const size_t own_frees[] = { 512, 100, 2 };
+
+START_TEST(pages_with_frees_of_the_sleepers_own_are_taken)
+{
+	size_t taken = 0;
+
+	if (hz3_os_barrier_everywhere() != 0)
+		return;
+	hz3_sink_set_mode(_i % 2);
+	sleeper.frees_every = own_frees[_i / 2];
+	pthread_t thread = start_sleeper();
+	struct hz3_heap *heaps[] = { hz3_thread_heap, sleeper.heap };
+	free_all_of_sleepers();
+	for (int i = 0; i < 5; i++)
+		taken += scavenge_round();
+	taken += hz3_thread_heap->counters.handover_pages;
+	ck_assert_uint_ge(taken, PAGES - PAGES / 8);
+	hz3_arenas_validate();
+	size_t waits = core_audit(NULL, 0);
+	ck_assert_uint_eq(core_counted_live(heaps, 2, CLASS), waits);
+	wake_sleeper(thread);
+}
+END_TEST
+
+/* The owner goes on freeing while its heap is looked at: no page of it that has a block in use is taken. */
+static void *
+free_and_allocate(void *arg)
+{
+	unsigned long seed = core_seed(5);
+	static void *mine[4096];
+
+	(void)arg;
+	for (unsigned round = 0; round < 200000; round++) {
+		size_t i = core_pick(&seed, 4096);
+		if (mine[i]) {
+			ck_assert_int_eq(*(unsigned char *)mine[i], i & 0xff);
+			hz3_alloc_free(mine[i]);
+			mine[i] = NULL;
+		} else {
+			memset(mine[i] = hz3_alloc(64), (int)(i & 0xff), 64);
+		}
+	}
+	for (size_t i = 0; i < 4096; i++)
+		hz3_alloc_free(mine[i]);
+	atomic_store(&stop_looking, true);
+	return NULL;
+}
+
+START_TEST(owners_that_only_seem_to_sleep)
+{
+	if (hz3_os_barrier_everywhere() != 0)
+		return;
+	atomic_store(&stop_looking, false);
+	hz3_alloc_free(hz3_alloc(1));
+	pthread_t thread = core_start(free_and_allocate, NULL);
+	while (!atomic_load(&stop_looking)) {
+		hz3_lock(&hz3_decay_lock);
+		struct hz3_heap *heap = hz3_thread_begin();
+		hz3_scavenge_all_locked(heap);
+		hz3_thread_end(heap);
+		hz3_unlock(&hz3_decay_lock);
+	}
+	pthread_join(thread, NULL);
+	ck_assert_uint_eq(core_audit(NULL, 0), core_in_words());
+}
+END_TEST
+
+/* An owner that does anything between two rounds is not asleep; and one for whom nothing was posted is not disturbed, but now and then. */
 START_TEST(only_sleepers)
 {
 	hz3_sink_set_mode(_i);
@@ -451,8 +529,11 @@ START_TEST(only_sleepers)
 	}
 	ck_assert_uint_eq(scavenge_round(), 0);
 	atomic_store(&sleeper.heap->owner->posted, 0);
+	sleeper.heap->owner->seen_passes = 4;
 	ck_assert_uint_eq(scavenge_round(), 0);
 	ck_assert_uint_eq(scavenge_round(), 0);
+	ck_assert_uint_eq(scavenge_round(), 0);
+	ck_assert_uint_gt(scavenge_round(), 0);
 	wake_sleeper(thread);
 }
 END_TEST
@@ -702,6 +783,8 @@ main(void)
 	tc = tcase_create("sleepers");
 	tcase_add_checked_fixture(tc, set_up, NULL);
 	tcase_add_loop_test(tc, sleepers_pages_are_taken, 0, 3);
+	tcase_add_loop_test(tc, pages_with_frees_of_the_sleepers_own_are_taken, 0, 6);
+	tcase_add_test(tc, owners_that_only_seem_to_sleep);
 	tcase_add_loop_test(tc, only_sleepers, 0, 3);
 	tcase_add_loop_test(tc, no_handover, 0, 3);
 	tcase_add_loop_test(tc, incomplete_pages_stay, 0, 3);
