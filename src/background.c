@@ -21,6 +21,7 @@ static _Atomic(const struct hz3_background_job *) jobs[JOBS_MAX];
 static _Atomic int state;	/* NONE to STARTING by CAS: one thread starts it */
 static _Atomic bool always;	/* relaxed, as the next: some job wants it */
 static _Atomic uint64_t next_start_ms;
+static _Atomic bool bare;	/* relaxed, a policy: no libc call has made this process */
 static _Atomic bool may_be_last;	/* relaxed: the first thread has ended, or is about to */
 static _Atomic uint32_t wakes;	/* raised to wake the thread, which sleeps as long as it does not change */
 
@@ -53,6 +54,7 @@ static void *background(void *arg)
 {
 	(void)arg;
 	hz3_os_name_thread("hz3-background");
+	hz3_os_be_ordinary_thread();
 	hz3_thread_enter_new();
 	/* The process ends when its last thread does: that must not be this one. */
 	do {
@@ -97,6 +99,8 @@ bool hz3_background_start(void)
 {
 	int none = NONE;
 
+	if (!hz3_background_runs() && !hz3_os_is_our_process())
+		return false;
 	/* relaxed: what the thread needs to know pthread_create() tells it. */
 	if (!hz3_atomic_cas_strong(&state, &none, STARTING, relaxed, relaxed)) {
 		hz3_background_wake();
@@ -108,7 +112,7 @@ bool hz3_background_start(void)
 void hz3_background_tick(uint64_t now_ms)
 {
 	if (hz3_likely(!hz3_atomic_load(&always, relaxed)) || hz3_background_runs() ||
-	    now_ms < hz3_atomic_load(&next_start_ms, relaxed))
+	    now_ms < hz3_atomic_load(&next_start_ms, relaxed) || (hz3_atomic_load(&bare, relaxed) && !hz3_thread_is_multi()))
 		return;
 	if (!hz3_background_start())
 		hz3_atomic_store(&next_start_ms, now_ms + RETRY_MS, relaxed);
@@ -131,6 +135,11 @@ void hz3_background_first_thread_ends(void)
 	hz3_atomic_store(&may_be_last, true, relaxed);
 	if (hz3_background_runs())
 		hz3_background_wake();
+}
+
+void hz3_background_is_bare(void)
+{
+	hz3_atomic_store(&bare, true, relaxed);
 }
 
 void hz3_background_forget(void)

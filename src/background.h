@@ -36,4 +36,10 @@ void hz3_background_first_thread_ends(void);
 /* In the child of a fork. */
 void hz3_background_forget(void);
 
+/*
+ * In the child of a clone, whose first thread may end as no pthread does: its status would be lost, and a thread of ours left alone.  No thread
+ * for jobs that always want it, until the child has threads of its own.
+ */
+void hz3_background_is_bare(void);
+
 #endif

@@ -10,6 +10,7 @@
 #include "os_clock.h"
 #include "os_kept.h"
 #include "os_memory.h"
+#include "os_process.h"
 #include "pool.h"
 #include "scavenge.h"
 #include "sink.h"
@@ -158,7 +159,8 @@ static bool has_work(void)
 /* Is the background thread to be started: has the process threads anyway, and is there something for it to do? */
 static bool wants_start(uint64_t now)
 {
-	return hz3_options.background_thread && hz3_thread_is_multi() && now >= hz3_atomic_load(&next_start_ms, relaxed) && has_work();
+	return hz3_options.background_thread && hz3_thread_is_multi() && now >= hz3_atomic_load(&next_start_ms, relaxed) && has_work() &&
+	       hz3_os_is_our_process();
 }
 
 static void start(uint64_t now)

@@ -14,6 +14,7 @@
 #include <pthread.h>
 
 #include "abandon.h"
+#include "background.h"
 #include "backtrace.h"
 #include "decay.h"
 #include "delayed.h"
@@ -22,6 +23,7 @@
 #include "meta.h"
 #include "os_clock.h"
 #include "os_process.h"
+#include "os_stderr.h"
 #include "pool.h"
 
 static _Atomic bool handlers;		/* registered, or being so; relaxed: by the thread that sets it, and nothing hangs on it */
@@ -295,6 +297,7 @@ static void take_stock(void)
 	}
 	hz3_arenas_end_purges();
 	hz3_thread_count_memory();
+	hz3_os_process_is_ours();
 	hz3_os_process_is(HZ3_PROCESS_KNOWN);
 }
 
@@ -324,6 +327,7 @@ static void sort_out_locks_once(void)
 {
 	if (hz3_os_process_step(HZ3_PROCESS_NEW, HZ3_PROCESS_SORTS_LOCKS)) {
 		sort_out_locks();
+		hz3_background_is_bare();
 		hz3_os_process_is(HZ3_PROCESS_HAS_LOCKS);
 	}
 	while (hz3_os_process_state() == HZ3_PROCESS_SORTS_LOCKS)
@@ -344,6 +348,7 @@ static bool take_stock_once(void)
 static void fork_child(void)
 {
 	sort_out_locks();
+	hz3_os_let_go_of_stderr();
 	hz3_os_process_is(HZ3_PROCESS_HAS_LOCKS);
 	/* What was interrupted may go on; so not before the next slow path: hz3_fork_meet_new_process(). */
 	if (is_in_the_midst())

@@ -26,7 +26,12 @@ hz3_os_open_input(const char *path)
 int
 hz3_os_open_output(const char *path)
 {
-	return open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
+	int fd = open_file(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK);
+	int flags = fd < 0 ? -1 : fcntl(fd, F_GETFL);
+
+	if (flags >= 0)
+		(void)fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+	return fd;
 }
 
 int

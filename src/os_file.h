@@ -15,7 +15,7 @@ ssize_t hz3_os_write(int fd, const void *data, size_t bytes);
 ssize_t hz3_os_read(int fd, void *data, size_t bytes);
 int hz3_os_open_input(const char *path);
 
-/* Creates or truncates a file (mode 0644, close-on-exec) and returns a descriptor for writing, or -1. */
+/* Creates or truncates a file (mode 0644, close-on-exec) and returns a descriptor for writing, or -1; also of a FIFO that nobody reads. */
 int hz3_os_open_output(const char *path);
 
 /* The same for a file that is not there yet, nor a link to one. */

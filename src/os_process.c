@@ -27,6 +27,8 @@
 static _Atomic uint32_t one_process = HZ3_PROCESS_KNOWN;	/* where the system can't tell */
 _Atomic uint32_t *hz3_os_process = &one_process;
 
+static _Atomic uint32_t our_id;	/* relaxed: it changes while a new process has nothing else to do */
+
 static unsigned cpus = 1;
 
 static void
@@ -67,6 +69,7 @@ void
 hz3_os_meet_machine(void)
 {
 	cpus = count_cpus();
+	hz3_os_process_is_ours();
 	watch_for_new_process();
 }
 
@@ -80,6 +83,18 @@ uint32_t
 hz3_os_process_id(void)
 {
 	return (uint32_t)syscall(SYS_getpid);
+}
+
+void
+hz3_os_process_is_ours(void)
+{
+	hz3_atomic_store(&our_id, hz3_os_process_id(), relaxed);
+}
+
+bool
+hz3_os_is_our_process(void)
+{
+	return hz3_os_process_id() == hz3_atomic_load(&our_id, relaxed);
 }
 
 extern char **environ;
@@ -100,6 +115,19 @@ hz3_os_barrier_everywhere(void)
 	if (errno != EPERM || syscall(SYS_membarrier, HZ3_BARRIER_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0)
 		return -1;
 	return (int)syscall(SYS_membarrier, HZ3_BARRIER_PRIVATE_EXPEDITED, 0, 0);
+}
+
+void
+hz3_os_be_ordinary_thread(void)
+{
+	unsigned long mask[CPUS_MAX / (8 * sizeof(unsigned long))] = {0};
+	struct sched_param none = {0};
+	int policy = sched_getscheduler(0);
+
+	if (policy == SCHED_FIFO || policy == SCHED_RR)
+		(void)sched_setscheduler(0, SCHED_OTHER, &none);
+	if (sched_getaffinity((pid_t)hz3_os_process_id(), sizeof(mask), (cpu_set_t *)mask) == 0)
+		(void)sched_setaffinity(0, sizeof(mask), (cpu_set_t *)mask);
 }
 
 void

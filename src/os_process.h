@@ -46,6 +46,13 @@ static inline void hz3_os_process_is(uint32_t state)
 	hz3_atomic_store(hz3_os_process, state, release);
 }
 
+/*
+ * The calling process is the one that hz3 is of, from now on.  Is it?  Not so is the child of a vfork, or of a clone that shares our memory: what it
+ * leaves there stays, and a thread of its own doesn't.
+ */
+void hz3_os_process_is_ours(void);
+bool hz3_os_is_our_process(void);
+
 /* Bytes mapped for what this layer itself remembers. */
 size_t hz3_os_own_bytes(void);
 
@@ -59,6 +66,9 @@ unsigned hz3_os_cpus(void);
 
 /* A full memory barrier on every processor that runs a thread of this process.  -1: the system has no such thing. */
 int hz3_os_barrier_everywhere(void);
+
+/* The calling thread gets the ordinary scheduling policy, and the processors of the first thread, wherever it has come from. */
+void hz3_os_be_ordinary_thread(void);
 
 /* Gives the calling thread a name that ps and top show; at most 15 characters. */
 void hz3_os_name_thread(const char *name);

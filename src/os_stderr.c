@@ -32,12 +32,24 @@ hz3_os_keep_stderr(void)
 	kept.inode = status.st_ino;
 }
 
-int
-hz3_os_stderr(void)
+static bool
+is_still_there(void)
 {
 	struct stat status;
 
-	if (kept.fd >= 0 && fstat(kept.fd, &status) == 0 && status.st_dev == kept.device && status.st_ino == kept.inode)
-		return kept.fd;
-	return STDERR_FILENO;
+	return kept.fd >= 0 && fstat(kept.fd, &status) == 0 && status.st_dev == kept.device && status.st_ino == kept.inode;
+}
+
+int
+hz3_os_stderr(void)
+{
+	return is_still_there() ? kept.fd : STDERR_FILENO;
+}
+
+void
+hz3_os_let_go_of_stderr(void)
+{
+	if (is_still_there())
+		hz3_os_close(kept.fd);
+	kept.fd = -1;
 }

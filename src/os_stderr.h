@@ -10,4 +10,7 @@
 void hz3_os_keep_stderr(void);
 int hz3_os_stderr(void);
 
+/* In the child of a fork, which may live on as a daemon while somebody waits for all to end who have it: no longer. */
+void hz3_os_let_go_of_stderr(void);
+
 #endif

@@ -71,6 +71,15 @@ with_hz3 "stats_file:/no/such/directory/file" ls / >/dev/null 2>"$dir/text" || f
 with_hz3 "stats_file:/dev/full" ls / >/dev/null 2>"$dir/text" || fail "a full device ended ls"
 [ "$(cat "$dir/text")" = "hz3: cannot write stats_file /dev/full" ] || fail "of a full device it is said: $(cat "$dir/text")"
 
+# A pipe that nobody reads is no place to wait at; and who waits for the end of a program's standard error does not wait for its daemon.
+mkfifo "$dir/fifo"
+with_hz3 "stats_file:$dir/fifo" timeout -s KILL 20 ls / >/dev/null 2>"$dir/text" || fail "a pipe that nobody reads ended ls"
+grep -q "^hz3: cannot write stats_file $dir/fifo$" "$dir/text" || fail "of a pipe that nobody reads it is said: $(cat "$dir/text")"
+start=$SECONDS
+# shellcheck disable=SC2016
+with_hz3 "stats_file:$dir/daemon.json" bash -c '(read -r -t 15 _ <>"$0") >/dev/null 2>&1 &' "$dir/fifo" 2>&1 | cat >/dev/null
+[ $((SECONDS - start)) -lt 10 ] || fail "whoever waits for standard error to be closed waits for a daemon"
+
 with_hz3 banner:true /bin/true 2>"$dir/text"
 grep -q '^hz3: version .*libhz3' "$dir/text" || fail "no banner: $(cat "$dir/text")"
 
