@@ -9,6 +9,7 @@
 
 #define PAGE_SLICES 1 /* of pages of blocks up to 1 KiB */
 #define WAKE_MAX 32
+#define FEW 8
 
 /* Four classes that double a size: class, size, and the largest size of the class before. */
 #define DOUBLING(X, c, s)                                                                                            \
@@ -41,6 +42,8 @@
 			   : (size) * 8 >> HZ3_SLICE_SHIFT)
 #define CAPACITY(size) (SLICES(size) * (1 << HZ3_SLICE_SHIFT) / (size))
 #define EXTEND_BYTES(size) ((size) <= HZ3_CLASS_LINKED_MAX ? 4096 : 65536)
+/* Of few blocks, none is to wait for others. */
+#define WAKE(size) (CAPACITY(size) <= FEW ? 1 : CLAMP(CAPACITY(size) / 4, 1, WAKE_MAX))
 #define CLAMP(x, low, high) ((x) < (low) ? (low) : (x) > (high) ? (high) : (x))
 
 #define INFO(class, bytes, previous)                                                                                 \
@@ -49,7 +52,7 @@
 		.reciprocal = (uint32_t)((((uint64_t)1 << 35) + (bytes) - 1) / (bytes)),                             \
 		.slices = SLICES(bytes),                                                                             \
 		.capacity = CAPACITY(bytes),                                                                         \
-		.wake = CLAMP(CAPACITY(bytes) / 4, 1, WAKE_MAX),                                                     \
+		.wake = WAKE(bytes),                                                                                 \
 		.extend = CLAMP(EXTEND_BYTES(bytes) / (bytes), 1, CAPACITY(bytes)),                                  \
 	},
 

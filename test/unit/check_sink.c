@@ -201,7 +201,7 @@ END_TEST
 /* A chain that completes a sleeping page in its word brings the page to the poster. */
 START_TEST(claims)
 {
-	unsigned class = HZ3_CLASSES - 1, capacity = hz3_class_info[class].capacity, chains;
+	unsigned class = HZ3_CLASSES - 5, capacity = hz3_class_info[class].capacity, chains;	/* of those above, one block queues the page */
 
 	hz3_sink_set_mode(HZ3_SINK_PAGE);
 	hz3_options.handover = _i != 1;
