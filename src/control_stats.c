@@ -86,6 +86,7 @@ static const struct hz3_control_row rows[] = {
 	STAT("stats.heaps_lost", heaps_lost),
 	STAT("stats.lost_bytes", lost_bytes),
 	STAT("stats.purges", purges),
+	STAT("stats.purge_failures", purge_failures),
 	STAT("stats.purged_bytes", purged_bytes),
 	STAT("stats.huge_mappings", huge_mappings),
 	STAT("stats.limit.used", limit_used),

@@ -15,7 +15,7 @@
  * "others", as folded as it is.  Else heaps would keep the rows of all threads that they ever had.
  *
  * Bounds: a thread has at most HZ3_FLOW_ROWS rows of 912 bytes, made as they are needed, and what it frees of further owners
- * goes into a last one, "others"; there are at most HZ3_FLOW_SUMS sums of 320 bytes.  When three quarters of those
+ * goes into a last one, "others"; there are at most HZ3_FLOW_SUMS sums of 304 bytes.  When three quarters of those
  * are used, names that end in digits are taken together, and in the end all further ones.
  */
 #ifndef HZ3_FLOW_H

@@ -97,6 +97,7 @@ memory(struct hz3_out *o, const struct hz3_stats *stats, const struct hz3_waterf
 	single(o, "mapped_memory_bytes", "gauge", "Address space committed for blocks.", stats->mapped);
 	single(o, "purged_bytes_total", "counter", "Bytes given back to the system.", stats->purged_bytes);
 	single(o, "purges_total", "counter", "Calls of madvise that gave memory back.", stats->purges);
+	single(o, "purge_failures_total", "counter", "Calls of madvise that failed, as on locked memory.", stats->purge_failures);
 	single(o, "heaps", "gauge", "Heaps ever made.", stats->heaps);
 	limits(o, stats);
 	single(o, "heaps_parked", "gauge", "Heaps that wait for a new thread.", stats->heaps_parked);

@@ -4,7 +4,7 @@
  * word: [first | last | count | QUEUED | TAKEN], positions in granules from the start of the page.
  *
  *   push  any thread   CAS a chain in.  Whoever turns QUEUED on must put the page on its owner's page queue.
- *   take  owner only   unlink the page from the queue, then exchange the word with 0.
+ *   take  who has unlinked the page from the queue, the owner or a scavenger (scavenge.h), exchanges the word with 0.
  *   peel  owner only   take the list of a page that may be queued; the flags stay as they are.
  *   claim any thread   a thread that would make the count equal to the page's capacity takes the list instead of
  *                      pushing: it then holds every block of the page.  Only while QUEUED is clear.

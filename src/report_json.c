@@ -123,6 +123,7 @@ json_memory(struct hz3_out *o, const struct hz3_stats *stats)
 	hz3_json_count(o, "mapped", stats->mapped);
 	hz3_json_count(o, "metadata", stats->metadata);
 	hz3_json_count(o, "purges", stats->purges);
+	hz3_json_count(o, "purge_failures", stats->purge_failures);
 	hz3_json_count(o, "purged_bytes", stats->purged_bytes);
 	hz3_json_count(o, "heaps", stats->heaps);
 	hz3_json_count(o, "heaps_parked", stats->heaps_parked);

@@ -47,6 +47,8 @@ text_memory(struct hz3_out *o, const struct hz3_stats *stats)
 	text_line(o, "metadata", hz3_number_size(stats->metadata), "hz3's own structures");
 	text_line(o, "resident", hz3_number_size(stats->resident), "in RAM for the whole process (RSS)");
 	text_line(o, "purged", hz3_number_size(stats->purged_bytes), "given back to the system so far");
+	if (stats->purge_failures != 0)
+		hz3_out_put(o, "  %lu purge calls failed: the system keeps what is locked in memory\n", (unsigned long)stats->purge_failures);
 	if (stats->limit_soft != 0 || stats->limit_hard != 0)
 		text_limits(o, stats);
 	hz3_out_put(o, "  heaps %lu (%lu parked), huge mappings %lu, purge calls %lu\n", (unsigned long)stats->heaps,

@@ -177,6 +177,7 @@ static void add_arenas(struct hz3_stats *out)
 	for (unsigned i = 0; i < hz3_arenas_count(); i++) {
 		const struct hz3_arena_counters *counters = hz3_arena_counters(i);
 		out->purges += hz3_atomic_load(&counters->purges, relaxed);
+		out->purge_failures += hz3_atomic_load(&counters->purge_failures, relaxed);
 		out->purged_bytes += hz3_atomic_load(&counters->purged_slices, relaxed)
 				     << HZ3_SLICE_SHIFT;
 	}
