@@ -159,7 +159,7 @@ static void give_up_if_taken_locked(struct hz3_arena *arena, struct hz3_run *run
  */
 static size_t use_locked(struct hz3_arena *arena, struct hz3_run *run, size_t n, size_t align)
 {
-	size_t start = hz3_run_slice(run), total = run->slices, skip = hz3_run_misalignment(start, align);
+	size_t start = hz3_run_slice(run), total = run->slices, skip = hz3_slice_misalignment(start, align);
 	unsigned kind = run->kind;
 	uint64_t stamp = run->stamp_ms;
 	struct hz3_run *age_after = kind == HZ3_RUN_DIRTY ? run->earlier : NULL;

@@ -134,19 +134,12 @@ static size_t take(struct hz3_extents *extents, struct hz3_extent *extent, size_
 	return extent->slice + i;
 }
 
-static size_t misalignment(size_t slice, size_t align)
-{
-	size_t position = (uintptr_t)hz3_slice_address(slice) >> HZ3_SLICE_SHIFT;
-
-	return hz3_align_up(position, align) - position;
-}
-
 /* n free slices of a shared extent; 0: there are none in a row. */
 static size_t take_from(struct hz3_extents *extents, struct hz3_extent *extent, size_t n, size_t align)
 {
 	if (extent->whole)
 		return 0;
-	for (size_t i = misalignment(extent->slice, align); i + n <= extent->slices; i += align)
+	for (size_t i = hz3_slice_misalignment(extent->slice, align); i + n <= extent->slices; i += align)
 		if ((extent->used & bits(i, n)) == 0)
 			return take(extents, extent, i, n);
 	return 0;
@@ -191,7 +184,7 @@ static struct hz3_extent *find_whole(struct hz3_extents *extents, size_t n, size
 	for (struct hz3_extent *extent = extents->first; extent; extent = extent->next) {
 		if (!extent->whole || extent->used || extent->slices < n || extent->slices / 2 > n)
 			continue;
-		if (misalignment(extent->slice, align) == 0 && (best == NULL || extent->slices < best->slices))
+		if (hz3_slice_misalignment(extent->slice, align) == 0 && (best == NULL || extent->slices < best->slices))
 			best = extent;
 	}
 	return best;

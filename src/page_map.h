@@ -149,6 +149,14 @@ static HZ3_INLINE void *hz3_slice_address(size_t slice)
 	return (void *)(hz3_page_map.base + (slice << HZ3_SLICE_SHIFT));
 }
 
+/* Slices from this one to the next whose address is a multiple of align slices, a power of 2. */
+static inline size_t hz3_slice_misalignment(size_t slice, size_t align)
+{
+	size_t position = (uintptr_t)hz3_slice_address(slice) >> HZ3_SLICE_SHIFT;
+
+	return hz3_align_up(position, align) - position;
+}
+
 static HZ3_INLINE size_t hz3_slice_of(const void *p)
 {
 	return ((uintptr_t)p - hz3_page_map.base) >> HZ3_SLICE_SHIFT;

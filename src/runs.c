@@ -148,16 +148,9 @@ void hz3_runs_remove(struct hz3_runs *runs, struct hz3_run *run)
 	set_ends(run, 0);
 }
 
-size_t hz3_run_misalignment(size_t slice, size_t align)
-{
-	size_t position = (hz3_page_map.base >> HZ3_SLICE_SHIFT) + slice;
-
-	return hz3_align_up(position, align) - position;
-}
-
 static bool run_fits(const struct hz3_run *run, size_t n, size_t align)
 {
-	size_t skip = hz3_run_misalignment(hz3_run_slice(run), align);
+	size_t skip = hz3_slice_misalignment(hz3_run_slice(run), align);
 
 	return run->slices >= skip && run->slices - skip >= n;
 }

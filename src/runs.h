@@ -72,9 +72,6 @@ void hz3_runs_add(struct hz3_runs *runs, size_t slice, size_t n, unsigned kind, 
 /* Take a run out of every list; its slices have route 0 afterwards. */
 void hz3_runs_remove(struct hz3_runs *runs, struct hz3_run *run);
 
-/* How many slices to skip from this one on, so that what follows is aligned. */
-size_t hz3_run_misalignment(size_t slice, size_t align);
-
 /* A run of this kind that holds n aligned slices: the first of some in the tightest bin, else of a larger one; or NULL. */
 struct hz3_run *hz3_runs_find(const struct hz3_runs *runs, unsigned kind, size_t n, size_t align);
 
