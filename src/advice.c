@@ -20,17 +20,24 @@
 #define SHORT_CHAIN_OF_FULL_BUFFERS 8u
 #define FULL_BYTES_SMALL ((uint64_t)64 << 10)	/* in a buffer that is flushed */
 
-static void HZ3_PRINTF(3, 4) say(struct hz3_advices *out, const char *rule, const char *fmt, ...)
+/* Who listens, and what was said so far. */
+struct listener {
+	hz3_advice_say *say;
+	void *arg;
+	unsigned count;
+};
+
+static void HZ3_PRINTF(3, 4) say(struct listener *out, const char *rule, const char *fmt, ...)
 {
+	char text[400];
 	va_list args;
 
-	if (out->count == HZ3_ADVICE_MAX)
+	if (out->count++ >= HZ3_ADVICE_MAX)
 		return;
-	struct hz3_advice *advice = &out->advice[out->count++];
-	advice->rule = rule;
 	va_start(args, fmt);
-	hz3_format_list(advice->text, sizeof(advice->text), fmt, args);
+	hz3_format_list(text, sizeof(text), fmt, args);
 	va_end(args);
+	out->say(out->arg, rule, text);
 }
 
 static struct hz3_number percent(uint64_t part, uint64_t whole)
@@ -45,7 +52,7 @@ static bool is_flow(const struct hz3_flow_row *row)
 	return !row->local && hz3_flow_row_blocks(row) >= BLOCKS_MIN;
 }
 
-static void short_chains(const struct hz3_view *view, struct hz3_advices *out)
+static void short_chains(const struct hz3_view *view, struct listener *out)
 {
 	const struct hz3_flow_map *map = view->flows;
 
@@ -65,7 +72,7 @@ static void short_chains(const struct hz3_view *view, struct hz3_advices *out)
 		}
 }
 
-static void unbatched(const struct hz3_view *view, struct hz3_advices *out)
+static void unbatched(const struct hz3_view *view, struct listener *out)
 {
 	uint64_t blocks = view->stats.sum.flushes[HZ3_FLUSH_UNBATCHED];
 
@@ -77,7 +84,7 @@ static void unbatched(const struct hz3_view *view, struct hz3_advices *out)
 	    hz3_number_count(blocks).text);
 }
 
-static void small_buffers(const struct hz3_view *view, struct hz3_advices *out)
+static void small_buffers(const struct hz3_view *view, struct listener *out)
 {
 	uint64_t flushes = 0, full = view->stats.sum.flushes[HZ3_FLUSH_BUDGET], blocks = 0, chains = 0;
 
@@ -101,7 +108,7 @@ static void small_buffers(const struct hz3_view *view, struct hz3_advices *out)
 	    hz3_number_size(budget).text, hz3_number_size(view->stats.held_bytes_cap).text);
 }
 
-static void ping_pong(const struct hz3_view *view, struct hz3_advices *out)
+static void ping_pong(const struct hz3_view *view, struct listener *out)
 {
 	const struct hz3_flow_map *map = view->flows;
 
@@ -124,7 +131,7 @@ static void ping_pong(const struct hz3_view *view, struct hz3_advices *out)
 			}
 }
 
-static void unnamed(const struct hz3_view *view, struct hz3_advices *out)
+static void unnamed(const struct hz3_view *view, struct listener *out)
 {
 	const struct hz3_flow_map *map = view->flows;
 
@@ -142,7 +149,7 @@ static void unnamed(const struct hz3_view *view, struct hz3_advices *out)
 
 /* ---- memory ---- */
 
-static void sleeping_owner(const struct hz3_view *view, struct hz3_advices *out)
+static void sleeping_owner(const struct hz3_view *view, struct listener *out)
 {
 	const struct hz3_flow_map *map = view->flows;
 
@@ -157,7 +164,7 @@ static void sleeping_owner(const struct hz3_view *view, struct hz3_advices *out)
 	}
 }
 
-static void never_purged(const struct hz3_view *view, struct hz3_advices *out)
+static void never_purged(const struct hz3_view *view, struct listener *out)
 {
 	uint64_t dirty = view->memory.dirty;
 
@@ -177,7 +184,7 @@ static uint64_t free_of_class(const struct hz3_class_stats *c, unsigned class)
 	return total > c->live ? (total - c->live) * c->size : 0;
 }
 
-static void pinned(const struct hz3_view *view, struct hz3_advices *out)
+static void pinned(const struct hz3_view *view, struct listener *out)
 {
 	uint64_t there = view->memory.free_in_pages, most = 0;
 	unsigned worst = 0;
@@ -201,7 +208,7 @@ static void pinned(const struct hz3_view *view, struct hz3_advices *out)
 
 /* ---- bounds of hz3's own ---- */
 
-static void bounds(const struct hz3_view *view, struct hz3_advices *out)
+static void bounds(const struct hz3_view *view, struct listener *out)
 {
 	const struct hz3_flow_map *map = view->flows;
 
@@ -221,15 +228,15 @@ static void bounds(const struct hz3_view *view, struct hz3_advices *out)
 		    hz3_number_count(view->stats.held_refused).text, hz3_number_size(view->stats.held_bytes_cap).text);
 }
 
-void hz3_advise(const struct hz3_view *view, struct hz3_advices *out)
+void hz3_advise(const struct hz3_view *view, hz3_advice_say *listener, void *arg)
 {
-	static void (*const rules[])(const struct hz3_view *, struct hz3_advices *) = {
+	struct listener out = { listener, arg, 0 };
+	static void (*const rules[])(const struct hz3_view *, struct listener *) = {
 		short_chains, unbatched, small_buffers, ping_pong, unnamed, sleeping_owner, never_purged, pinned, bounds,
 	};
 
-	out->count = 0;
 	if (view->flows == NULL)
 		return;
 	for (unsigned i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
-		rules[i](view, out);
+		rules[i](view, &out);
 }

@@ -9,19 +9,11 @@
 
 #include "view.h"
 
+/* A line, without an end, under the rule's name, which is for programs. */
+typedef void hz3_advice_say(void *arg, const char *rule, const char *text);
+
+/* At most HZ3_ADVICE_MAX lines. */
 #define HZ3_ADVICE_MAX 16
-#define HZ3_ADVICE_BYTES 400
-
-struct hz3_advice {
-	const char *rule;		/* its name, for programs */
-	char text[HZ3_ADVICE_BYTES];
-};
-
-struct hz3_advices {
-	unsigned count;
-	struct hz3_advice advice[HZ3_ADVICE_MAX];
-};
-
-void hz3_advise(const struct hz3_view *view, struct hz3_advices *out);
+void hz3_advise(const struct hz3_view *view, hz3_advice_say *listener, void *arg);
 
 #endif

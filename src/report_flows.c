@@ -172,20 +172,30 @@ text_delays(struct hz3_out *o, const struct hz3_stats *stats)
 	}
 }
 
+struct advice_text {
+	struct hz3_out *o;
+	bool begun;
+};
+
+static void
+say_as_text(void *arg, const char *rule, const char *text)
+{
+	struct advice_text *advice = arg;
+
+	if (!advice->begun)
+		hz3_out_text(advice->o, "\nAdvice\n");
+	advice->begun = true;
+	hz3_out_put(advice->o, "  %s: ", rule);
+	hz3_out_text(advice->o, text);
+	hz3_out_char(advice->o, '\n');
+}
+
 static void
 text_advice(struct hz3_out *o, const struct hz3_view *view)
 {
-	struct hz3_advices advices;
+	struct advice_text advice = {.o = o};
 
-	hz3_advise(view, &advices);
-	if (advices.count == 0)
-		return;
-	hz3_out_text(o, "\nAdvice\n");
-	for (unsigned i = 0; i < advices.count; i++) {
-		hz3_out_put(o, "  %s: ", advices.advice[i].rule);
-		hz3_out_text(o, advices.advice[i].text);
-		hz3_out_char(o, '\n');
-	}
+	hz3_advise(view, say_as_text, &advice);
 }
 
 void
@@ -302,20 +312,23 @@ json_delays(struct hz3_out *o, const struct hz3_stats *stats)
 }
 
 static void
+say_as_json(void *arg, const char *rule, const char *text)
+{
+	struct hz3_out *o = arg;
+
+	hz3_json_line(o, NULL);
+	hz3_out_char(o, '{');
+	put_string(o, "rule", rule);
+	hz3_out_text(o, "\"text\": \"");
+	hz3_json_escape(o, text);
+	hz3_out_text(o, "\"}");
+}
+
+static void
 json_advice(struct hz3_out *o, const struct hz3_view *view)
 {
-	struct hz3_advices advices;
-
-	hz3_advise(view, &advices);
 	hz3_json_open(o, "advice", '[');
-	for (unsigned i = 0; i < advices.count; i++) {
-		hz3_json_line(o, NULL);
-		hz3_out_char(o, '{');
-		put_string(o, "rule", advices.advice[i].rule);
-		hz3_out_text(o, "\"text\": \"");
-		hz3_json_escape(o, advices.advice[i].text);
-		hz3_out_text(o, "\"}");
-	}
+	hz3_advise(view, say_as_json, o);
 	hz3_json_close(o, ']');
 }
 
