@@ -453,11 +453,11 @@ static size_t decommit_kind_locked(struct hz3_arena *arena, unsigned kind, size_
 static size_t purge(struct hz3_arena *arena, uint64_t before_ms, size_t keep)
 {
 	struct { size_t slice, n; } failed[PURGE_FAILURES_MAX];
-	size_t bytes = 0, slice, n = 0;
+	size_t bytes = 0, apart = 0, slice, n = 0;
 	unsigned failures = 0;
 
 	hz3_lock(&arena->lock);
-	while (failures < PURGE_FAILURES_MAX && hz3_atomic_load(&arena->counters.dirty, relaxed) > keep) {
+	while (failures < PURGE_FAILURES_MAX && hz3_atomic_load(&arena->counters.dirty, relaxed) + apart > keep) {
 		slice = purge_begin_locked(arena, before_ms, &n);
 		if (slice == 0)
 			break;
@@ -470,6 +470,7 @@ static size_t purge(struct hz3_arena *arena, uint64_t before_ms, size_t keep)
 		if (kind == HZ3_RUN_DIRTY) {
 			failed[failures].slice = slice;
 			failed[failures++].n = n;
+			apart += n;
 			continue;
 		}
 		purge_end_locked(arena, slice, n, kind);

@@ -137,9 +137,9 @@ void hz3_background_first_thread_ends(void)
 		hz3_background_wake();
 }
 
-void hz3_background_is_bare(void)
+void hz3_background_is_bare(bool on)
 {
-	hz3_atomic_store(&bare, true, relaxed);
+	hz3_atomic_store(&bare, on, relaxed);
 }
 
 void hz3_background_forget(void)

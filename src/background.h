@@ -37,9 +37,9 @@ void hz3_background_first_thread_ends(void);
 void hz3_background_forget(void);
 
 /*
- * In the child of a clone, whose first thread may end as no pthread does: its status would be lost, and a thread of ours left alone.  No thread
+ * On in the child of a clone, whose first thread may end as no pthread does: its status would be lost, and a thread of ours left alone.  No thread
  * for jobs that always want it, until the child has threads of its own.
  */
-void hz3_background_is_bare(void);
+void hz3_background_is_bare(bool on);
 
 #endif

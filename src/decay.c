@@ -1,6 +1,9 @@
 /* When memory goes back to the system. */
 #include "decay.h"
 
+#include <pthread.h>
+#include <signal.h>
+
 #include "abandon.h"
 #include "arena.h"
 #include "atomic.h"
@@ -301,6 +304,23 @@ static bool lock_with_patience(void)
 	return true;
 }
 
+/*
+ * Under the decay lock.  With all signals blocked: a handler that forks would leave its child with heaps that are lent to the code which it has
+ * interrupted, and wait there for itself.
+ */
+static void scavenge_locked(void)
+{
+	sigset_t all, old;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	struct hz3_heap *heap = hz3_thread_begin();
+	hz3_scavenge_all_locked(heap);
+	hz3_heap_trim(heap);
+	hz3_thread_end(heap);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
 /* What the calling thread can do about others' memory; its own heap is changed under begin and end. */
 static void collect(void)
 {
@@ -311,10 +331,7 @@ static void collect(void)
 	hz3_abandon_trim(0);
 	/* The lock: statistics rely on nobody else's scavenging. */
 	if (lock_with_patience()) {
-		struct hz3_heap *heap = hz3_thread_begin();
-		hz3_scavenge_all_locked(heap);
-		hz3_heap_trim(heap);
-		hz3_thread_end(heap);
+		scavenge_locked();
 		hz3_unlock(&hz3_decay_lock);
 	}
 }

@@ -82,6 +82,8 @@ static _Thread_local __attribute__((tls_model("initial-exec"))) unsigned forks_w
 
 static void fork_prepare(void)
 {
+	/* Its locks first, if this is the child of a fork that nobody has told of. */
+	hz3_fork_before_lock();
 	struct hz3_heap *heap = hz3_thread_heap;
 
 	if (hz3_lock_held(&fork_lock)) {
@@ -270,11 +272,20 @@ struct hz3_heap *hz3_fork_come_back(void)
 	return heap;
 }
 
-/* Nobody has the heaps' buffers and stocks who has them according to the marks. */
+/* Nobody has the heaps who has them according to the marks. */
 static void end_loans(void)
 {
-	for (uint32_t id = 1; id <= hz3_owner_count(); id++)
-		hz3_atomic_store(&hz3_owner_by_id(id)->heap->borrowed, 0, relaxed);
+	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
+		struct hz3_heap *heap = hz3_owner_by_id(id)->heap;
+		if (hz3_atomic_load(&heap->borrowed, relaxed))
+			hz3_atomic_store(&heap->loan_was_cut, true, relaxed);
+	}
+}
+
+void hz3_fork_mend_cut_loan(struct hz3_heap *heap)
+{
+	mend(heap);
+	hz3_atomic_store(&heap->loan_was_cut, false, relaxed);
 }
 
 /*
@@ -317,9 +328,9 @@ static void sort_out_locks(void)
  */
 static bool is_in_the_midst(void)
 {
-	struct hz3_heap *heap = hz3_thread_heap;
+	struct hz3_heap *heap = hz3_thread_heap, *left = hz3_atomic_load(&left_heap, relaxed);
 
-	return last_lock_held() != NULL || (heap->owner && !hz3_heap_is_whole(heap));
+	return last_lock_held() != NULL || (heap->owner && !hz3_heap_is_whole(heap)) || (left && !hz3_heap_is_whole(left));
 }
 
 /* The first step in a new process, before any thread of it takes a lock. */
@@ -327,7 +338,7 @@ static void sort_out_locks_once(void)
 {
 	if (hz3_os_process_step(HZ3_PROCESS_NEW, HZ3_PROCESS_SORTS_LOCKS)) {
 		sort_out_locks();
-		hz3_background_is_bare();
+		hz3_background_is_bare(true);
 		hz3_os_process_is(HZ3_PROCESS_HAS_LOCKS);
 	}
 	while (hz3_os_process_state() == HZ3_PROCESS_SORTS_LOCKS)
@@ -349,6 +360,7 @@ static void fork_child(void)
 {
 	sort_out_locks();
 	hz3_os_let_go_of_stderr();
+	hz3_background_is_bare(false);
 	hz3_os_process_is(HZ3_PROCESS_HAS_LOCKS);
 	/* What was interrupted may go on; so not before the next slow path: hz3_fork_meet_new_process(). */
 	if (is_in_the_midst())

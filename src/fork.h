@@ -27,6 +27,9 @@ void hz3_fork_before_lock(void);
  */
 struct hz3_heap *hz3_fork_come_back(void);
 
+/* The calling thread's heap, which waits to be given back by somebody who is not there. */
+void hz3_fork_mend_cut_loan(struct hz3_heap *heap);
+
 /* In the child: nobody acts as the owner of this heap any more. */
 void hz3_fork_lose(struct hz3_heap *heap);
 

@@ -564,6 +564,8 @@ bool hz3_heap_page_is_free(const struct hz3_page *page, uint32_t in_word)
 
 void hz3_heap_lose_page(struct hz3_heap *heap, struct hz3_page *page)
 {
+	/* What its thread has freed stays on its account. */
+	restart(heap, page, page->countdown);
 	if (page->state == HZ3_PAGE_AWAKE)
 		hz3_page_list_remove(&heap->awake[page->class], page);
 }

@@ -44,6 +44,7 @@ struct hz3_heap {
 	 */
 	_Atomic uint32_t busy;
 	_Atomic uint32_t borrowed;		/* not 0: somebody else may be using the buffer and the stock; see hz3_heap_enter() */
+	_Atomic bool loan_was_cut;		/* relaxed; in the child of a fork: whoever had it lent is not there, and its thread has to mend it */
 	bool made_pages;			/* ever */
 	uint32_t slices;			/* of the pages that it made and did not retire; some may be others' by now (handover) */
 	uint32_t ticks;				/* slow paths so far, of all kinds */
@@ -191,6 +192,8 @@ static HZ3_INLINE bool hz3_heap_free_local(struct hz3_page *page, struct hz3_blo
 	/* The link before the head: a fork between the two must not leave a list that leads astray. */
 	atomic_signal_fence(memory_order_release);
 	page->free = block;
+	/* Last: from then on, the page may be taken from a heap that is lent. */
+	atomic_signal_fence(memory_order_release);
 	return hz3_unlikely(hz3_page_count_down(page) == 0);
 }
 

@@ -136,8 +136,12 @@ static size_t scavenge_lent(struct hz3_owner *owner, struct hz3_heap *heap)
 	size_t pages = 0;
 
 	hz3_heap_ask_for(owner->heap);
-	if (hz3_os_barrier_everywhere() == 0 && hz3_heap_is_lent(owner->heap)) {
+	if (hz3_os_barrier_everywhere() != 0 || !hz3_heap_is_lent(owner->heap)) {
+		pages = try_queues(owner, NULL, heap);
+	} else {
 		pages = try_queues(owner, &batch, heap);
+		/* Or the walks below could come to pages that are taken before they are over. */
+		pages += finish_batch(owner, &batch, heap);
 		for (unsigned class = 0; class < HZ3_CLASSES; class++)
 			pages += try_awake(owner, class, &batch, heap);
 		pages += finish_batch(owner, &batch, heap);
@@ -197,7 +201,8 @@ static bool is_walk_due(const struct hz3_owner *owner)
 
 static bool is_candidate(struct hz3_owner *owner, const struct hz3_heap *heap, bool sleepers_only)
 {
-	return owner->heap != heap && runs(owner) && (!sleepers_only || sleeps(owner));
+	return owner->heap != heap && runs(owner) && (!sleepers_only || sleeps(owner)) &&
+	       !hz3_atomic_load(&owner->heap->loan_was_cut, relaxed);
 }
 
 /* Is there anything in the heap that can be taken from a sleeper? */

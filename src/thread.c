@@ -22,6 +22,7 @@
 #include "os_process.h"
 
 /* A heap is swept once in so many slow paths. */
+#define YIELDS_MAX 64u
 #define SWEEP_TICKS 64
 
 struct hz3_heap hz3_thread_absent = HZ3_HEAP_NONE;
@@ -193,12 +194,19 @@ static HZ3_NOINLINE struct hz3_heap *begin_without_heap(bool to_free)
 	return shared_heap;
 }
 
-/* Somebody looks after the buffer of a thread that seemed to sleep: not for long. */
+/* Somebody looks after the heap of a thread that seemed to sleep: not for long.  A real-time thread doesn't let others run by yielding. */
 static HZ3_NOINLINE void wait_for_buffer(struct hz3_heap *heap)
 {
+	unsigned yields = 0;
+
 	do {
 		hz3_heap_leave(heap);
-		hz3_os_yield();
+		if (hz3_atomic_load(&heap->loan_was_cut, relaxed))
+			hz3_fork_mend_cut_loan(heap);
+		else if (yields++ < YIELDS_MAX)
+			hz3_os_yield();
+		else
+			hz3_os_sleep_ms(1);
 	} while (!hz3_heap_enter(heap));
 }
 

@@ -461,12 +461,15 @@ START_TEST(pages_with_frees_of_the_sleepers_own_are_taken)
 	sleeper.frees_every = own_frees[_i / 2];
 	pthread_t thread = start_sleeper();
 	struct hz3_heap *heaps[] = { hz3_thread_heap, sleeper.heap };
+	uint64_t own = core_freed_local(sleeper.heap, CLASS);
 	free_all_of_sleepers();
 	for (int i = 0; i < 5; i++)
 		taken += scavenge_round();
 	taken += hz3_thread_heap->counters.handover_pages;
 	ck_assert_uint_ge(taken, PAGES - PAGES / 8);
 	hz3_arenas_validate();
+	ck_assert_uint_eq(core_freed_local(sleeper.heap, CLASS), own);
+	ck_assert_uint_eq(hz3_thread_heap->counters.class[CLASS].freed_local, 0);
 	size_t waits = core_audit(NULL, 0);
 	ck_assert_uint_eq(core_counted_live(heaps, 2, CLASS), waits);
 	wake_sleeper(thread);

@@ -305,6 +305,21 @@ core_counted_live(struct hz3_heap *const *heaps, unsigned n, unsigned class)
 	return sum.allocated - waiting - sum.freed_local - sum.freed_remote;
 }
 
+/* What the heap's thread has freed of the class itself, pages asked for what the counters don't know yet. */
+static inline uint64_t
+core_freed_local(const struct hz3_heap *heap, unsigned class)
+{
+	struct hz3_class_counters sum = { .freed_local = heap->counters.class[class].freed_local };
+	size_t slices = hz3_page_map_slices();
+
+	for (size_t slice = 1; slice < slices; slice++) {
+		uint64_t route = hz3_route_of(slice);
+		if (hz3_route_owner(route) == heap->owner->id && !hz3_route_offset(route) && hz3_route_class(route) == class)
+			hz3_heap_count_page(hz3_page_at(slice), &sum);
+	}
+	return sum.freed_local;
+}
+
 /* ---- Threads ---- */
 
 static inline pthread_t
