@@ -41,7 +41,10 @@ size_t hz3_decay_purge_all(void);
  */
 void hz3_decay_keep_soft_limit(void);
 
-/* Memory has run out, or the hard limit is reached: as hz3_decay_purge_all(), and the address space of free runs with it.  True if something was got. */
+/*
+ * Memory has run out, or the hard limit is reached: as hz3_decay_purge_all(), and the address space of free runs with it.  True if something was
+ * got.
+ */
 bool hz3_decay_reclaim(void);
 
 /* The same for a request of so many bytes, before it is tried once more.  Counted, if it is the hard limit that leaves no room for them. */

@@ -92,7 +92,8 @@ static HZ3_INLINE void hz3_flow_count(struct hz3_flow *flow, unsigned class, uin
 }
 
 /*
- * A page of the owner's has been taken over, with so many blocks that others have freed; sent: its blocks were counted when they were sent, by whomever.
+ * A page of the owner's has been taken over, with so many blocks that others have freed; sent: they were counted when they were sent, by
+ * whomever.
  */
 static inline void hz3_flow_count_page(struct hz3_flows *flows, uint32_t owner, unsigned class, uint32_t blocks, bool sent)
 {
