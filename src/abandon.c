@@ -136,6 +136,8 @@ bool hz3_abandon_wants_drain(void)
  */
 static bool enter_locked(struct hz3_heap *heap)
 {
+	if (hz3_atomic_load(&heap->loan_was_cut, relaxed))
+		hz3_heap_mend(heap);
 	if (hz3_heap_enter(heap))
 		return true;
 	hz3_heap_leave(heap);
@@ -183,10 +185,11 @@ static bool trim_some_locked(uint64_t age_ms)
 		for (struct hz3_owner *owner = parked[i]; owner; owner = owner->next_parked) {
 			if (!owner->untrimmed || now - owner->parked_ms < age_ms)
 				continue;
-			if (trimmed++ == TRIM_AT_ONCE)
+			if (trimmed == TRIM_AT_ONCE)
 				return true;
 			if (!enter_locked(owner->heap))
 				continue;
+			trimmed++;
 			hz3_heap_trim(owner->heap);
 			hz3_heap_leave(owner->heap);
 			set_untrimmed_locked(owner, false);

@@ -305,20 +305,23 @@ static bool lock_with_patience(void)
 }
 
 /*
- * Under the decay lock.  With all signals blocked: a handler that forks would leave its child with heaps that are lent to the code which it has
- * interrupted, and wait there for itself.
+ * Under the decay lock.  With signals blocked that come from outside: a handler that forks would leave its child with heaps that are lent to the
+ * code which it has interrupted, and wait there for itself.
  */
 static void scavenge_locked(void)
 {
-	sigset_t all, old;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT };
 	struct hz3_heap *heap = hz3_thread_begin();
+	sigset_t others, old;
+
+	sigfillset(&others);
+	for (unsigned i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		sigdelset(&others, own[i]);
+	pthread_sigmask(SIG_SETMASK, &others, &old);
 	hz3_scavenge_all_locked(heap);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	hz3_heap_trim(heap);
 	hz3_thread_end(heap);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 /* What the calling thread can do about others' memory; its own heap is changed under begin and end. */

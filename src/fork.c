@@ -285,7 +285,6 @@ static void end_loans(void)
 void hz3_fork_mend_cut_loan(struct hz3_heap *heap)
 {
 	mend(heap);
-	hz3_atomic_store(&heap->loan_was_cut, false, relaxed);
 }
 
 /*

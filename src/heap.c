@@ -730,6 +730,8 @@ void hz3_heap_mend(struct hz3_heap *heap)
 	}
 	hz3_heap_renew_view(heap);
 	hz3_atomic_store(&heap->borrowed, 0, relaxed);
+	/* release: pairs with the acquire in flush_marked() (scavenge.c). */
+	hz3_atomic_store(&heap->loan_was_cut, false, release);
 	hz3_atomic_store(&heap->busy, 0, relaxed);
 }
 

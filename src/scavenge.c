@@ -231,7 +231,8 @@ static void flush_marked(struct hz3_heap *lender, struct hz3_heap *heap, bool ba
 {
 	struct hz3_posted posted = { 0 };
 
-	if (!hz3_heap_is_asked_for(lender))
+	/* acquire: pairs with the release in hz3_heap_mend(); if it is mended, the mark of the loan that was cut is gone. */
+	if (hz3_atomic_load(&lender->loan_was_cut, acquire) || !hz3_heap_is_asked_for(lender))
 		return;
 	if (barrier && hz3_heap_is_lent(lender)) {
 		hz3_buffer_flush(&lender->buffer, &heap->counters, HZ3_FLUSH_IDLE, &posted);

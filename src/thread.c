@@ -200,10 +200,13 @@ static HZ3_NOINLINE void wait_for_buffer(struct hz3_heap *heap)
 	unsigned yields = 0;
 
 	do {
-		hz3_heap_leave(heap);
-		if (hz3_atomic_load(&heap->loan_was_cut, relaxed))
+		/* Busy as it is: who has it lent is not there, or this is the child of a handler's fork, where he isn't either. */
+		if (hz3_atomic_load(&heap->loan_was_cut, relaxed) || hz3_os_is_new_process()) {
 			hz3_fork_mend_cut_loan(heap);
-		else if (yields++ < YIELDS_MAX)
+			continue;
+		}
+		hz3_heap_leave(heap);
+		if (yields++ < YIELDS_MAX)
 			hz3_os_yield();
 		else
 			hz3_os_sleep_ms(1);
