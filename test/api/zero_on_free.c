@@ -209,7 +209,7 @@ sized(void)
 
 static const struct again_case cases[] = {
 	{"own", own, "zero_on_free:1"},
-	{"own, profiled", own, "zero_on_free:1,prof:1,lg_prof_sample:10"},
+	{"own, profiled", own, "zero_on_free:1,prof:1,lg_prof_sample:10,prof_file:/dev/null"},
 	{"others, page", others, "zero_on_free:1,sink:page"},
 	{"others, central", others, "zero_on_free:1,sink:central"},
 	{"others, unbatched", others, "zero_on_free:1,remote_batch:0"},
