@@ -103,9 +103,13 @@ fuzz_say(const char *what)
 static _Noreturn void UNUSED __attribute__((format(printf, 1, 2)))
 fuzz_fail(const char *format, ...)
 {
+	static atomic_flag begun = ATOMIC_FLAG_INIT;
 	char what[FUZZ_TEXT_BYTES / 4];
 	va_list args;
 
+	/* Of two threads that notice at once, the first has its say, and ends both. */
+	while (atomic_flag_test_and_set(&begun))
+		pause();
 	va_start(args, format);
 	vsnprintf(what, sizeof(what), format, args);
 	va_end(args);
