@@ -321,8 +321,10 @@ HZ3_NOINLINE void hz3_alloc_page_event(struct hz3_page *page)
 	int saved_errno = errno;
 	struct hz3_heap *heap = hz3_thread_begin();
 
-	/* In the child of a fork the thread may just have left the heap that the page belongs to. */
-	/* (To begin may have mended the heap, and done what the countdown was for.) */
+	/*
+	 * In the child of a fork the thread may just have left the heap that the page belongs to; or mended it, and done what the countdown
+	 * was for.
+	 */
 	if (hz3_likely(hz3_route_owner(hz3_route_of(hz3_page_slice(page))) == heap->owner->id && page->countdown == 0))
 		hz3_heap_page_event(heap, page);
 	hz3_thread_end_free(heap);

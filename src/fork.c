@@ -135,7 +135,7 @@ void hz3_fork_lose(struct hz3_heap *heap)
 	hz3_buffer_return_budget(&heap->buffer);
 }
 
-static void mend(struct hz3_heap *heap)
+void hz3_fork_mend(struct hz3_heap *heap)
 {
 	hz3_heap_mend(heap);
 	hz3_delayed_mend(heap);
@@ -165,7 +165,7 @@ static bool park_vanished(struct hz3_heap *mine)
 			continue;
 		if (heap == hz3_thread_shared_heap() || state == HZ3_OWNER_PARKED) {
 			if (!lends && is_lent(heap))
-				mend(heap);
+				hz3_fork_mend(heap);
 			continue;
 		}
 		if (state != HZ3_OWNER_RUNNING)
@@ -173,7 +173,7 @@ static bool park_vanished(struct hz3_heap *mine)
 		any = true;
 		hz3_flow_end(owner->frees);
 		if (!hz3_heap_is_whole(heap))
-			mend(heap);
+			hz3_fork_mend(heap);
 		hz3_abandon_park_locked(heap);
 	}
 	hz3_unlock(&hz3_abandon_lock);
@@ -267,7 +267,7 @@ struct hz3_heap *hz3_fork_come_back(void)
 	if (heap == NULL || !hz3_heap_is_whole(heap) || hz3_atomic_exchange(&left_heap, NULL, relaxed) != heap)
 		return NULL;
 	if (left_while_lent)
-		mend(heap);
+		hz3_fork_mend(heap);
 	hz3_atomic_store(&heap->owner->state, HZ3_OWNER_RUNNING, relaxed);
 	return heap;
 }
@@ -280,11 +280,6 @@ static void end_loans(void)
 		if (hz3_atomic_load(&heap->borrowed, relaxed))
 			hz3_atomic_store(&heap->loan_was_cut, true, relaxed);
 	}
-}
-
-void hz3_fork_mend_cut_loan(struct hz3_heap *heap)
-{
-	mend(heap);
 }
 
 /*

@@ -27,8 +27,8 @@ void hz3_fork_before_lock(void);
  */
 struct hz3_heap *hz3_fork_come_back(void);
 
-/* The calling thread's heap, which waits to be given back by somebody who is not there. */
-void hz3_fork_mend_cut_loan(struct hz3_heap *heap);
+/* In the child, a heap that somebody who is not there was changing: also the calling thread's own, if it waits to be given that back. */
+void hz3_fork_mend(struct hz3_heap *heap);
 
 /* In the child: nobody acts as the owner of this heap any more. */
 void hz3_fork_lose(struct hz3_heap *heap);

@@ -43,8 +43,8 @@ struct hz3_heap {
 	 * by whoever borrows buffer and stock, after a barrier on all processors (scavenge.c).
 	 */
 	_Atomic uint32_t busy;
-	_Atomic uint32_t borrowed;		/* not 0: somebody else may be using the buffer and the stock; see hz3_heap_enter() */
-	_Atomic bool loan_was_cut;		/* relaxed; in the child of a fork: whoever had it lent is not there, and its thread has to mend it */
+	_Atomic uint32_t borrowed;		/* not 0: somebody else may be using the buffer, the stock and the lists; see hz3_heap_enter() */
+	_Atomic bool loan_was_cut;		/* in the child of a fork: whoever had it lent is not there; off when it is mended (release) */
 	bool made_pages;			/* ever */
 	uint32_t slices;			/* of the pages that it made and did not retire; some may be others' by now (handover) */
 	uint32_t ticks;				/* slow paths so far, of all kinds */

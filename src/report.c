@@ -143,40 +143,33 @@ hz3_report_replace_file(struct hz3_report_file *file, const char *pattern, hz3_r
 
 /* What stats_file asks for. */
 static void
-replace_stats_file(struct hz3_view *view)
+replace_stats_file(void)
 {
 	static struct hz3_report_file file = {.option = "stats_file"};
+	struct hz3_view view;
 
-	hz3_report_replace_file(&file, hz3_options.stats_file, hz3_report_json, view);
+	hz3_view_take(&view);
+	hz3_report_replace_file(&file, hz3_options.stats_file, hz3_report_json, &view);
+	hz3_view_release(&view);
 }
 
 void
 hz3_report_on_signal(void)
 {
-	struct hz3_view view;
-
-	hz3_view_take(&view);
-	if (hz3_options.stats_file[0] != '\0') {
-		replace_stats_file(&view);
-	} else {
-		struct destination to = {.fd = hz3_os_stderr()};
-		hz3_report_text(write_fd, &to, &view);
-	}
-	hz3_view_release(&view);
+	if (hz3_options.stats_file[0] != '\0')
+		replace_stats_file();
+	else
+		print_to(hz3_os_stderr(), false);
 }
 
 void
 hz3_report_at_exit(void)
 {
 	int saved_errno = errno;
-	struct hz3_view view;
 
 	if (hz3_options.stats_print)
 		print_to(hz3_os_stderr(), false);
-	if (hz3_options.stats_file[0] != '\0') {
-		hz3_view_take(&view);
-		replace_stats_file(&view);
-		hz3_view_release(&view);
-	}
+	if (hz3_options.stats_file[0] != '\0')
+		replace_stats_file();
 	errno = saved_errno;
 }

@@ -23,8 +23,8 @@ struct hz3_stats {
 	uint64_t heaps_parked;
 	uint64_t heaps_lost;		/* in the child of a fork; with the bytes of their pages */
 	uint64_t lost_bytes;
-	uint64_t purges;		/* madvise calls; that failed */
-	uint64_t purge_failures;
+	uint64_t purges;		/* madvise calls that gave memory back */
+	uint64_t purge_failures;	/* and that failed */
 	uint64_t purged_bytes;
 	uint64_t huge_mappings, huge_bytes;	/* the bytes are among those active and mapped */
 	uint64_t limit_soft, limit_hard;	/* 0: none */

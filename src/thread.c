@@ -22,8 +22,8 @@
 #include "os_process.h"
 
 /* A heap is swept once in so many slow paths. */
-#define YIELDS_MAX 64u
 #define SWEEP_TICKS 64
+#define YIELDS_MAX 64u
 
 struct hz3_heap hz3_thread_absent = HZ3_HEAP_NONE;
 struct hz3_heap hz3_thread_ended = HZ3_HEAP_NONE;
@@ -202,7 +202,7 @@ static HZ3_NOINLINE void wait_for_buffer(struct hz3_heap *heap)
 	do {
 		/* Busy as it is: who has it lent is not there, or this is the child of a handler's fork, where he isn't either. */
 		if (hz3_atomic_load(&heap->loan_was_cut, relaxed) || hz3_os_is_new_process()) {
-			hz3_fork_mend_cut_loan(heap);
+			hz3_fork_mend(heap);
 			continue;
 		}
 		hz3_heap_leave(heap);
