@@ -112,7 +112,7 @@ static void fork_prepare(void)
 		if (lock == interrupted)
 			until_us = HZ3_LOCK_FOR_EVER;
 	}
-	hz3_lock_fork_begin();
+	hz3_lock_fork_begin(interrupted != NULL);
 }
 
 static void fork_parent(void)
@@ -310,7 +310,7 @@ static void take_stock(void)
 static void sort_out_locks(void)
 {
 	forks_within = 0;
-	hz3_lock_fork_end();
+	hz3_lock_new_process();
 	hz3_backtrace_fork_child();
 	for (unsigned i = 0; i < lock_count(); i++)
 		hz3_lock_fork_child(lock_at(i));
@@ -374,10 +374,21 @@ HZ3_NOINLINE void hz3_fork_meet_new_process(void)
 			hz3_os_yield();
 }
 
+/* In the child, while other people's handlers run before ours: somebody had taken a lock over from the fork. */
+static void miss_vanished(void)
+{
+	for (unsigned i = 0; i < lock_count(); i++)
+		hz3_lock_fork_miss(lock_at(i));
+}
+
 void hz3_fork_before_lock(void)
 {
-	if (hz3_likely(!hz3_os_is_new_process()) || hz3_lock_is_forking())
+	if (hz3_likely(!hz3_os_is_new_process()))
 		return;
+	if (hz3_lock_is_forking()) {
+		miss_vanished();
+		return;
+	}
 	sort_out_locks_once();
 	if (!is_in_the_midst())
 		take_stock_once();

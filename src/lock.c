@@ -17,18 +17,37 @@
 
 #define SPINS 100
 
-/* Identities are addresses of integers, so this bit of theirs is 0. */
+/*
+ * What a word says beside the holder's identity, which is the address of an integer of a program: these bits of that are 0.
+ *
+ *   WAITERS   somebody sleeps until it is free
+ *   FOR_FORK  taken by a fork
+ *   IDLE      and not in use by what runs in the forking thread: what it protects is whole, and who has waited for long may take it over
+ */
 #define WAITERS ((uintptr_t)1)
+#define IDLE ((uintptr_t)2)
+#define FOR_FORK (~(UINTPTR_MAX >> 1))
+#define MARKS (WAITERS | IDLE | FOR_FORK)
+
+/* How long threads wait for a fork; and how long a thread sleeps at a time. */
+#define FORK_PATIENCE_US 1000000
+#define SLEEP_NS 100000000
 
 void (*hz3_lock_meet_process)(void);
 
 /*
- * The thread that holds every lock because it is forking, by my_identity(); else 0.  Relaxed is enough: a thread acts only
- * on finding its own identity, which only itself can have stored.
+ * The process in which the calling thread is forking, by its number; 0: it is not.  A child of which no handler has told gets another number
+ * from the first of its threads that finds out.
  */
-static HZ3_ALIGNED(HZ3_CACHE_LINE) _Atomic uintptr_t fork_thread;
+static _Thread_local __attribute__((tls_model("initial-exec"))) unsigned forking_in;
 
-/* Debug builds only: how many locks of each rank this thread holds. */
+static _Thread_local __attribute__((tls_model("initial-exec"))) bool forking_in_handler;	/* so it may not have all locks */
+
+static _Atomic uint64_t fork_began_us;	/* relaxed, for patience only; 0: nobody is forking.  If two do, the time of one of them */
+
+static _Atomic unsigned process_number = 1;	/* relaxed: written while a new process has nothing else to do */
+
+/* Debug builds only: how many locks of each rank this thread holds, but for those that a fork took. */
 static _Thread_local __attribute__((tls_model("initial-exec"))) uint16_t held[HZ3_RANKS];
 
 /*
@@ -50,16 +69,27 @@ my_identity(void)
 bool
 hz3_lock_is_forking(void)
 {
-	uintptr_t forking = hz3_atomic_load(&fork_thread, relaxed);
+	return hz3_unlikely(forking_in != 0) && forking_in == hz3_atomic_load(&process_number, relaxed);
+}
 
-	return hz3_unlikely(forking != 0) && forking == my_identity();
+static bool
+names_me(uintptr_t word)
+{
+	return (word & ~MARKS) == my_identity();
 }
 
 /* Relaxed: another thread that reads it only needs to see anything but its own identity. */
 static bool
 is_mine(const struct hz3_lock *lock)
 {
-	return (hz3_atomic_load(&lock->word, relaxed) & ~WAITERS) == my_identity();
+	return names_me(hz3_atomic_load(&lock->word, relaxed));
+}
+
+/* The one of rank FORK says who may call the others idle: for that one a thread waits as long as it takes. */
+static uintptr_t
+idle_mark(const struct hz3_lock *lock)
+{
+	return lock->rank == HZ3_RANK_FORK ? 0 : IDLE;
 }
 
 static void
@@ -99,7 +129,7 @@ take_if_torn(struct hz3_lock *lock)
 	return true;
 }
 
-/* After a signal handler, which may have called _Fork: this may be the child, where the holder is not. */
+/* A signal handler may have run, and called _Fork: this may be the child, where the holder is not. */
 static bool
 take_if_holder_is_gone(struct hz3_lock *lock)
 {
@@ -109,14 +139,28 @@ take_if_holder_is_gone(struct hz3_lock *lock)
 }
 
 /*
- * Take it, marked as waited for by others, which may be so: its release wakes one who sleeps.  With a time limit, since who sleeps
- * without one sleeps on after a signal handler.
+ * A fork has had it for long, and may be waiting for us: whoever calls malloc may have a lock that other people's atfork handlers, or
+ * libc's fork after all handlers, want.  In the child it is then as torn as any that a vanished thread had.
+ */
+static bool
+take_over_from_fork(struct hz3_lock *lock, uintptr_t word)
+{
+	uint64_t began_us = hz3_atomic_load(&fork_began_us, relaxed);
+
+	/* acquire: pairs with the releases that say IDLE. */
+	return (word & IDLE) && began_us != 0 && hz3_os_now_us() >= began_us + FORK_PATIENCE_US &&
+	       hz3_atomic_cas_strong(&lock->word, &word, my_identity() | WAITERS, acquire, relaxed);
+}
+
+/*
+ * Take it, marked as waited for by others, which may be so: its release wakes one who sleeps.  Now and then it looks at what no wake tells of:
+ * that a fork takes long, or that a signal handler, of which a sleeper need not learn, has made this another process.
  */
 static HZ3_NOINLINE void
 sleep_and_take(struct hz3_lock *lock)
 {
 	int saved_errno = errno;
-	static const struct timespec long_time = { 3600, 0 };
+	static const struct timespec some_time = { 0, SLEEP_NS };
 	struct hz3_lock *owed = owes_wake;
 
 	owes_wake = lock;
@@ -128,11 +172,13 @@ sleep_and_take(struct hz3_lock *lock)
 				break;
 			continue;
 		}
+		if (take_over_from_fork(lock, word))
+			break;
 		if (!(word & WAITERS) &&
 		    !hz3_atomic_cas_strong(&lock->word, &word, word | WAITERS, relaxed, relaxed))
 			continue;
-		if (syscall(SYS_futex, futex_of(lock), HZ3_FUTEX_WAIT, (uint32_t)(word | WAITERS), &long_time, NULL, 0) != 0 &&
-		    errno == EINTR && take_if_holder_is_gone(lock))
+		if (syscall(SYS_futex, futex_of(lock), HZ3_FUTEX_WAIT, (uint32_t)(word | WAITERS), &some_time, NULL, 0) != 0 &&
+		    take_if_holder_is_gone(lock))
 			break;
 	}
 	owes_wake = owed;
@@ -199,6 +245,35 @@ release(struct hz3_lock *lock)
 	owes_wake = owed;
 }
 
+/* ---- The thread that forks: other people's atfork handlers call malloc ---- */
+
+/* False: it does not have the lock, since somebody has taken it over, or because it could not wait for it. */
+static bool
+use_in_fork(struct hz3_lock *lock)
+{
+	uintptr_t word = hz3_atomic_load(&lock->word, relaxed);
+
+	/* relaxed: while it is ours nobody else has changed what it protects.  Without IDLE it is in use already, or interrupted. */
+	while (names_me(word))
+		if (!(word & IDLE) || hz3_atomic_cas_weak(&lock->word, &word, word & ~IDLE, relaxed, relaxed))
+			return true;
+	return false;
+}
+
+static void
+leave_in_fork(struct hz3_lock *lock)
+{
+	uintptr_t word = hz3_atomic_load(&lock->word, relaxed);
+
+	if (!names_me(word))
+		return;
+	if (word & FOR_FORK)
+		/* release: pairs with the acquire of who takes it over. */
+		(void)hz3_atomic_fetch_or(&lock->word, idle_mark(lock), release);
+	else if (!forking_in_handler)
+		release(lock);
+}
+
 static void
 record(const struct hz3_lock *lock)
 {
@@ -215,8 +290,11 @@ hz3_lock_init(struct hz3_lock *lock, enum hz3_lock_rank rank, const char *name, 
 void
 hz3_lock(struct hz3_lock *lock)
 {
-	if (hz3_lock_is_forking())
+	if (hz3_lock_is_forking()) {
+		if (!use_in_fork(lock) && !forking_in_handler)
+			take(lock);
 		return;
+	}
 	if (hz3_lock_meet_process)
 		hz3_lock_meet_process();
 	if (HZ3_DEBUG && !is_mine(lock))
@@ -229,7 +307,7 @@ bool
 hz3_trylock(struct hz3_lock *lock)
 {
 	if (hz3_lock_is_forking())
-		return true;
+		return use_in_fork(lock);
 	if (hz3_lock_meet_process)
 		hz3_lock_meet_process();
 	if (!try_once(lock))
@@ -241,8 +319,10 @@ hz3_trylock(struct hz3_lock *lock)
 void
 hz3_unlock(struct hz3_lock *lock)
 {
-	if (hz3_lock_is_forking())
+	if (hz3_lock_is_forking()) {
+		leave_in_fork(lock);
 		return;
+	}
 	/*
 	 * What a signal handler interrupted before it forked is not on the record any more.  Before it is free: a handler that then forks
 	 * finds the record as the locks are.
@@ -278,41 +358,67 @@ hz3_lock_fork_prepare(struct hz3_lock *lock, uint64_t until_us)
 				return;
 			(void)sched_yield();
 		}
-	lock->for_fork = true;
-	record(lock);
+	/* release: pairs with the acquire of who takes it over. */
+	(void)hz3_atomic_fetch_or(&lock->word, FOR_FORK | idle_mark(lock), release);
 }
 
 void
 hz3_lock_fork_parent(struct hz3_lock *lock)
 {
-	if (!is_mine(lock) || !lock->for_fork)
-		return;
-	lock->for_fork = false;
-	hz3_unlock(lock);
+	uintptr_t word = hz3_atomic_load(&lock->word, relaxed);
+	struct hz3_lock *owed = owes_wake;
+
+	owes_wake = lock;
+	/* Not so if it was interrupted, and goes on, or if somebody has taken it over.  release: pairs with the acquires of who takes it. */
+	while (names_me(word) && (word & FOR_FORK))
+		if (hz3_atomic_cas_weak(&lock->word, &word, 0, release, relaxed)) {
+			if (word & WAITERS)
+				wake_one(lock);
+			break;
+		}
+	owes_wake = owed;
 }
 
 void
 hz3_lock_fork_child(struct hz3_lock *lock)
 {
-	bool whole = is_mine(lock) && lock->for_fork;
+	uintptr_t word = hz3_atomic_load(&lock->word, relaxed);
 
-	lock->for_fork = false;
 	/* Nobody can wait here. */
-	if (whole)
+	if (names_me(word) && (word & (FOR_FORK | IDLE)) == (FOR_FORK | idle_mark(lock)))
 		hz3_atomic_store(&lock->word, 0, relaxed);
-	else if (hz3_atomic_load(&lock->word, relaxed) != 0)
+	else if (word != 0)
 		hz3_atomic_store(&lock->torn, true, relaxed);
 	held[lock->rank] = 0;
 }
 
 void
-hz3_lock_fork_begin(void)
+hz3_lock_fork_miss(struct hz3_lock *lock)
 {
-	hz3_atomic_store(&fork_thread, my_identity(), relaxed);
+	uintptr_t word = hz3_atomic_load(&lock->word, relaxed);
+
+	if (word != 0 && !names_me(word))
+		hz3_atomic_store(&lock->torn, true, relaxed);
+}
+
+void
+hz3_lock_fork_begin(bool in_handler)
+{
+	forking_in_handler = in_handler;
+	hz3_atomic_store(&fork_began_us, hz3_os_now_us(), relaxed);
+	forking_in = hz3_atomic_load(&process_number, relaxed);
 }
 
 void
 hz3_lock_fork_end(void)
 {
-	hz3_atomic_store(&fork_thread, 0, relaxed);
+	hz3_atomic_store(&fork_began_us, 0, relaxed);
+	forking_in = 0;
+}
+
+void
+hz3_lock_new_process(void)
+{
+	hz3_atomic_store(&process_number, hz3_atomic_load(&process_number, relaxed) + 1, relaxed);
+	hz3_lock_fork_end();
 }

@@ -10,7 +10,9 @@
  *
  * Around fork the forking thread holds every lock while other people's atfork handlers may run and call malloc in that
  * very thread.  Between hz3_lock_fork_begin() and hz3_lock_fork_end() its lock calls therefore return at once: what
- * they ask for is already held.  All other threads block as usual.
+ * they ask for is already held.  All other threads block as usual, but not for ever: the fork may wait for a lock of somebody
+ * else's (of the list of streams in libc, say) whose holder wants memory.  After a second such a thread takes the lock over, if the
+ * forking thread does not use it just then; to the child it is torn.
  *
  * In the child of a fork a lock may be torn: its holder is gone, or was interrupted by the handler that forked, and what it
  * protects is half changed.  Whoever wants it next gets it, and has it mended first.
@@ -40,7 +42,7 @@ enum hz3_lock_rank {
 };
 
 struct hz3_lock {
-	/* 0, or who holds it (an identity: see lock.c), with a bit for those who sleep until it is free. */
+	/* 0, or who holds it (an identity), with marks for those who sleep until it is free and for forks: see lock.c. */
 	_Atomic uintptr_t word;
 	enum hz3_lock_rank rank;
 	const char *name;
@@ -50,7 +52,6 @@ struct hz3_lock {
 	 */
 	void (*mend)(struct hz3_lock *lock);
 	_Atomic bool torn;	/* in the child of a fork; whoever turns it off mends */
-	bool for_fork;		/* the holder's: taken by a fork, so what it protects is whole */
 };
 
 #define HZ3_LOCK_INIT(r, n, m)                                                                                       \
@@ -80,20 +81,24 @@ void hz3_lock_pass_wake(void);
 /*
  * The steps of a fork, for each lock.  Prepare takes it, unless the thread has it already (a signal handler is forking); a thread
  * that already has a lock of a higher rank, and could be waited for, only if it is free by until_us (hz3_os_now_us()).
- * Parent releases what prepare took.  Child does so as well, and calls torn what somebody else holds, or this thread did
- * before.
+ * Parent releases what prepare took, but for what was taken over since.  Child does so as well, and calls torn what somebody else
+ * holds, or this thread did before.  Miss is for the child before that, in other people's handlers: it calls torn what somebody else
+ * holds.
  */
 #define HZ3_LOCK_FOR_EVER UINT64_MAX
 void hz3_lock_fork_prepare(struct hz3_lock *lock, uint64_t until_us);
 void hz3_lock_fork_parent(struct hz3_lock *lock);
 void hz3_lock_fork_child(struct hz3_lock *lock);
+void hz3_lock_fork_miss(struct hz3_lock *lock);
 
 /*
- * Around fork: begin after every lock has been taken, end (in the parent and in the child) before the first is
- * released.  The lock of rank FORK, held all the time, makes sure that there is one forking thread.
+ * Around fork: begin after every lock has been taken (in a handler that has interrupted a holder: of which the fork may not have all),
+ * end before the first is released in the parent.  The lock of rank FORK, held all the time, makes sure that there is one forking thread
+ * that has them all.  New process stands for end in the child, whichever of its threads finds out that it is one.
  */
-void hz3_lock_fork_begin(void);
+void hz3_lock_fork_begin(bool in_handler);
 void hz3_lock_fork_end(void);
+void hz3_lock_new_process(void);
 bool hz3_lock_is_forking(void);
 
 /*

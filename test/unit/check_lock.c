@@ -284,7 +284,7 @@ unlock_all(void)
 START_TEST(passes_the_forking_thread)
 {
 	lock_all();
-	hz3_lock_fork_begin();
+	hz3_lock_fork_begin(false);
 	for (int i = 0; i < 3; i++) {
 		/* In no order at all, and held already. */
 		hz3_lock(&meta);
@@ -326,7 +326,7 @@ START_TEST(blocks_other_threads)
 	pthread_t thread;
 
 	lock_all();
-	hz3_lock_fork_begin();
+	hz3_lock_fork_begin(false);
 	ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_heap, NULL), 0);
 	while (atomic_load(&progress) == 0)
 		hz3_cpu_relax();
@@ -369,7 +369,7 @@ fork_and_use(int generations)
 	pid_t pid;
 
 	lock_all();
-	hz3_lock_fork_begin();
+	hz3_lock_fork_begin(false);
 	pid = fork();
 	hz3_lock(&heap);
 	hz3_unlock(&heap);
@@ -428,7 +428,7 @@ fork_in_handler(void)
 
 	for (int i = 0; i < 5; i++)
 		hz3_lock_fork_prepare(all[i], hz3_os_now_us() + 1000);
-	hz3_lock_fork_begin();
+	hz3_lock_fork_begin(true);
 	pid = fork();
 	hz3_lock_fork_end();
 	for (int i = 4; i >= 0; i--) {
@@ -523,6 +523,129 @@ START_TEST(torn_by_a_vanished_thread)
 }
 END_TEST
 
+/* ---- A fork that has the locks for long ---- */
+
+static atomic_bool let_go;
+
+static void *
+take_heap_over(void *arg)
+{
+	(void)arg;
+	atomic_store(&progress, 1);
+	hz3_lock(&heap);
+	atomic_store(&progress, 2);
+	while (!atomic_load(&let_go))
+		hz3_cpu_relax();
+	hz3_unlock(&heap);
+	return NULL;
+}
+
+static void
+wait_for_progress(int wanted)
+{
+	while (atomic_load(&progress) < wanted)
+		usleep(1000);
+}
+
+/* The locks are all taken, and another thread waits for one of them, or has it by now. */
+static pthread_t
+begin_fork_and_wait(int wanted)
+{
+	pthread_t thread;
+
+	lock_all();
+	hz3_lock_fork_begin(false);
+	ck_assert_int_eq(pthread_create(&thread, NULL, take_heap_over, NULL), 0);
+	wait_for_progress(wanted);
+	return thread;
+}
+
+START_TEST(taken_over_from_a_fork)
+{
+	pthread_t thread = begin_fork_and_wait(2);
+
+	/* The forking thread no longer has this one, and waits for it as everybody does. */
+	ck_assert(!hz3_trylock(&heap));
+	ck_assert(hz3_trylock(&arena));
+	hz3_unlock(&arena);
+	atomic_store(&let_go, true);
+	hz3_lock(&heap);
+	hz3_unlock(&heap);
+	pthread_join(thread, NULL);
+	hz3_lock_fork_end();
+	unlock_all();
+	ck_assert(others_can_take());
+	ck_assert_uint_eq(mended, 0);
+}
+END_TEST
+
+/* The end of the fork, in the parent, leaves the lock to who has it. */
+START_TEST(kept_by_who_took_it_over)
+{
+	pthread_t thread = begin_fork_and_wait(2);
+
+	hz3_lock_fork_end();
+	unlock_all();
+	ck_assert(!hz3_trylock(&heap));
+	ck_assert(hz3_trylock(&arena));
+	hz3_unlock(&arena);
+	atomic_store(&let_go, true);
+	pthread_join(thread, NULL);
+	ck_assert(others_can_take());
+}
+END_TEST
+
+START_TEST(not_taken_over_while_in_use)
+{
+	const struct timespec long_time = {1, 500000000};
+
+	lock_all();
+	hz3_lock_fork_begin(false);
+	hz3_lock(&heap);
+	pthread_t thread;
+	ck_assert_int_eq(pthread_create(&thread, NULL, take_heap_over, NULL), 0);
+	wait_for_progress(1);
+	nanosleep(&long_time, NULL);
+	ck_assert_int_eq(atomic_load(&progress), 1);
+	hz3_unlock(&heap);
+	wait_for_progress(2);
+	atomic_store(&let_go, true);
+	pthread_join(thread, NULL);
+	hz3_lock_fork_end();
+	unlock_all();
+}
+END_TEST
+
+/* In the child, to other people's handlers before ours, and afterwards: who took it over is not there. */
+START_TEST(taken_over_and_vanished)
+{
+	pthread_t thread = begin_fork_and_wait(2);
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		alarm(20);
+		for (int i = 0; i < 5; i++)
+			hz3_lock_fork_miss(all[i]);
+		hz3_lock(&heap);
+		bool good = mended == 1;
+		hz3_unlock(&heap);
+		hz3_lock_new_process();
+		for (int i = 4; i >= 0; i--)
+			hz3_lock_fork_child(all[i]);
+		for (int i = 0; i < 5; i++) {
+			good = good && hz3_trylock(all[i]);
+			hz3_unlock(all[i]);
+		}
+		_exit(good && mended == 1 ? 0 : 1);
+	}
+	expect_success(pid);
+	hz3_lock_fork_end();
+	unlock_all();
+	atomic_store(&let_go, true);
+	pthread_join(thread, NULL);
+}
+END_TEST
+
 static volatile sig_atomic_t slept_in = -1;	/* what the handler's fork returned */
 
 static void
@@ -614,6 +737,10 @@ main(void)
 	tcase_add_test(tc, not_torn_after_all);
 	tcase_add_test(tc, torn_for_others);
 	tcase_add_test(tc, torn_by_a_vanished_thread);
+	tcase_add_test(tc, taken_over_from_a_fork);
+	tcase_add_test(tc, kept_by_who_took_it_over);
+	tcase_add_test(tc, not_taken_over_while_in_use);
+	tcase_add_test(tc, taken_over_and_vanished);
 #if !defined(__SANITIZE_THREAD__)
 	/* That sanitizer keeps a signal back until a call of libc's, and a sleeper makes none. */
 	tcase_add_test(tc, holder_of_a_sleeper_vanishes);
