@@ -155,7 +155,7 @@ static void drain_one_locked(struct hz3_owner *owner)
 	hz3_heap_drain_all(owner->heap, SIZE_MAX);
 	if (hz3_heap_flush(owner->heap, HZ3_FLUSH_IDLE))
 		hz3_abandon_request_drain();
-	hz3_heap_trim_stock(owner->heap);
+	hz3_stock_trim(&owner->heap->stock);
 	hz3_heap_leave(owner->heap);
 	set_untrimmed_locked(owner, true);
 }

@@ -44,7 +44,7 @@ static void *alloc_from_stock(size_t size, size_t alignment)
 
 	if (n == 0 || n > HZ3_STOCK_SLICES_MAX || !hz3_thread_begin_quick(heap))
 		return NULL;
-	size_t slice = hz3_heap_stock_take(heap, n, hz3_max(alignment >> HZ3_SLICE_SHIFT, 1));
+	size_t slice = hz3_stock_take(&heap->stock, n, hz3_max(alignment >> HZ3_SLICE_SHIFT, 1));
 	if (slice) {
 		p = hz3_large_place(slice, n, size, alignment);
 		hz3_count_large_alloc(&heap->counters, size, hz3_large_run_bytes(slice));
@@ -61,7 +61,7 @@ static bool free_to_stock(void *p)
 
 	if (slice == 0 || n > HZ3_STOCK_SLICES_MAX || !hz3_thread_begin_quick(heap))
 		return false;
-	bool room = hz3_heap_stock_has_room(heap, n);
+	bool room = hz3_stock_has_room(&heap->stock, n);
 	if (room) {
 		hz3_count_large_free(&heap->counters, hz3_large_end_run(p, slice));
 		hz3_heap_run_free(heap, slice, n);

@@ -138,60 +138,17 @@ static void restart(struct hz3_heap *heap, struct hz3_page *page, uint32_t count
 	page->countdown = page->local_base = countdown;
 }
 
-/* One writer at a time: two relaxed steps lose nothing. */
-static void count_stock(struct hz3_heap *heap, int slices)
-{
-	uint32_t now = hz3_heap_stock_slices(heap) + (uint32_t)slices;
-
-	hz3_atomic_store(&heap->empty_slices, now, relaxed);
-}
-
-static void take_from_stock(struct hz3_heap *heap, struct hz3_page *page)
-{
-	hz3_page_list_remove(&heap->empty[page->slices - 1], page);
-	count_stock(heap, -page->slices);
-}
-
-static void give_back(struct hz3_heap *heap, struct hz3_page *page)
-{
-	take_from_stock(heap, page);
-	if (heap->extents)
-		hz3_extents_free(heap->extents, hz3_page_slice(page), page->slices);
-	else
-		hz3_arena_free(hz3_page_slice(page), page->slices);
-}
-
-/* Keep the stock within bounds: longer runs go first, of each length the longest unused; the newest only if nothing else is left. */
-static void trim_stock(struct hz3_heap *heap, uint32_t slices_max, const struct hz3_page *newest)
-{
-	for (unsigned i = HZ3_STOCK_SLICES_MAX; i-- > 0 && hz3_heap_stock_slices(heap) > slices_max;)
-		for (struct hz3_page *page; (page = heap->empty[i].last) && hz3_heap_stock_slices(heap) > slices_max;) {
-			if (page == newest)
-				break;
-			give_back(heap, page);
-		}
-}
-
-/* Extents take and give runs as fast as a stock does. */
-static void add_to_stock(struct hz3_heap *heap, struct hz3_page *page)
-{
-	uint32_t slices_max = heap->extents ? 0 : (uint32_t)hz3_options.empty_pages_max;
-
-	hz3_page_list_prepend(&heap->empty[page->slices - 1], page);
-	count_stock(heap, page->slices);
-	trim_stock(heap, slices_max, page);
-	if (hz3_heap_stock_slices(heap) > slices_max)
-		give_back(heap, page);
-}
-
-/* A page without blocks, in no list, goes to the stock. */
-static void stock(struct hz3_heap *heap, struct hz3_page *page)
+/* A page without blocks, in no list, goes to the stock, or to where a pool has it from. */
+static void retire(struct hz3_heap *heap, struct hz3_page *page)
 {
 	hz3_count(&class_counters(heap, page)->pages_retired, 1);
 	if (hz3_route_owner(hz3_route_of(hz3_page_slice(page))) == heap->owner->id)
 		heap->slices -= page->slices;
 	hz3_page_wipe(page);
-	add_to_stock(heap, page);
+	if (heap->extents)
+		hz3_extents_free(heap->extents, hz3_page_slice(page), page->slices);
+	else
+		hz3_stock_add(&heap->stock, page);
 }
 
 /*
@@ -204,7 +161,7 @@ static void page_emptied(struct hz3_heap *heap, struct hz3_page *page)
 	if (!hz3_remote_is_clear(hz3_page_remote(page)))
 		return;
 	hz3_page_list_remove(&heap->awake[page->class], page);
-	stock(heap, page);
+	retire(heap, page);
 }
 
 static void wake(struct hz3_heap *heap, struct hz3_page *page, uint32_t free)
@@ -426,7 +383,7 @@ static void trim_current(struct hz3_heap *heap, unsigned class)
 	/* What the counters took for allocated when it was carved, and never was handed out. */
 	hz3_count(&heap->counters.class[class].allocated, -(uint64_t)free);
 	set_current(heap, class, &hz3_page_none);
-	stock(heap, page);
+	retire(heap, page);
 }
 
 /*
@@ -439,27 +396,12 @@ static void trim_big_currents(struct hz3_heap *heap)
 		trim_current(heap, class);
 }
 
-static bool run_is_aligned(const struct hz3_page *page, size_t align)
-{
-	return align == 1 || (uintptr_t)hz3_page_start(page) % (align << HZ3_SLICE_SHIFT) == 0;
-}
-
-size_t hz3_heap_stock_take(struct hz3_heap *heap, size_t n, size_t align)
-{
-	struct hz3_page *page = n <= HZ3_STOCK_SLICES_MAX ? heap->empty[n - 1].first : NULL;
-
-	if (page == NULL || !run_is_aligned(page, align))
-		return 0;
-	take_from_stock(heap, page);
-	return hz3_page_slice(page);
-}
-
 static size_t run_alloc(struct hz3_heap *heap, struct hz3_arena *arena, size_t n, size_t align, bool *zero)
 {
 	*zero = false;
 	if (heap->extents)
 		return hz3_extents_alloc(heap->extents, n, align);
-	size_t slice = hz3_heap_stock_take(heap, n, align);
+	size_t slice = hz3_stock_take(&heap->stock, n, align);
 	if (slice)
 		return slice;
 	slice = heap->keeps_to_arena ? hz3_arena_alloc(arena, n, align, zero) : hz3_arenas_alloc(arena, n, align, zero);
@@ -476,11 +418,6 @@ size_t hz3_heap_run_alloc(struct hz3_heap *heap, size_t n, size_t align, bool *z
 	return run_alloc(heap, arena, n, align, zero);
 }
 
-bool hz3_heap_stock_has_room(const struct hz3_heap *heap, size_t n)
-{
-	return hz3_heap_stock_slices(heap) + n <= (size_t)hz3_options.empty_pages_max;
-}
-
 void hz3_heap_run_free(struct hz3_heap *heap, size_t slice, size_t n)
 {
 	/* The stock of a heap that keeps to its arena has nothing of others. */
@@ -490,7 +427,7 @@ void hz3_heap_run_free(struct hz3_heap *heap, size_t slice, size_t n)
 	}
 	struct hz3_page *page = hz3_page_at(slice);
 	hz3_page_begin(page, (unsigned)n);
-	add_to_stock(heap, page);
+	hz3_stock_add(&heap->stock, page);
 }
 
 void *hz3_heap_refill_fresh(struct hz3_heap *heap, unsigned class)
@@ -547,7 +484,7 @@ void hz3_heap_take_page(struct hz3_heap *heap, struct hz3_page *page, uint32_t b
 	hz3_heap_count_page(page, counters);
 	hz3_count(&counters->freed_remote, blocks);
 	count_handover(heap, blocks, sent);
-	stock(heap, page);
+	retire(heap, page);
 }
 
 /* Not a current page: its owner takes blocks of it without asking.  Not one at the end of its countdown: its owner is on the way to it. */
@@ -628,18 +565,13 @@ void hz3_heap_sweep(struct hz3_heap *heap)
 		peel_awake(heap, class);
 }
 
-void hz3_heap_trim_stock(struct hz3_heap *heap)
-{
-	trim_stock(heap, 0, NULL);
-}
-
 void hz3_heap_trim(struct hz3_heap *heap)
 {
 	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
 		peel_awake(heap, class);
 		trim_current(heap, class);
 	}
-	trim_stock(heap, 0, NULL);
+	hz3_stock_trim(&heap->stock);
 }
 
 void hz3_heap_forget_pages(struct hz3_heap *heap)
@@ -719,9 +651,7 @@ void hz3_heap_mend(struct hz3_heap *heap)
 		set_current(heap, class, mend_current(heap, class, page) ? page : &hz3_page_none);
 		heap->awake[class] = (struct hz3_page_list){ NULL, NULL };
 	}
-	for (unsigned i = 0; i < HZ3_STOCK_SLICES_MAX; i++)
-		heap->empty[i] = (struct hz3_page_list){ NULL, NULL };
-	hz3_atomic_store(&heap->empty_slices, 0, relaxed);
+	hz3_stock_mend(&heap->stock);
 	heap->slices = 0;
 	for (size_t slice = 1; slice < slices; slice++) {
 		uint64_t route = hz3_route_of(slice);

@@ -17,12 +17,7 @@
 #include "profile.h"
 #include "remote_buffer.h"
 #include "sink.h"
-
-/*
- * The stock: empty pages, and the runs of large blocks that were freed, by their number of slices less one.  It is touched by who
- * has entered the heap only, so it is lent together with the buffer.
- */
-#define HZ3_STOCK_SLICES_MAX 8
+#include "stock.h"
 
 /* Small requests find their page by granules, without asking for the class. */
 #define HZ3_DIRECT_MAX 2048u
@@ -50,8 +45,7 @@ struct hz3_heap {
 	uint32_t ticks;				/* slow paths so far, of all kinds */
 	uint32_t refills;			/* of these, mallocs of a class */
 	struct hz3_page_list awake[HZ3_CLASSES];
-	struct hz3_page_list empty[HZ3_STOCK_SLICES_MAX];
-	_Atomic uint32_t empty_slices;		/* in all of the above; relaxed: who looks after sleepers asks for it */
+	struct hz3_stock stock;			/* of empty pages and other free runs */
 	struct hz3_remote_buffer buffer;
 	struct hz3_counters counters;
 	struct hz3_profile_turn profile;
@@ -210,17 +204,7 @@ bool hz3_heap_flush(struct hz3_heap *heap, enum hz3_flush_cause cause);
 size_t hz3_heap_drain(struct hz3_heap *heap, size_t budget);
 size_t hz3_heap_drain_all(struct hz3_heap *heap, size_t budget);
 
-static inline uint32_t hz3_heap_stock_slices(const struct hz3_heap *heap)
-{
-	return hz3_atomic_load(&heap->empty_slices, relaxed);
-}
-
-/* From the stock alone: n slices, aligned to so many, or 0.  Is there room in it for n more? */
-size_t hz3_heap_stock_take(struct hz3_heap *heap, size_t n, size_t align);
-bool hz3_heap_stock_has_room(const struct hz3_heap *heap, size_t n);
-
-/* Give the stock of empty pages back to the arenas; all empty pages, also current ones, which takes a walk over their blocks. */
-void hz3_heap_trim_stock(struct hz3_heap *heap);
+/* Give all empty pages back, those in the stock and current ones, which takes a walk over their blocks. */
 void hz3_heap_trim(struct hz3_heap *heap);
 
 /*

@@ -208,7 +208,7 @@ static bool is_candidate(struct hz3_owner *owner, const struct hz3_heap *heap, b
 /* Is there anything in the heap that can be taken from a sleeper? */
 static bool keeps_something(const struct hz3_heap *heap)
 {
-	return hz3_atomic_load(&heap->buffer.held_bytes, relaxed) != 0 || hz3_heap_stock_slices(heap) != 0;
+	return hz3_atomic_load(&heap->buffer.held_bytes, relaxed) != 0 || hz3_stock_slices(&heap->stock) != 0;
 }
 
 /* Mark the heaps whose buffer and stock are to be borrowed.  Returns how many. */
@@ -236,7 +236,7 @@ static void flush_marked(struct hz3_heap *lender, struct hz3_heap *heap, bool ba
 		return;
 	if (barrier && hz3_heap_is_lent(lender)) {
 		hz3_buffer_flush(&lender->buffer, &heap->counters, HZ3_FLUSH_IDLE, &posted);
-		hz3_heap_trim_stock(lender);
+		hz3_stock_trim(&lender->stock);
 	}
 	hz3_heap_hand_back(lender);
 	hz3_heap_take_claimed(heap, &posted);

@@ -272,7 +272,7 @@ static void end(struct hz3_heap *heap, bool in_free)
 	/* Nobody would do it later. */
 	if (hz3_unlikely(shared)) {
 		hz3_thread_flush_heap(heap, HZ3_FLUSH_IDLE);
-		hz3_heap_trim_stock(heap);
+		hz3_stock_trim(&heap->stock);
 	}
 	if (hz3_unlikely(ticks % SWEEP_TICKS == 0)) {
 		hz3_heap_sweep(heap);
@@ -361,7 +361,7 @@ static void put_away(bool current_pages)
 	if (current_pages)
 		hz3_heap_trim(heap);
 	else
-		hz3_heap_trim_stock(heap);
+		hz3_stock_trim(&heap->stock);
 	hz3_buffer_return_budget(&heap->buffer);
 	hz3_thread_end(heap);
 }
@@ -391,7 +391,7 @@ bool hz3_thread_set_arena(unsigned arena)
 
 	if (good) {
 		hz3_heap_set_arena(heap, arena);
-		hz3_heap_trim_stock(heap);
+		hz3_stock_trim(&heap->stock);
 	}
 	if (heap)
 		hz3_thread_end(heap);

@@ -98,7 +98,7 @@ static struct hz3_top_counts count_heap_locked(struct hz3_owner *owner)
 	count_flows_locked(&counts, owner);
 	counts.waiting_bytes = hz3_flow_waiting_locked(owner);
 	counts.held_bytes = hz3_atomic_load(&owner->heap->buffer.held_bytes, relaxed);
-	counts.kept_bytes = (uint64_t)hz3_heap_stock_slices(owner->heap) << HZ3_SLICE_SHIFT;
+	counts.kept_bytes = (uint64_t)hz3_stock_slices(&owner->heap->stock) << HZ3_SLICE_SHIFT;
 	return counts;
 }
 

@@ -620,7 +620,7 @@ START_TEST(sleepers_buffers_are_flushed)
 		pthread_cond_wait(&sleeper.wake, &sleeper.mutex);
 	pthread_mutex_unlock(&sleeper.mutex);
 	ck_assert_uint_eq(sleeper.heap->buffer.held_bytes, 6400);
-	ck_assert_uint_eq(hz3_heap_stock_slices(sleeper.heap), 8);
+	ck_assert_uint_eq(hz3_stock_slices(&sleeper.heap->stock), 8);
 	scavenge_round();
 	ck_assert_uint_eq(sleeper.heap->buffer.held_bytes, 6400);
 	/* A thread that is in the middle of something keeps its buffer. */
@@ -628,11 +628,11 @@ START_TEST(sleepers_buffers_are_flushed)
 	for (int i = 0; i < 5; i++)
 		scavenge_round();
 	ck_assert_uint_eq(sleeper.heap->buffer.held_bytes, 6400);
-	ck_assert_uint_eq(hz3_heap_stock_slices(sleeper.heap), 8);
+	ck_assert_uint_eq(hz3_stock_slices(&sleeper.heap->stock), 8);
 	atomic_store(&sleeper.heap->busy, 0);
 	scavenge_round();
 	ck_assert_uint_eq(sleeper.heap->buffer.held_bytes, 0);
-	ck_assert_uint_eq(hz3_heap_stock_slices(sleeper.heap), 0);
+	ck_assert_uint_eq(hz3_stock_slices(&sleeper.heap->stock), 0);
 	ck_assert_uint_eq(sleeper.heap->borrowed, 0);
 	hz3_thread_settle();
 	ck_assert_uint_eq(core_audit(blocks + 100, 100), core_in_words());
@@ -668,12 +668,12 @@ START_TEST(reclaim_waits_for_its_turn)
 	while (!sleeper.ready)
 		pthread_cond_wait(&sleeper.wake, &sleeper.mutex);
 	pthread_mutex_unlock(&sleeper.mutex);
-	ck_assert_uint_eq(hz3_heap_stock_slices(sleeper.heap), 8);
+	ck_assert_uint_eq(hz3_stock_slices(&sleeper.heap->stock), 8);
 	pthread_barrier_init(&gate, NULL, 2);
 	pthread_t holder = core_start(hold_decay_lock, &gate);
 	pthread_barrier_wait(&gate);
 	hz3_decay_purge_all();
-	ck_assert_uint_eq(hz3_heap_stock_slices(sleeper.heap), 0);
+	ck_assert_uint_eq(hz3_stock_slices(&sleeper.heap->stock), 0);
 	pthread_join(holder, NULL);
 	let_go_on(thread);
 	hz3_thread_settle();

@@ -105,7 +105,7 @@ START_TEST(wakes_and_empties)
 	ck_assert_uint_eq(page->state, HZ3_PAGE_EMPTY);
 	ck_assert_ptr_null(heap->awake[class].first);
 	ck_assert_uint_eq(hz3_route_of(hz3_page_slice(page)), 0);
-	ck_assert_uint_eq(heap->empty_slices, page->slices);
+	ck_assert_uint_eq(hz3_stock_slices(&heap->stock), page->slices);
 	ck_assert_uint_eq(heap->counters.class[class].freed_local, capacity);
 	ck_assert_uint_eq(heap->counters.class[class].pages_retired, 1);
 	check_all(blocks, capacity + 1);
@@ -115,7 +115,7 @@ START_TEST(wakes_and_empties)
 		ck_assert_ptr_nonnull(blocks[i] = core_alloc(heap, class));
 	ck_assert_ptr_eq(core_page_of(blocks[capacity - 1]), page);
 	ck_assert_uint_eq(hz3_arenas_active(), active);
-	ck_assert_uint_eq(heap->empty_slices, 0);
+	ck_assert_uint_eq(hz3_stock_slices(&heap->stock), 0);
 	check_all(blocks, capacity + 1);
 	free(blocks);
 }
@@ -186,7 +186,7 @@ START_TEST(current_page_reuses)
 	core_free(heap, b);
 	check_all(NULL, 0);
 	/* A current page without a block in use is given back only on request. */
-	ck_assert_uint_eq(heap->empty_slices, 0);
+	ck_assert_uint_eq(hz3_stock_slices(&heap->stock), 0);
 	ck_assert_uint_gt(hz3_arenas_active(), 0);
 	hz3_heap_trim(heap);
 	ck_assert_uint_eq(hz3_arenas_active(), 0);
@@ -221,14 +221,14 @@ START_TEST(stock_is_limited)
 	blocks = alloc_many(CLASS, 12 * capacity + 1);
 	for (unsigned i = 0; i < 12 * capacity; i++) {
 		core_free(heap, blocks[i]);
-		ck_assert_uint_le(heap->empty_slices, limit);
+		ck_assert_uint_le(hz3_stock_slices(&heap->stock), limit);
 	}
-	ck_assert_uint_eq(heap->empty_slices, limit);
+	ck_assert_uint_eq(hz3_stock_slices(&heap->stock), limit);
 	ck_assert_uint_eq(hz3_arenas_active(), (limit + 1) * HZ3_SLICE);
 	ck_assert_uint_eq(hz3_arenas_dirty(), (12 - limit) * HZ3_SLICE);
 	check_all(&blocks[12 * capacity], 1);
 	/* Those that were emptied last are kept. */
-	struct hz3_page *page = heap->empty[0].first;
+	struct hz3_page *page = heap->stock.runs[0].first;
 	for (unsigned i = 0; i < limit; i++, page = page->next)
 		ck_assert_ptr_eq(hz3_page_start(page), blocks[(11 - i) * capacity]);
 	ck_assert_ptr_null(page);
@@ -249,21 +249,21 @@ START_TEST(stock_has_runs)
 	}
 	for (size_t n = 1; n < HZ3_STOCK_SLICES_MAX + 2; n++)
 		hz3_heap_run_free(heap, run[n], n);
-	ck_assert_uint_eq(heap->empty_slices, 36);
+	ck_assert_uint_eq(hz3_stock_slices(&heap->stock), 36);
 	ck_assert_uint_eq(hz3_arenas_active(), 36 * HZ3_SLICE);
 	for (size_t n = 1; n <= HZ3_STOCK_SLICES_MAX; n++) {
 		zero = true;
 		ck_assert_uint_eq(hz3_heap_run_alloc(heap, n, 1, &zero), run[n]);
 		ck_assert(!zero);
 	}
-	ck_assert_uint_eq(heap->empty_slices, 0);
+	ck_assert_uint_eq(hz3_stock_slices(&heap->stock), 0);
 	/* What is not aligned enough stays where it is; a run can become a page. */
 	hz3_heap_run_free(heap, run[1], 1);
 	size_t aligned = hz3_heap_run_alloc(heap, 1, 64, &zero);
 	ck_assert_uint_eq((uintptr_t)hz3_slice_address(aligned) % (64 * HZ3_SLICE), 0);
 	hz3_arena_free(aligned, 1);
 	if (aligned != run[1]) {
-		ck_assert_uint_eq(heap->empty_slices, 1);
+		ck_assert_uint_eq(hz3_stock_slices(&heap->stock), 1);
 		void *p = core_alloc(heap, CLASS);
 		ck_assert_uint_eq(hz3_slice_of(p), run[1]);
 		core_free(heap, p);
@@ -287,7 +287,7 @@ START_TEST(stock_is_shared_by_span)
 	struct hz3_page *page = core_page_of(blocks[0]);
 	for (unsigned i = 0; i < capacity; i++)
 		core_free(heap, blocks[i]);
-	ck_assert_ptr_eq(heap->empty[page->slices - 1].first, page);
+	ck_assert_ptr_eq(heap->stock.runs[page->slices - 1].first, page);
 	void *p = core_alloc(heap, sibling);
 	ck_assert_ptr_eq(core_page_of(p), page);
 	ck_assert_uint_eq(page->class, sibling);
@@ -615,7 +615,7 @@ audit(struct hz3_heap **heaps, void **slots)
 static void
 tear_and_mend(struct hz3_heap *who, unsigned long *seed)
 {
-	hz3_heap_trim_stock(who);
+	hz3_stock_trim(&who->stock);
 	hz3_heap_enter(who);
 	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
 		for (struct hz3_page *page = who->awake[class].first; page; page = page->next)

@@ -349,7 +349,7 @@ START_TEST(handover)
 	ck_assert_uint_eq(held(freer), 0);
 	ck_assert_uint_eq(page->state, HZ3_PAGE_EMPTY);
 	ck_assert_uint_eq(hz3_route_of(hz3_page_slice(page)), 0);
-	ck_assert_ptr_eq(freer->empty[page->slices - 1].first, page);
+	ck_assert_ptr_eq(freer->stock.runs[page->slices - 1].first, page);
 	/* The next page of the freer is this one; its old owner is told nothing and misses nothing. */
 	void *p = core_alloc(freer, class);
 	ck_assert_ptr_eq(core_page_of(p), page);

@@ -381,7 +381,7 @@ START_TEST(one_page_in_both_sinks)
 	ck_assert_uint_eq(core_audit(blocks, 2 * capacity + 1), 0);
 	hz3_heap_validate(owner);
 	/* Both pages are empty, and in stock. */
-	ck_assert_uint_eq(owner->empty_slices, 2);
+	ck_assert_uint_eq(hz3_stock_slices(&owner->stock), 2);
 	free(blocks);
 }
 END_TEST
