@@ -335,8 +335,7 @@ static HZ3_NOINLINE void free_large_slow(void *p)
 {
 	int saved_errno = errno;
 
-	if (hz3_unlikely(hz3_profile_on))
-		hz3_profile_remove(p, hz3_heap_number(hz3_thread_heap));
+	hz3_profile_forget(p, hz3_heap_number(hz3_thread_heap));
 	uint32_t pool = hz3_large_owner(p);
 	if (hz3_unlikely(pool != 0)) {
 		hz3_pool_free_large(p, pool);
@@ -517,24 +516,14 @@ size_t hz3_alloc_usable_size(const void *p)
 	return hz3_alloc_size_for("malloc_usable_size", p);
 }
 
-/*
- * To the profile, a block of another size is another block, wherever it is: each has one chance to be sampled, or blocks that grow
- * step by step would count several times.
- */
-static void end_sample(const void *p)
-{
-	if (hz3_unlikely(hz3_profile_on))
-		hz3_profile_remove(p, hz3_heap_number(hz3_thread_heap));
-}
-
 static void *try_resize(void *p, size_t before, size_t size)
 {
 	uint32_t pool = hz3_large_owner(p);
 
 	if (hz3_unlikely(pool != 0))
-		return hz3_pool_resize_large(p, pool, size, end_sample);
+		return hz3_pool_resize_large(p, pool, size);
 	struct hz3_heap *heap = hz3_thread_begin();
-	void *q = hz3_large_resize(p, size, end_sample);
+	void *q = hz3_large_resize(p, size, hz3_heap_number(hz3_thread_heap));
 
 	if (q)
 		hz3_count_large_resize(&heap->counters, before, size, hz3_large_usable_size(q));

@@ -9,6 +9,7 @@
 #include "os_memory.h"
 #include "os_resident.h"
 #include "page.h"
+#include "profile.h"
 #include "size_class.h"
 #include "thp.h"
 
@@ -260,40 +261,36 @@ static size_t huge_free(void *p)
 }
 
 /* Under the lock: as soon as the mapping has moved, another may appear where it was. */
-static void *remap_locked(void *p, size_t want, size_t *have, void (*changed)(const void *p))
+static void *remap_locked(void *p, size_t want, uint32_t thread)
 {
 	struct huge *cell = table ? find_locked((uintptr_t)p) : NULL;
 
 	if (cell == NULL || cell->address == 0)
 		return NULL;
-	*have = cell->bytes;
-	if (want == *have) {
-		if (changed)
-			changed(p);
+	size_t have = cell->bytes;
+	if (want == have) {
+		hz3_profile_forget(p, thread);
 		return p;
 	}
-	if (want > *have && !hz3_limit_take(want - *have))
+	if (want > have && !hz3_limit_take(want - have))
 		return NULL;
-	void *moved = hz3_os_remap(p, *have, want, true);
+	void *moved = hz3_os_remap(p, have, want, true);
 	/* What it could not grow by, or has shrunk by. */
-	if ((moved == NULL) == (want > *have))
-		hz3_limit_give(want > *have ? want - *have : *have - want);
+	if ((moved == NULL) == (want > have))
+		hz3_limit_give(want > have ? want - have : have - want);
 	if (moved == NULL)
 		return NULL;
-	if (changed)
-		changed(p);
+	hz3_profile_forget(p, thread);
 	/* There is a cell for it: the one that it leaves. */
 	remove_locked(cell);
 	insert_locked((uintptr_t)moved, want);
 	return moved;
 }
 
-static void *huge_resize(void *p, size_t size, void (*changed)(const void *p))
+static void *huge_resize(void *p, size_t size, uint32_t thread)
 {
-	size_t want = hz3_align_up(size, hz3_os_page_size), have = 0;
-
 	hz3_lock(&hz3_large_lock);
-	void *moved = remap_locked(p, want, &have, changed);
+	void *moved = remap_locked(p, hz3_align_up(size, hz3_os_page_size), thread);
 	hz3_unlock(&hz3_large_lock);
 	return moved;
 }
@@ -473,20 +470,20 @@ static void *run_resize(size_t slice, size_t size)
 	return (char *)hz3_slice_address(slice) + run->offset;
 }
 
-void *hz3_large_resize(void *p, size_t size, void (*changed)(const void *p))
+void *hz3_large_resize(void *p, size_t size, uint32_t thread)
 {
 	size_t slice = run_of(p);
 
 	if (slice) {
 		void *q = run_resize(slice, size);
-		if (q && changed)
-			changed(p);
+		if (q)
+			hz3_profile_forget(p, thread);
 		return q;
 	}
 	/* Back to a run, by copying, when most of the mapping would go unused. */
 	if (size <= hz3_options.huge_threshold / 2)
 		return NULL;
-	return huge_resize(p, size, changed);
+	return huge_resize(p, size, thread);
 }
 
 size_t hz3_large_huge_count(void)

@@ -54,9 +54,11 @@ size_t hz3_large_usable_size(const void *p);
 
 /*
  * Change the size without copying.  Returns p, or where the mapping moved to; NULL, and nothing has changed, if that is not
- * possible.  If it has, "changed" is called of p, before anybody else can have a block there; NULL: nobody wants to know.
+ * possible.  If it has, the profile forgets p, for the thread with this number, before anybody else can have a block there: to it,
+ * a block of another size is another block, wherever it is.  Each has one chance to be sampled, or blocks that grow step by step would count
+ * several times.
  */
-void *hz3_large_resize(void *p, size_t size, void (*changed)(const void *p));
+void *hz3_large_resize(void *p, size_t size, uint32_t thread);
 
 /* Huge mappings now: how many, bytes, and bytes that have memory. */
 size_t hz3_large_huge_count(void);

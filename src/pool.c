@@ -161,8 +161,7 @@ static void wipe_large_locked(struct hz3_pool *pool, size_t slice)
 {
 	void *p = hz3_large_block(slice);
 
-	if (hz3_unlikely(hz3_profile_on))
-		hz3_profile_remove(p, hz3_heap_number(hz3_thread_heap));
+	hz3_profile_forget(p, hz3_heap_number(hz3_thread_heap));
 	if (hz3_options.zero_on_free)
 		memset(p, 0, hz3_large_usable_size(p));
 	if (HZ3_LIVE)
@@ -356,13 +355,13 @@ void hz3_pool_free_large(void *p, uint32_t owner)
 	hz3_unlock(&pool->lock);
 }
 
-void *hz3_pool_resize_large(void *p, uint32_t owner, size_t size, void (*changed)(const void *p))
+void *hz3_pool_resize_large(void *p, uint32_t owner, size_t size)
 {
 	struct hz3_pool *pool = pool_of_owner(owner);
 
 	hz3_lock(&pool->lock);
 	size_t before = hz3_large_usable_size(p);
-	void *q = hz3_large_resize(p, size, changed);
+	void *q = hz3_large_resize(p, size, hz3_heap_number(hz3_thread_heap));
 	if (q)
 		hz3_count_large_resize(&pool->heap->counters, before, size, hz3_large_usable_size(q));
 	hz3_unlock(&pool->lock);

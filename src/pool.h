@@ -46,8 +46,8 @@ struct hz3_pool *hz3_pool_of(const void *p);
 void hz3_pool_free_block(void *p, size_t slice, uint64_t route);
 void hz3_pool_free_large(void *p, uint32_t owner);
 
-/* As hz3_large_resize(), of a large block of the pool with this owner id. */
-void *hz3_pool_resize_large(void *p, uint32_t owner, size_t size, void (*changed)(const void *p));
+/* As hz3_large_resize(), of a large block of the pool with this owner id, for the calling thread. */
+void *hz3_pool_resize_large(void *p, uint32_t owner, size_t size);
 
 void hz3_pool_stats(struct hz3_pool *pool, struct hz3_arena_stats *stats);
 

@@ -41,8 +41,14 @@ bool hz3_profile_is_due(struct hz3_profile_turn *turn, size_t size);
 /* p is a new block of size bytes that was due; owner is the allocating thread's number. */
 void hz3_profile_add(struct hz3_profile_turn *turn, const void *p, size_t size, uint32_t owner);
 
-/* A block that is in no page is about to be freed, or resized, by a thread with this number. */
+/* A block that is in no page is about to be freed, or has just been resized, by a thread with this number. */
 void hz3_profile_remove(const void *p, uint32_t owner);
+
+static HZ3_INLINE void hz3_profile_forget(const void *p, uint32_t owner)
+{
+	if (hz3_unlikely(hz3_profile_on))
+		hz3_profile_remove(p, owner);
+}
 
 /* Load the unwinder and begin, if the option says so.  From a constructor, once malloc works. */
 void hz3_profile_begin(void);

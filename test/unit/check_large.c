@@ -251,24 +251,24 @@ START_TEST(runs_resize_in_place)
 
 	ck_assert_uint_eq(hz3_arenas_active(), 5 * HZ3_SLICE);
 	/* Shrunk, the rest is free at once; grown again into it. */
-	ck_assert_ptr_eq(hz3_large_resize(p, 100000, NULL), p);
+	ck_assert_ptr_eq(hz3_large_resize(p, 100000, 0), p);
 	ck_assert_uint_eq(hz3_large_usable_size(p), hz3_align_up(100000, hz3_os_page_size));
 	ck_assert_uint_eq(hz3_arenas_active(), 2 * HZ3_SLICE);
-	ck_assert_ptr_eq(hz3_large_resize(p, 300000, NULL), p);
+	ck_assert_ptr_eq(hz3_large_resize(p, 300000, 0), p);
 	ck_assert_uint_eq(hz3_arenas_active(), 5 * HZ3_SLICE);
 	hz3_arenas_validate();
-	ck_assert_ptr_eq(hz3_large_resize(p, 60000, NULL), p);
+	ck_assert_ptr_eq(hz3_large_resize(p, 60000, 0), p);
 	after = alloc(100000, 16);
 	/* It has whole system pages as far as they take no other slice. */
 	size_t offset = (uintptr_t)p % HZ3_SLICE, slices = (offset + 60000 + HZ3_SLICE - 1) / HZ3_SLICE;
 	size_t usable = hz3_min(hz3_align_up(60000, hz3_os_page_size), slices * HZ3_SLICE - offset);
 	ck_assert_uint_eq(hz3_slice_of(after), hz3_slice_of(p) + slices);
 	/* Nothing has changed when there is no room. */
-	ck_assert_ptr_null(hz3_large_resize(p, 140000, NULL));
+	ck_assert_ptr_null(hz3_large_resize(p, 140000, 0));
 	ck_assert_uint_eq(hz3_large_usable_size(p), usable);
 	/* What belongs to a class, or to a mapping, has to be copied. */
-	ck_assert_ptr_null(hz3_large_resize(p, 16000, NULL));
-	ck_assert_ptr_null(hz3_large_resize(p, 2 * MIB, NULL));
+	ck_assert_ptr_null(hz3_large_resize(p, 16000, 0));
+	ck_assert_ptr_null(hz3_large_resize(p, 2 * MIB, 0));
 	large_free(p);
 	large_free(after);
 	hz3_arenas_validate();
@@ -282,12 +282,12 @@ START_TEST(mappings_resize)
 
 	for (size_t i = 0; i < 2 * MIB; i += 4096)
 		p[i] = (char)(i >> 12);
-	ck_assert_ptr_eq(hz3_large_resize(p, 2 * MIB, NULL), p);
-	q = hz3_large_resize(p, 3 * MIB, NULL);
+	ck_assert_ptr_eq(hz3_large_resize(p, 2 * MIB, 0), p);
+	q = hz3_large_resize(p, 3 * MIB, 0);
 	ck_assert_ptr_nonnull(q);
 	/* So that it has to move. */
 	wall = mmap(q + 3 * MIB, hz3_os_page_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	p = hz3_large_resize(q, 9 * MIB, NULL);
+	p = hz3_large_resize(q, 9 * MIB, 0);
 	ck_assert_ptr_nonnull(p);
 	ck_assert_uint_eq(hz3_large_usable_size(p), 9 * MIB);
 	ck_assert_uint_eq(hz3_large_huge_bytes(), 9 * MIB);
@@ -296,9 +296,9 @@ START_TEST(mappings_resize)
 		ck_assert_int_eq(p[i], (char)(i >> 12));
 	for (size_t i = 2 * MIB; i < 9 * MIB; i += 4096)
 		ck_assert_int_eq(p[i], 0);
-	ck_assert_ptr_eq(hz3_large_resize(p, MIB, NULL), p);
+	ck_assert_ptr_eq(hz3_large_resize(p, MIB, 0), p);
 	ck_assert_uint_eq(hz3_large_huge_bytes(), MIB);
-	ck_assert_ptr_null(hz3_large_resize(p, MIB / 2, NULL));
+	ck_assert_ptr_null(hz3_large_resize(p, MIB / 2, 0));
 	ck_assert_uint_eq(large_free(p), MIB);
 	munmap(wall, hz3_os_page_size);
 }
@@ -309,7 +309,7 @@ START_TEST(mremap_fails)
 	char *p = alloc(2 * MIB, 16);
 
 	core_os.fail_mremap = true;
-	ck_assert_ptr_null(hz3_large_resize(p, 3 * MIB, NULL));
+	ck_assert_ptr_null(hz3_large_resize(p, 3 * MIB, 0));
 	ck_assert_int_eq(core_os.mremaps, 1);
 	ck_assert_uint_eq(hz3_large_usable_size(p), 2 * MIB);
 	ck_assert_uint_eq(hz3_large_huge_bytes(), 2 * MIB);
@@ -447,7 +447,7 @@ hammer(void *arg)
 			p[i] = large_alloc(arena, size, 16, &zero);
 			ck_assert_ptr_nonnull(p[i]);
 			p[i][0] = (char)i;
-		} else if (step % 3 == 0 && (q = hz3_large_resize(p[i], size, NULL)) != NULL) {
+		} else if (step % 3 == 0 && (q = hz3_large_resize(p[i], size, 0)) != NULL) {
 			p[i] = q;
 			ck_assert_int_eq(q[0], (char)i);
 			ck_assert_uint_ge(hz3_large_usable_size(q), size);
