@@ -75,26 +75,34 @@ static inline uint32_t hz3_remote_count(uint64_t word)
 enum hz3_push_result {
 	HZ3_PUSHED,		/* in the word, nothing more to do */
 	HZ3_PUSHED_QUEUE,	/* in the word, and the caller must queue the page */
-	HZ3_PUSH_CLAIMED,	/* not pushed: the caller holds every block of the page, *old is the list that was there */
+	HZ3_PUSH_CLAIMED,	/* not pushed: the caller holds every block of the page, "old" is the list that was there */
 };
 
-/*
- * Push a chain.  link(context, old_first) must store the position of the list's first block (or "none" when the old
- * count is 0) into the link of the chain's last block; it runs again on every retry.  wake is the count from which
- * the page is queued.  whole is the page's capacity, or 0 if the page must not be claimed.  *tries is raised by the
- * number of read-modify-writes done.
- */
-static inline enum hz3_push_result
-hz3_remote_push(struct hz3_page_remote *remote, struct hz3_remote_list chain, uint32_t wake, uint32_t whole,
-		void (*link)(void *context, struct hz3_remote_list old), void *context,
-		struct hz3_remote_list *old_list, uint32_t *tries)
+/* What is pushed, and, from "old" on, what is found on the way. */
+struct hz3_push {
+	struct hz3_remote_list chain;
+	uint32_t wake;			/* the count from which the page is queued */
+	uint32_t whole;			/* the page's capacity, or 0 if the page must not be claimed */
+	/*
+	 * Stores the position of the list's first block (or "none" when its count is 0) into the link of the chain's last block; runs again on
+	 * every retry.
+	 */
+	void (*link)(void *context, struct hz3_remote_list list);
+	void *context;
+	struct hz3_remote_list old;
+	uint32_t tries;			/* is raised by the number of read-modify-writes done */
+};
+
+/* Always inline: so the link is no call, and what is pushed stays in registers. */
+static HZ3_INLINE enum hz3_push_result hz3_remote_push(struct hz3_page_remote *remote, struct hz3_push *push)
 {
+	struct hz3_remote_list chain = push->chain;
 	/* relaxed: the CAS below validates it; nothing is read through it before that. */
 	uint64_t old = hz3_atomic_load(&remote->word, relaxed);
 
 	for (;;) {
 		struct hz3_remote_list list = hz3_remote_unpack(old);
-		bool claim = whole != 0 && chain.count + list.count == whole && !(old & HZ3_REMOTE_QUEUED);
+		bool claim = push->whole != 0 && chain.count + list.count == push->whole && !(old & HZ3_REMOTE_QUEUED);
 		uint64_t new = HZ3_REMOTE_TAKEN;
 
 		if (!claim) {
@@ -103,12 +111,12 @@ hz3_remote_push(struct hz3_page_remote *remote, struct hz3_remote_list chain, ui
 				.last = list.count ? list.last : chain.last,
 				.count = chain.count + list.count,
 			};
-			link(context, list);
+			push->link(push->context, list);
 			new = hz3_remote_pack(sum) | (old & HZ3_REMOTE_QUEUED);
-			if (sum.count >= wake)
+			if (sum.count >= push->wake)
 				new |= HZ3_REMOTE_QUEUED;
 		}
-		++*tries;
+		push->tries++;
 		/*
 		 * release: publishes the chain's links to the acquire in take/peel/claim.
 		 * acquire: a claim reads the links of the list that others pushed.
@@ -116,7 +124,7 @@ hz3_remote_push(struct hz3_page_remote *remote, struct hz3_remote_list chain, ui
 		 */
 		if (hz3_atomic_cas_weak(&remote->word, &old, new, seq_cst, relaxed)) {
 			if (claim) {
-				*old_list = list;
+				push->old = list;
 				return HZ3_PUSH_CLAIMED;
 			}
 			return (new & ~old & HZ3_REMOTE_QUEUED) ? HZ3_PUSHED_QUEUE : HZ3_PUSHED;

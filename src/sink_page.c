@@ -23,29 +23,34 @@ static enum hz3_push_result push_chain(struct hz3_page *page, struct hz3_chain c
 {
 	struct hz3_page_remote *remote = hz3_page_remote(page);
 	struct link_context context = { .start = hz3_page_start(page), .last = chain.last };
-	struct hz3_remote_list list = {
-		.first = hz3_block_granule(context.start, chain.first),
-		.last = hz3_block_granule(context.start, chain.last),
-		.count = chain.count,
+	struct hz3_push push = {
+		.chain = {
+			.first = hz3_block_granule(context.start, chain.first),
+			.last = hz3_block_granule(context.start, chain.last),
+			.count = chain.count,
+		},
+		.wake = info->wake,
+		.whole = hz3_options.handover ? info->capacity : 0,
+		.link = link_tail,
+		.context = &context,
 	};
-	uint32_t whole = hz3_options.handover ? info->capacity : 0, tries = 0, pushes = 1;
-	struct hz3_remote_list old;
-	enum hz3_push_result result =
-		hz3_remote_push(remote, list, info->wake, whole, link_tail, &context, &old, &tries);
+	enum hz3_push_result result = hz3_remote_push(remote, &push);
+	uint32_t pushes = 1;
 
 	/* All blocks are ours, so the answer to "asleep?" stands still; awake means that the owner has the page in a list. */
 	if (result == HZ3_PUSH_CLAIMED && !hz3_remote_is_asleep(remote)) {
-		link_tail(&context, old);
-		if (old.count) {
-			context.last = hz3_block_at(context.start, old.last);
-			list.last = old.last;
-			list.count += old.count;
+		link_tail(&context, push.old);
+		if (push.old.count) {
+			context.last = hz3_block_at(context.start, push.old.last);
+			push.chain.last = push.old.last;
+			push.chain.count += push.old.count;
 		}
-		result = hz3_remote_push(remote, list, info->wake, 0, link_tail, &context, &old, &tries);
+		push.whole = 0;
+		result = hz3_remote_push(remote, &push);
 		pushes++;
 	}
-	hz3_count(&counters->rmw_push, tries);
-	hz3_count(&counters->cas_retries, tries - pushes);
+	hz3_count(&counters->rmw_push, push.tries);
+	hz3_count(&counters->cas_retries, push.tries - pushes);
 	return result;
 }
 
@@ -94,17 +99,15 @@ void hz3_pages_return(struct hz3_owner *owner, struct hz3_page *page, struct hz3
 {
 	unsigned class = hz3_route_class(hz3_route_of(hz3_page_slice(page)));
 	struct link_context context = { .start = hz3_page_start(page) };
-	struct hz3_remote_list old;
-	uint32_t tries = 0;
+	struct hz3_push push = { .chain = list, .wake = hz3_class_info[class].wake, .link = link_tail, .context = &context };
 
 	if (list.count == 0)
 		return;
 	context.last = hz3_block_at(context.start, list.last);
-	if (hz3_remote_push(hz3_page_remote(page), list, hz3_class_info[class].wake, 0, link_tail, &context, &old,
-			    &tries) == HZ3_PUSHED_QUEUE)
+	if (hz3_remote_push(hz3_page_remote(page), &push) == HZ3_PUSHED_QUEUE)
 		hz3_pages_requeue(owner, page, counters);
-	hz3_count(&counters->rmw_push, tries);
-	hz3_count(&counters->cas_retries, tries - 1);
+	hz3_count(&counters->rmw_push, push.tries);
+	hz3_count(&counters->cas_retries, push.tries - 1);
 }
 
 void hz3_pages_requeue(struct hz3_owner *owner, struct hz3_page *page, struct hz3_sink_counters *counters)

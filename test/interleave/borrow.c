@@ -126,10 +126,9 @@ static void no_link(void *context, struct hz3_remote_list old)
 
 static void push(struct hz3_remote_list list)
 {
-	struct hz3_remote_list old;
-	uint32_t tries = 0;
+	struct hz3_push p = { .chain = list, .wake = 2, .link = no_link };
 
-	(void)hz3_remote_push(&remote, list, 2, 0, no_link, NULL, &old, &tries);
+	(void)hz3_remote_push(&remote, &p);
 }
 
 static void pusher(void)

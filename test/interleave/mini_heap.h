@@ -109,19 +109,18 @@ static inline enum hz3_push_result push_chain(struct chain chain, uint32_t whole
 {
 	struct page *page = &all.page[chain.slice];
 	struct link_context context = { page, hz3_block_at(page->blocks, chain.list.last) };
-	struct hz3_remote_list old, list = chain.list;
-	uint32_t tries = 0;
-	enum hz3_push_result result =
-		hz3_remote_push(&page->remote, list, wake_count, whole, link_tail, &context, &old, &tries);
+	struct hz3_push push = { .chain = chain.list, .wake = wake_count, .whole = whole, .link = link_tail, .context = &context };
+	enum hz3_push_result result = hz3_remote_push(&page->remote, &push);
 
 	if (result == HZ3_PUSH_CLAIMED && !hz3_remote_is_asleep(&page->remote)) {
-		link_tail(&context, old);
-		if (old.count) {
-			context.last = hz3_block_at(page->blocks, old.last);
-			list.last = old.last;
-			list.count += old.count;
+		link_tail(&context, push.old);
+		if (push.old.count) {
+			context.last = hz3_block_at(page->blocks, push.old.last);
+			push.chain.last = push.old.last;
+			push.chain.count += push.old.count;
 		}
-		result = hz3_remote_push(&page->remote, list, wake_count, 0, link_tail, &context, &old, &tries);
+		push.whole = 0;
+		result = hz3_remote_push(&page->remote, &push);
 	}
 	return result;
 }

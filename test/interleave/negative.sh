@@ -60,11 +60,11 @@ broken "take: in two steps" stash owner.h \
 	's/return hz3_atomic_exchange\(stash, NULL, acquire\)/struct hz3_message *m = hz3_atomic_load(stash, acquire);\nhz3_atomic_store(stash, NULL, release);\nreturn m/'
 
 # ---- The page word and the queue ----
-broken "push: the tail is not linked again" queue page_remote.h 's/\tlink\(context, list\);/if (*tries == 0) link(context, list);/'
+broken "push: the tail is not linked again" queue page_remote.h 's/\tpush->link\(push->context, list\);/if (push->tries == 0) push->link(push->context, list);/'
 weaker "push: not a release" queue page_remote.h hz3_remote_push 'new, seq_cst' 'new, acquire'
 broken "push: the list's last block is lost" queue page_remote.h 's/list\.count \? list\.last : chain\.last/chain.last/'
 broken "push: QUEUED is lost" queue page_remote.h 's/hz3_remote_pack\(sum\) \| \(old & HZ3_REMOTE_QUEUED\)/hz3_remote_pack(sum)/'
-broken "push: queued one too late" queue page_remote.h 's/sum\.count >= wake/sum.count > wake/'
+broken "push: queued one too late" queue page_remote.h 's/sum\.count >= push->wake/sum.count > push->wake/'
 broken "push: everybody queues" queue page_remote.h 's/new & ~old & HZ3_REMOTE_QUEUED/new \& HZ3_REMOTE_QUEUED/'
 broken "take: the list first, then the flag, as the question pack's drain" queue page_remote.h \
 	's/return hz3_remote_unpack\(hz3_atomic_exchange\(&remote->word, 0, acq_rel\)\)/uint64_t w = hz3_atomic_fetch_and(\&remote->word, HZ3_REMOTE_QUEUED, acq_rel);\nhz3_atomic_fetch_and(\&remote->word, ~HZ3_REMOTE_QUEUED, acq_rel);\nreturn hz3_remote_unpack(w)/'

@@ -21,6 +21,21 @@ link_tail(void *context, struct hz3_remote_list old)
 	links++;
 }
 
+typedef void link_function(void *context, struct hz3_remote_list list);
+
+/* *old is written only if the page was claimed. */
+static enum hz3_push_result
+push_chain(struct hz3_remote_list chain, uint32_t wake, uint32_t whole, link_function *link_it, struct hz3_remote_list *old)
+{
+	struct hz3_push p = { .chain = chain, .wake = wake, .whole = whole, .link = link_it, .context = &chain.last };
+	enum hz3_push_result result = hz3_remote_push(&page, &p);
+
+	tries += p.tries;
+	if (result == HZ3_PUSH_CLAIMED)
+		*old = p.old;
+	return result;
+}
+
 static enum hz3_push_result
 push(uint32_t first, uint32_t count, uint32_t wake, uint32_t whole, struct hz3_remote_list *old)
 {
@@ -28,7 +43,7 @@ push(uint32_t first, uint32_t count, uint32_t wake, uint32_t whole, struct hz3_r
 
 	for (uint32_t i = first; i < chain.last; i++)
 		next_of[i] = i + 1;
-	return hz3_remote_push(&page, chain, wake, whole, link_tail, &chain.last, old, &tries);
+	return push_chain(chain, wake, whole, link_tail, old);
 }
 
 static void
@@ -220,20 +235,20 @@ START_TEST(retry_links_anew)
 
 	next_of[1] = 2;
 	meanwhile = 9;
-	ck_assert_int_eq(hz3_remote_push(&page, chain, 100, 0, link_and_interfere, &chain.last, &old, &tries),
+	ck_assert_int_eq(push_chain(chain, 100, 0, link_and_interfere, &old),
 			 HZ3_PUSHED);
 	ck_assert_uint_ge(tries, 3);
 	check_list(hz3_remote_take(&page), order, 3);
 	/* A claim that comes too late is none: the count is looked at again as well. */
 	meanwhile = 9;
-	ck_assert_int_eq(hz3_remote_push(&page, chain, 100, 3, link_and_interfere, &chain.last, &old, &tries),
+	ck_assert_int_eq(push_chain(chain, 100, 3, link_and_interfere, &old),
 			 HZ3_PUSH_CLAIMED);
 	ck_assert_uint_eq(old.first, 9);
 	ck_assert_uint_eq(old.count, 1);
 	page.word = 0;
 	meanwhile = 9;
 	/* And the wake count. */
-	ck_assert_int_eq(hz3_remote_push(&page, chain, 3, 0, link_and_interfere, &chain.last, &old, &tries),
+	ck_assert_int_eq(push_chain(chain, 3, 0, link_and_interfere, &old),
 			 HZ3_PUSHED_QUEUE);
 }
 END_TEST
@@ -322,8 +337,7 @@ pusher(void *arg)
 	for (int step = 0; step < 10000; step++) {
 		uint32_t i = (uint32_t)core_pick(&seed, PAGES), want = 1 + (uint32_t)core_pick(&seed, 4);
 		struct shared_page *p = &shared[i];
-		struct hz3_remote_list chain = { 0, 0, 0 }, old;
-		uint32_t n = 0;
+		struct hz3_remote_list chain = { 0, 0, 0 };
 
 		for (uint32_t b = 1 + me * MINE; b <= (me + 1) * MINE && chain.count < want; b++) {
 			if (!atomic_load(&p->with_pusher[b]))
@@ -339,8 +353,9 @@ pusher(void *arg)
 			continue;
 		}
 		struct push_context context = { p, chain.last };
+		struct hz3_push push = { .chain = chain, .wake = WAKE, .whole = CAPACITY, .link = link_shared, .context = &context };
 		pushed_blocks += chain.count;
-		switch (hz3_remote_push(&p->remote, chain, WAKE, CAPACITY, link_shared, &context, &old, &n)) {
+		switch (hz3_remote_push(&p->remote, &push)) {
 		case HZ3_PUSHED:
 			break;
 		case HZ3_PUSHED_QUEUE:
@@ -430,13 +445,12 @@ link_nothing(void *context, struct hz3_remote_list old)
 static void *
 push_one_by_one(void *arg)
 {
-	struct hz3_remote_list one = { 1, 1, 1 }, old;
-	uint32_t n = 0;
+	struct hz3_push push = { .chain = { 1, 1, 1 }, .wake = 1, .link = link_nothing };
 
 	for (int i = 0; i < ANNOUNCED; i++) {
 		while (hz3_remote_count(atomic_load(&hot.word)) > 1000)
 			sched_yield();
-		if (hz3_remote_push(&hot, one, 1, 0, link_nothing, NULL, &old, &n) == HZ3_PUSHED_QUEUE)
+		if (hz3_remote_push(&hot, &push) == HZ3_PUSHED_QUEUE)
 			ck_assert(!atomic_exchange(&entry, true));
 	}
 	running = 0;
@@ -475,22 +489,24 @@ claimer(void *arg)
 	uint32_t me = (uint32_t)(uintptr_t)arg;
 
 	for (int round = 0; round < ROUNDS; round++) {
-		uint32_t first = 1 + me * MINE, n = 0;
-		struct hz3_remote_list chain = { first, first + MINE - 1, MINE }, old;
+		uint32_t first = 1 + me * MINE;
+		struct hz3_remote_list chain = { first, first + MINE - 1, MINE };
 		struct push_context context = { &claimed, chain.last };
+		struct hz3_push push = {
+			.chain = chain, .wake = CAPACITY + 1, .whole = CAPACITY, .link = link_shared, .context = &context,
+		};
 
 		for (uint32_t b = first; b < chain.last; b++)
 			claimed.next[b] = b + 1;
 		pthread_barrier_wait(&barrier);
-		if (hz3_remote_push(&claimed.remote, chain, CAPACITY + 1, CAPACITY, link_shared, &context, &old, &n) ==
-		    HZ3_PUSH_CLAIMED) {
-			uint32_t at = old.first;
+		if (hz3_remote_push(&claimed.remote, &push) == HZ3_PUSH_CLAIMED) {
+			uint32_t at = push.old.first;
 
 			winners++;
-			ck_assert_uint_eq(old.count, CAPACITY - MINE);
-			for (uint32_t i = 1; i < old.count; i++)
+			ck_assert_uint_eq(push.old.count, CAPACITY - MINE);
+			for (uint32_t i = 1; i < push.old.count; i++)
 				at = claimed.next[at];
-			ck_assert_uint_eq(at, old.last);
+			ck_assert_uint_eq(at, push.old.last);
 			/* The page is mine: nobody reads these lines but me. */
 			memset(claimed.next, 0, sizeof(claimed.next));
 			atomic_store(&claimed.remote.word, 0);
