@@ -210,7 +210,7 @@ void hz3_guard_init(void)
 		return;
 	data_bytes = hz3_max(HZ3_CLASS_SIZE_MAX, hz3_os_page_size);
 	size_t bytes = SLOTS * 2 * data_bytes;
-	void *start = hz3_os_reserve(NULL, bytes + data_bytes, 2 * data_bytes, 0);
+	void *start = hz3_os_reserve(bytes + data_bytes, 2 * data_bytes);
 
 	slots = hz3_meta_alloc(SLOTS * sizeof(*slots));
 	if (start == NULL || slots == NULL || !install()) {

@@ -81,13 +81,13 @@ map_and_trim(size_t bytes, size_t alignment, int prot, int flags)
 
 /* The kernel often aligns by itself, and where address space is limited there may be no room for more than asked. */
 static void *
-map_aligned(void *hint, size_t bytes, size_t alignment, int prot, int flags)
+map_aligned(size_t bytes, size_t alignment, int prot, int flags)
 {
 	void *p;
 
 	if (bytes == 0 || bytes > PTRDIFF_MAX || !hz3_is_pow2(alignment))
 		return NULL;
-	p = map(hint, bytes, prot, flags);
+	p = map(NULL, bytes, prot, flags);
 	if (p == NULL || is_aligned(p, alignment))
 		return p;
 	give_up(p, bytes, prot);
@@ -102,10 +102,9 @@ name_mapping(void *p, size_t bytes)
 }
 
 void *
-hz3_os_reserve(void *hint, size_t bytes, size_t alignment, int readable)
+hz3_os_reserve(size_t bytes, size_t alignment)
 {
-	int prot = readable ? PROT_READ : PROT_NONE;
-	void *p = map_aligned(hint, bytes, alignment, prot, ANONYMOUS | MAP_NORESERVE);
+	void *p = map_aligned(bytes, alignment, PROT_NONE, ANONYMOUS | MAP_NORESERVE);
 
 	if (p != NULL)
 		name_mapping(p, bytes);
@@ -139,7 +138,7 @@ hz3_os_map_at(void *p, size_t bytes)
 void *
 hz3_os_map(size_t bytes, size_t alignment)
 {
-	return map_aligned(NULL, bytes, alignment, RW, ANONYMOUS);
+	return map_aligned(bytes, alignment, RW, ANONYMOUS);
 }
 
 int

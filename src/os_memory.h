@@ -30,11 +30,8 @@ extern bool hz3_os_purge_zeroes;
 /* Finds out the two above.  For hz3_os_init(). */
 void hz3_os_meet_memory(void);
 
-/*
- * Address space without memory, aligned to a power of 2.  The hint is tried first, but never at the cost of an existing
- * mapping.  A readable reservation reads as zeroes; like an unreadable one it costs no commit charge.
- */
-void *hz3_os_reserve(void *hint, size_t bytes, size_t alignment, int readable);
+/* Address space without memory, aligned to a power of 2: inaccessible, and without commit charge. */
+void *hz3_os_reserve(size_t bytes, size_t alignment);
 
 /* Makes a part of a reservation readable and writable. */
 int hz3_os_commit(void *p, size_t bytes);

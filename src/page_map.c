@@ -153,7 +153,7 @@ static bool reserve_window(void)
 {
 	reserved = true;
 	for (size_t slices = WINDOW_SLICES_MAX / 16; slices >= WINDOW_SLICES_MIN; slices /= 2) {
-		void *p = hz3_os_reserve(NULL, window_bytes(slices), HZ3_SLICE, 0);
+		void *p = hz3_os_reserve(window_bytes(slices), HZ3_SLICE);
 		if (p) {
 			lay_out((uintptr_t)p, slices);
 			if (cover(GROWTH_SLICES))
