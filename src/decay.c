@@ -21,13 +21,13 @@
 
 #define ROUND_MS_MIN 100u
 #define ROUND_MS_MAX 1000u
-#define WORTH_A_THREAD ((size_t)1 << 20)
+#define WORTH_A_THREAD ((size_t)1 << 20)	/* bytes to give back */
 #define MISSED_STARTS_MAX 8u	/* see hz3_decay_tick_in_free() */
-#define RETRY_MS 60000u
-#define PATIENCE_US 100000u
-#define DIRTY_MAX_SCARCE ((size_t)1 << 20)
-#define MISSED_MS 1000u		/* what is needed again so soon was missed */
-#define MISSED_MAX 3u		/* times dirty_max */
+#define RETRY_MS 60000u		/* after the thread could not be started */
+#define PATIENCE_US 100000u	/* see lock_with_patience() */
+#define DIRTY_MAX_SCARCE ((size_t)1 << 20)	/* dirty_max where address space is */
+#define WANTED_BACK_MS 1000u	/* what is needed again so soon should not have been given back */
+#define WANTED_BACK_MAX 3u	/* times dirty_max */
 
 /* Nothing to mend: schedules only; what a round was doing to heaps shows in them. */
 struct hz3_lock hz3_decay_lock = HZ3_LOCK_INIT(HZ3_RANK_DECAY, "decay", NULL);
@@ -51,19 +51,20 @@ void hz3_decay_set_ms(int64_t ms)
 	hz3_atomic_store(&decay_ms, ms, relaxed);
 }
 
-/* By arena: what it has of its own, and 2 more; 0: as all.  relaxed, as above. */
+/* By arena: what it has of its own (-1: never), and OWN_BIAS more; 0: as all.  relaxed, as above. */
+#define OWN_BIAS 2
 static _Atomic int64_t own_decay_ms[HZ3_ARENAS_MAX];
 
 int64_t hz3_decay_arena_ms(unsigned arena)
 {
 	int64_t own = hz3_atomic_load(&own_decay_ms[arena], relaxed);
 
-	return own ? own - 2 : hz3_decay_ms();
+	return own ? own - OWN_BIAS : hz3_decay_ms();
 }
 
 void hz3_decay_set_arena_ms(unsigned arena, int64_t ms)
 {
-	hz3_atomic_store(&own_decay_ms[arena], ms + 2, relaxed);
+	hz3_atomic_store(&own_decay_ms[arena], ms + OWN_BIAS, relaxed);
 }
 
 void hz3_decay_set_all_ms(int64_t ms)
@@ -201,22 +202,22 @@ static void purge_to(size_t keep, size_t dirty)
  * from the system within a second of having had to give some back may stay in addition, until it has had no more than dirty_max for a
  * second.  relaxed, as above.
  */
-static _Atomic size_t missed_bytes, had_bytes;	/* had: what was active or dirty when we last looked */
+static _Atomic size_t wanted_back_bytes, had_bytes;	/* had: what was active or dirty when we last looked */
 static _Atomic uint64_t over_at_ms;		/* when there was last more than dirty_max */
 
-static size_t bytes_missed(uint64_t now, size_t dirty_max, size_t dirty)
+static size_t bytes_wanted_back(uint64_t now, size_t dirty_max, size_t dirty)
 {
-	size_t missed = hz3_atomic_load(&missed_bytes, relaxed), had = hz3_atomic_load(&had_bytes, relaxed);
+	size_t wanted = hz3_atomic_load(&wanted_back_bytes, relaxed), had = hz3_atomic_load(&had_bytes, relaxed);
 	size_t has = hz3_arenas_active() + dirty;
 
-	if (now - hz3_atomic_load(&over_at_ms, relaxed) > MISSED_MS)
-		missed = 0;
+	if (now - hz3_atomic_load(&over_at_ms, relaxed) > WANTED_BACK_MS)
+		wanted = 0;
 	else if (has > had)
-		missed = hz3_min(missed + (has - had), MISSED_MAX * dirty_max);
-	hz3_atomic_store(&missed_bytes, missed, relaxed);
+		wanted = hz3_min(wanted + (has - had), WANTED_BACK_MAX * dirty_max);
+	hz3_atomic_store(&wanted_back_bytes, wanted, relaxed);
 	hz3_atomic_store(&had_bytes, has, relaxed);
 	hz3_atomic_store(&over_at_ms, now, relaxed);
-	return missed;
+	return wanted;
 }
 
 /* Keep no more than may stay where nobody would purge it.  False: it is not more. */
@@ -227,7 +228,7 @@ static bool purge_excess(uint64_t now)
 	if (hz3_arenas_scarce())
 		dirty_max = hz3_min(dirty_max, DIRTY_MAX_SCARCE);
 	else if (dirty > dirty_max)
-		dirty_max += bytes_missed(now, dirty_max, dirty);
+		dirty_max += bytes_wanted_back(now, dirty_max, dirty);
 	if (dirty <= dirty_max)
 		return false;
 	purge_to(dirty_max, dirty);
