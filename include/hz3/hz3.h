@@ -34,7 +34,11 @@
 #endif
 
 #if defined(__cplusplus)
+#if __cplusplus >= 201103L
+#define HZ3_NOTHROW noexcept
+#else
 #define HZ3_NOTHROW throw()
+#endif
 extern "C" {
 #else
 #define HZ3_NOTHROW HZ3_ATTR((nothrow))
@@ -239,10 +243,10 @@ HZ3_API const char *hz3_version(void) HZ3_NOTHROW HZ3_ATTR((const));
 /* ---- glibc's own family -------------------------------------------------------------------------------- */
 
 /*
- * Laid out as glibc's struct mallinfo2.  In hz3: arena, bytes mapped; hblks, huge mappings; uordblks, bytes
- * in live blocks (in a library built without statistics: of pages that may have some); fordblks, bytes of
- * pages and runs that no live block uses; keepcost, free bytes not yet purged, which malloc_trim would give
- * back; ordblks, smblks, hblkhd, usmblks and fsmblks are 0.
+ * Laid out as glibc's struct mallinfo2.  In hz3: hblks and hblkhd, huge mappings and their bytes; uordblks,
+ * bytes in all other live blocks (in a library built without statistics: of pages that may have some);
+ * fordblks, bytes of pages and runs that no live block uses; arena, the sum of these two; keepcost, free
+ * bytes not yet purged, which malloc_trim would give back; ordblks, smblks, usmblks and fsmblks are 0.
  */
 struct hz3_mallinfo2 {
 	size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
