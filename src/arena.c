@@ -11,6 +11,7 @@
 #include "os_kept.h"
 #include "os_memory.h"
 #include "os_process.h"
+#include "runs.h"
 #include "thp.h"
 #include "usdt.h"
 

@@ -10,7 +10,6 @@
 #include "base.h"
 #include "lock.h"
 #include "page_map.h"
-#include "runs.h"
 
 #define HZ3_ARENAS_MAX 64
 

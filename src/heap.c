@@ -1,6 +1,7 @@
 /* The thread's heap: pages by size class, refill, drain, retire. */
 #include "heap.h"
 
+#include "extent.h"
 #include "meta.h"
 #include "probe.h"
 #include "usdt.h"

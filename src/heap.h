@@ -10,7 +10,6 @@
 
 #include "arena.h"
 #include "counters.h"
-#include "extent.h"
 #include "guard.h"
 #include "owner.h"
 #include "page.h"
@@ -22,6 +21,8 @@
 /* Small requests find their page by granules, without asking for the class. */
 #define HZ3_DIRECT_MAX 2048u
 #define HZ3_DIRECT_GRANULES (HZ3_DIRECT_MAX / HZ3_GRANULE + 1)
+
+struct hz3_extents;
 
 struct hz3_heap {
 	/* The first line: what a free reads. */

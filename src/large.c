@@ -1,6 +1,7 @@
 /* Runs and mappings bigger than any class. */
 #include "large.h"
 
+#include "arena.h"
 #include "atomic.h"
 #include "limit.h"
 #include "meta.h"
@@ -10,7 +11,6 @@
 #include "os_resident.h"
 #include "page.h"
 #include "profile.h"
-#include "size_class.h"
 #include "thp.h"
 
 #include <string.h>

@@ -8,8 +8,8 @@
 #ifndef HZ3_LARGE_H
 #define HZ3_LARGE_H
 
-#include "arena.h"
 #include "base.h"
+#include "lock.h"
 #include "size_class.h"
 
 /*

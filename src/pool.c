@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "decay.h"
+#include "extent.h"
 #include "large.h"
 #include "limit.h"
 #include "meta.h"

@@ -28,6 +28,7 @@
 #define HZ3_POOL_H
 
 #include "heap.h"
+#include "hz3/hz3.h"
 
 struct hz3_pool;
 

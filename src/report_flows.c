@@ -6,8 +6,6 @@
 #include "advice.h"
 #include "probe.h"
 
-#include <string.h>
-
 #define JSON_FLOWS 256
 #define FLOWS_SHOWN 12
 #define WAITING_SHOWN 5

@@ -1,11 +1,11 @@
 /* Where the memory is: rows that add up to the resident memory of the process. */
 #include "waterfall.h"
 
-#include "arena.h"
-#include "heap.h"
 #include "large.h"
 #include "meta.h"
 #include "os_resident.h"
+#include "page_map.h"
+#include "runs.h"
 #include "stats.h"
 
 /* What a slice is for. */

@@ -7,6 +7,7 @@
 #include "account.h"
 #include "alloc.h"
 #include "decay.h"
+#include "extent.h"
 #include "large.h"
 #include "pool.h"
 #include "stats.h"
