@@ -25,7 +25,7 @@ struct hz3_arena_counters {
 
 struct hz3_arena;
 
-/* Make the arenas.  Once, before any other call; cpus decides how many unless the options do. */
+/* Make the arenas.  Before any other call; may be called again.  How many the processors decide, unless the options do. */
 bool hz3_arenas_init(void);
 unsigned hz3_arenas_count(void);
 

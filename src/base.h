@@ -51,6 +51,9 @@
 #define HZ3_FUTEX_WAIT 128
 #define HZ3_FUTEX_WAKE 129
 
+/* 2^64 times the golden section, odd: what is multiplied by it is spread over its upper bits. */
+#define HZ3_HASH_FACTOR 0x9e3779b97f4a7c15u
+
 /* A slice is the unit of address lookup; pages start on slice boundaries. */
 #define HZ3_SLICE_SHIFT 16
 #define HZ3_SLICE ((size_t)1 << HZ3_SLICE_SHIFT)

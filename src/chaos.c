@@ -24,7 +24,7 @@ static _Atomic uint64_t threads;
 static uint64_t draw(void)
 {
 	if (state == 0)
-		state = (hz3_options.chaos_seed + 1 + atomic_fetch_add(&threads, 1)) * 0x9e3779b97f4a7c15u | 1;
+		state = (hz3_options.chaos_seed + 1 + atomic_fetch_add(&threads, 1)) * HZ3_HASH_FACTOR | 1;
 	state ^= state >> 12;
 	state ^= state << 25;
 	state ^= state >> 27;

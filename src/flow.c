@@ -90,7 +90,7 @@ static bool same_name(struct hz3_flow_name a, struct hz3_flow_name b)
 static unsigned sum_place_locked(struct hz3_flow_name owner, struct hz3_flow_name freer, bool local)
 {
 	uint64_t hash = ((owner.word[0] * 31 + owner.word[1]) * 31 + freer.word[0]) * 31 + freer.word[1];
-	unsigned i = (unsigned)(hash * 0x9e3779b97f4a7c15u >> 40) % SUM_CELLS;
+	unsigned i = (unsigned)(hash * HZ3_HASH_FACTOR >> 40) % SUM_CELLS;
 
 	while (sum_cell[i] && !(same_name(sum_cell[i]->owner, owner) && same_name(sum_cell[i]->freer, freer) &&
 				sum_cell[i]->local == local))

@@ -23,6 +23,7 @@
 
 #include "counters.h"
 #include "lock.h"
+#include "os_process.h"
 #include "owner.h"
 
 /* Sizes by doubling: classes 4 g to 4 g + 3 are group g. */
@@ -30,7 +31,7 @@
 #define HZ3_FLOW_ROWS 64
 #define HZ3_FLOW_CELLS (2 * HZ3_FLOW_ROWS)
 #define HZ3_FLOW_SUMS 256
-#define HZ3_FLOW_NAME_BYTES 16
+#define HZ3_FLOW_NAME_BYTES HZ3_OS_THREAD_NAME_BYTES
 
 static inline unsigned hz3_flow_group(unsigned class)
 {

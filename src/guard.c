@@ -13,6 +13,7 @@
 #include "meta.h"
 #include "options.h"
 #include "os_memory.h"
+#include "os_process.h"
 #include "size_class.h"
 
 #define SLOTS 512u
@@ -25,7 +26,7 @@
 enum slot_state { SLOT_UNUSED, SLOT_LIVE, SLOT_FREED };
 
 struct stack {
-	long thread;
+	uint32_t thread;
 	void *pc[FRAMES];		/* ends with NULL, or is full */
 };
 
@@ -74,7 +75,7 @@ static bool read_frame(uintptr_t address, uintptr_t frame[2])
 {
 	struct iovec to = { frame, 2 * sizeof(*frame) }, from = { (void *)address, 2 * sizeof(*frame) };
 
-	return syscall(SYS_process_vm_readv, syscall(SYS_getpid), &to, 1L, &from, 1L, 0L) == (long)to.iov_len;
+	return syscall(SYS_process_vm_readv, hz3_os_process_id(), &to, 1L, &from, 1L, 0L) == (long)to.iov_len;
 }
 
 /* By frame pointers.  Where a caller has none, the walk ends; the address of the call itself is always there. */
@@ -83,7 +84,7 @@ static void walk(struct stack *stack, void *frame_address)
 	uintptr_t at = (uintptr_t)frame_address, frame[2];
 	unsigned n = 0;
 
-	stack->thread = syscall(SYS_gettid);
+	stack->thread = hz3_os_thread_id();
 	while (n < FRAMES && read_frame(at, frame) && frame[1] > 4096) {
 		stack->pc[n++] = (void *)frame[1];
 		if (frame[0] % sizeof(void *) != 0 || frame[0] <= at || frame[0] - at > FRAME_BYTES_MAX)
@@ -110,7 +111,7 @@ static void print_stack(const char *what, const struct stack *stack)
 		used += hz3_format(line + used, sizeof(line) - used, " %s+0x%lx", name ? name + 1 : info.dli_fname,
 				   (unsigned long)((uintptr_t)stack->pc[i] - (uintptr_t)info.dli_fbase));
 	}
-	hz3_warn("%s by thread %ld:%s", what, stack->thread, line);
+	hz3_warn("%s by thread %u:%s", what, stack->thread, line);
 }
 
 static void print_stacks(const struct slot *slot)

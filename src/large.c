@@ -54,7 +54,7 @@ static const uint64_t large_route = (uint64_t)HZ3_ROUTE_LARGE << HZ3_ROUTE_KIND_
 
 static size_t cell_of(const struct huge_table *in, uintptr_t address)
 {
-	return (address >> 12) * 0x9e3779b97f4a7c15u >> 20 & (in->cells - 1);
+	return (address >> 12) * HZ3_HASH_FACTOR >> 20 & (in->cells - 1);
 }
 
 /* The cell of the address, or the free one where it would go. */
@@ -321,7 +321,7 @@ static size_t colour(size_t slice, size_t surplus, size_t alignment)
 	size_t step = hz3_max(alignment, HZ3_CACHE_LINE);
 	size_t places = hz3_min(surplus / step + 1, hz3_max(COLOUR_BYTES / step, 1));
 
-	return (slice * 0x9e3779b97f4a7c15u >> 32) % places * step;
+	return (slice * HZ3_HASH_FACTOR >> 32) % places * step;
 }
 
 size_t hz3_large_slices(size_t size, size_t alignment)

@@ -250,5 +250,5 @@ hz3_os_random(void)
 	given = (const void *)getauxval(AT_RANDOM);
 	if (given != NULL)
 		memcpy(seed, given, sizeof(seed));
-	return seed[0] ^ seed[1] ^ (hz3_os_clock() + (uintptr_t)&value) * 0x9e3779b97f4a7c15u;
+	return seed[0] ^ seed[1] ^ (hz3_os_clock() + (uintptr_t)&value) * HZ3_HASH_FACTOR;
 }

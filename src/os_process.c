@@ -22,8 +22,6 @@
 /* Machines have fewer processors than this; the kernel refuses a mask that is too short for it. */
 #define CPUS_MAX 8192
 
-#define THREAD_NAME_BYTES 16
-
 static _Atomic uint32_t one_process = HZ3_PROCESS_KNOWN;	/* where the system can't tell */
 _Atomic uint32_t *hz3_os_process = &one_process;
 
@@ -137,9 +135,9 @@ hz3_os_name_thread(const char *name)
 }
 
 void
-hz3_os_get_thread_name(char *name)
+hz3_os_get_thread_name(char name[HZ3_OS_THREAD_NAME_BYTES])
 {
-	memset(name, 0, THREAD_NAME_BYTES);
+	memset(name, 0, HZ3_OS_THREAD_NAME_BYTES);
 	(void)prctl(PR_GET_NAME, (unsigned long)name);
 }
 
@@ -150,9 +148,9 @@ hz3_os_thread_id(void)
 }
 
 bool
-hz3_os_name_of_thread(uint32_t id, char *name)
+hz3_os_name_of_thread(uint32_t id, char name[HZ3_OS_THREAD_NAME_BYTES])
 {
-	char path[64], text[THREAD_NAME_BYTES + 1];
+	char path[64], text[HZ3_OS_THREAD_NAME_BYTES + 1];
 	size_t length;
 
 	hz3_format(path, sizeof(path), "/proc/self/task/%u/comm", id);
@@ -160,8 +158,8 @@ hz3_os_name_of_thread(uint32_t id, char *name)
 	length = strcspn(text, "\n");
 	if (text[0] == '\0')
 		return false;
-	memset(name, 0, THREAD_NAME_BYTES);
-	memcpy(name, text, hz3_min(length, THREAD_NAME_BYTES - 1));
+	memset(name, 0, HZ3_OS_THREAD_NAME_BYTES);
+	memcpy(name, text, hz3_min(length, HZ3_OS_THREAD_NAME_BYTES - 1));
 	return true;
 }
 

@@ -70,13 +70,16 @@ int hz3_os_barrier_everywhere(void);
 /* The calling thread gets the ordinary scheduling policy, and the processors of the first thread, wherever it has come from. */
 void hz3_os_be_ordinary_thread(void);
 
-/* Gives the calling thread a name that ps and top show; at most 15 characters. */
+/* What a thread's name takes, with the NUL. */
+#define HZ3_OS_THREAD_NAME_BYTES 16
+
+/* Gives the calling thread a name that ps and top show; what is too long is cut off. */
 void hz3_os_name_thread(const char *name);
 
-/* The calling thread's name and number; another's name, false if there is no such thread of this process.  16 bytes. */
-void hz3_os_get_thread_name(char *name);
+/* The calling thread's name and number; another's name, false if there is no such thread of this process. */
+void hz3_os_get_thread_name(char name[HZ3_OS_THREAD_NAME_BYTES]);
 uint32_t hz3_os_thread_id(void);
-bool hz3_os_name_of_thread(uint32_t id, char *name);
+bool hz3_os_name_of_thread(uint32_t id, char name[HZ3_OS_THREAD_NAME_BYTES]);
 
 /* Whether no thread of the process but the calling one lives: all others have ended, the first one too.  False if it can't be known. */
 bool hz3_os_is_alone(void);

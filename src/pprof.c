@@ -5,13 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backtrace.h"
 #include "options.h"
 #include "os_clock.h"
 #include "os_file.h"
 #include "os_memory.h"
 #include "os_output.h"
 #include "profile.h"
-#include "backtrace.h"
 
 /* ---- protocol buffers ---- */
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "atomic.h"
+#include "backtrace.h"
 #include "leak.h"
 #include "options.h"
 #include "os_clock.h"
@@ -13,13 +14,10 @@
 #include "pprof.h"
 #include "table.h"
 #include "usdt.h"
-#include "backtrace.h"
-
-#define NAME_BYTES 16
 
 struct name {
 	struct hz3_table_link link;
-	char text[NAME_BYTES];
+	char text[HZ3_OS_THREAD_NAME_BYTES];
 };
 
 struct pc {
@@ -129,16 +127,16 @@ bool hz3_profile_is_due(struct hz3_profile_turn *turn, size_t size)
 
 /* Each finds the number of an equal item, or adds it; 0: no memory. */
 
-static uint32_t find_name_locked(const char text[NAME_BYTES])
+static uint32_t find_name_locked(const char text[HZ3_OS_THREAD_NAME_BYTES])
 {
-	uint32_t hash = hz3_hash_bytes(text, NAME_BYTES), n;
+	uint32_t hash = hz3_hash_bytes(text, HZ3_OS_THREAD_NAME_BYTES), n;
 
 	for (n = hz3_table_first(&names, hash); n; n = hz3_table_next(&names, n))
-		if (memcmp(((struct name *)hz3_table_item(&names, n))->text, text, NAME_BYTES) == 0)
+		if (memcmp(((struct name *)hz3_table_item(&names, n))->text, text, HZ3_OS_THREAD_NAME_BYTES) == 0)
 			return n;
 	n = hz3_table_add(&names, hash);
 	if (n)
-		memcpy(((struct name *)hz3_table_item(&names, n))->text, text, NAME_BYTES);
+		memcpy(((struct name *)hz3_table_item(&names, n))->text, text, HZ3_OS_THREAD_NAME_BYTES);
 	return n;
 }
 
@@ -259,7 +257,7 @@ static void dump_peak(void);
 void hz3_profile_add(struct hz3_profile_turn *turn, const void *p, size_t size, uint32_t owner)
 {
 	uintptr_t pc[HZ3_BACKTRACE_DEPTH];
-	char thread[NAME_BYTES] = { 0 };
+	char thread[HZ3_OS_THREAD_NAME_BYTES] = { 0 };
 	int saved_errno = errno;
 
 	turn->busy = true;
@@ -283,7 +281,7 @@ void hz3_profile_add(struct hz3_profile_turn *turn, const void *p, size_t size, 
 
 void hz3_profile_remove(const void *p, uint32_t owner)
 {
-	char thread[NAME_BYTES] = { 0 };
+	char thread[HZ3_OS_THREAD_NAME_BYTES] = { 0 };
 
 	hz3_lock(&hz3_profile_lock);
 	uint32_t n = find_sample_locked(p);

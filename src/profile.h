@@ -83,7 +83,6 @@ struct hz3_profile_row {
 	double total_objects, total_bytes;
 };
 
-struct hz3_table;
 uint32_t hz3_profile_rows(void);				/* numbers below this; from 1 */
 const struct hz3_profile_row *hz3_profile_row(uint32_t n);
 uint32_t hz3_profile_pcs(void);

@@ -10,8 +10,6 @@
 
 /* ---- routes ---- */
 
-#define LENGTH_MASK ((uint64_t)0xffffff)
-
 /* relaxed, here and below: the ends of free runs are written and read under the arena's lock. */
 static void set_ends(const struct hz3_run *run, uint64_t route)
 {
@@ -23,7 +21,7 @@ static void set_ends(const struct hz3_run *run, uint64_t route)
 
 static uint64_t free_route(const struct hz3_run *run)
 {
-	return (uint64_t)(HZ3_ROUTE_FREE + run->kind) << HZ3_ROUTE_KIND_SHIFT | (run->slices & LENGTH_MASK);
+	return (uint64_t)(HZ3_ROUTE_FREE + run->kind) << HZ3_ROUTE_KIND_SHIFT | (run->slices & HZ3_RUN_LENGTH_MASK);
 }
 
 static bool is_free(uint64_t route, unsigned kind)
@@ -35,7 +33,7 @@ struct hz3_run *hz3_run_to(size_t slice, unsigned kind)
 {
 	uint64_t route = hz3_route_of(slice);
 
-	return is_free(route, kind) ? hz3_run_at(slice + 1 - (route & LENGTH_MASK)) : NULL;
+	return is_free(route, kind) ? hz3_run_at(slice + 1 - hz3_run_length(route)) : NULL;
 }
 
 struct hz3_run *hz3_run_from(size_t slice, unsigned kind)

@@ -62,6 +62,14 @@ static HZ3_INLINE size_t hz3_run_slice(const struct hz3_run *run)
 	return (size_t)((const struct hz3_slice *)run - hz3_page_map.slice);
 }
 
+/* The length of a free run, in the routes of its first and last slice. */
+#define HZ3_RUN_LENGTH_MASK ((uint64_t)0xffffff)
+
+static HZ3_INLINE size_t hz3_run_length(uint64_t route)
+{
+	return route & HZ3_RUN_LENGTH_MASK;
+}
+
 /* The free run of this kind that the slice is the last one, or the first one, of; NULL if there is none. */
 struct hz3_run *hz3_run_to(size_t slice, unsigned kind);
 struct hz3_run *hz3_run_from(size_t slice, unsigned kind);

@@ -22,7 +22,7 @@ extern uint64_t hz3_seal_secret;
 
 static HZ3_INLINE uint64_t hz3_seal_of(const void *where, uint64_t word)
 {
-	uint64_t x = (word ^ (uintptr_t)where << 20 ^ hz3_seal_secret) * 0x9e3779b97f4a7c15u;
+	uint64_t x = (word ^ (uintptr_t)where << 20 ^ hz3_seal_secret) * HZ3_HASH_FACTOR;
 
 	return (x ^ x >> 29) * 0xbf58476d1ce4e5b9u;
 }

@@ -116,7 +116,7 @@ uint32_t hz3_table_next(const struct hz3_table *table, uint32_t n)
 uint32_t hz3_hash_word(uint64_t word)
 {
 	word ^= word >> 31;
-	word *= 0x9e3779b97f4a7c15u;
+	word *= HZ3_HASH_FACTOR;
 	return (uint32_t)(word >> 32);
 }
 

@@ -59,7 +59,7 @@ static enum use look(size_t slice, size_t *n)
 	case HZ3_ROUTE_FREE + HZ3_RUN_DIRTY:
 	case HZ3_ROUTE_FREE + HZ3_RUN_CLEAN:
 	case HZ3_ROUTE_FREE + HZ3_RUN_UNCOMMITTED:
-		*n = route & 0xffffff;
+		*n = hz3_run_length(route);
 		return use_of_free_run[hz3_route_kind(route) - HZ3_ROUTE_FREE];
 	}
 	/* In use, with no route: in a thread's stock, or on its way from one use to another. */
