@@ -89,6 +89,12 @@ void hz3_heap_set_arena(struct hz3_heap *heap, unsigned arena);
 void hz3_heap_choose_arenas(struct hz3_heap *heap);
 unsigned hz3_heap_arena_index(const struct hz3_heap *heap);
 
+/* What its pages' routes begin with. */
+static inline uint32_t hz3_heap_tag(const struct hz3_heap *heap)
+{
+	return heap->owner->id | (heap->extents ? HZ3_TAG_POOL : 0);
+}
+
 /* With zero_on_free it stays empty, so that every free goes past where blocks are wiped, and those who don't ask for it pay nothing. */
 static inline void hz3_heap_renew_view(struct hz3_heap *heap)
 {
@@ -98,7 +104,10 @@ static inline void hz3_heap_renew_view(struct hz3_heap *heap)
 		hz3_map_view_renew(&heap->map);
 }
 
-/* Options that say what the hot paths may find (guard_sample, zero_on_free) were read when the heap was there already. */
+/*
+ * What the hot paths find anew, from the current pages and the options: those that are about it (guard_sample, zero_on_free) were read when
+ * the heap was there already; or the heap is being mended.
+ */
 void hz3_heap_apply_options(struct hz3_heap *heap);
 
 /*
@@ -159,7 +168,7 @@ static inline bool hz3_heap_is_whole(const struct hz3_heap *heap)
  * Make whole what isn't: the pages tell which blocks are free, and what else there is follows from that.  Lost are the stock, and what
  * was on its way between two places.
  */
-void hz3_heap_mend(struct hz3_heap *heap);
+void hz3_heap_mend(struct hz3_heap *heap);	/* heap_mend.c */
 
 /* A block of the class from what the heap has, drains included; NULL: it needs a fresh page. */
 void *hz3_heap_refill(struct hz3_heap *heap, unsigned class);
