@@ -20,23 +20,20 @@ static struct bench_ring *rings;	/* one to each thread: arrays of batch_size blo
 /* Threads that still pass on.  Decremented after the last put (release), read before the last take (acquire). */
 static _Atomic unsigned passing;
 
-static void
-fill(struct bench_thread *t, void **batch)
+static void fill(struct bench_thread *t, void **batch)
 {
 	for (size_t i = 0; i < batch_size; i++)
 		batch[i] = bench_malloc(t, bench_size(t));
 }
 
-static void
-empty(struct bench_thread *t, void **batch)
+static void empty(struct bench_thread *t, void **batch)
 {
 	for (size_t i = 0; i < batch_size; i++)
 		bench_free(t, batch[i]);
 	bench_did(t, batch_size);
 }
 
-static void
-pass(struct bench_thread *t, void **batch)
+static void pass(struct bench_thread *t, void **batch)
 {
 	unsigned to = t->index + 1 < bench.workers ? t->index + 1 : 0;
 
@@ -45,8 +42,7 @@ pass(struct bench_thread *t, void **batch)
 }
 
 /* The next batch, emptied, or NULL if there is none. */
-static void **
-receive(struct bench_thread *t)
+static void **receive(struct bench_thread *t)
 {
 	void **batch = bench_take(&rings[t->index]);
 
@@ -55,8 +51,7 @@ receive(struct bench_thread *t)
 	return batch;
 }
 
-static void
-work(struct bench_thread *t)
+static void work(struct bench_thread *t)
 {
 	void **batch = t->argument;
 
@@ -81,16 +76,14 @@ work(struct bench_thread *t)
 		;
 }
 
-static bool
-option(int letter, const char *text)
+static bool option(int letter, const char *text)
 {
 	(void)letter;
 	batch_size = bench_number(text, 1, BATCH_MAX);
 	return true;
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static const struct bench_spec spec = {
 		.name = "allremote", .workers = 4, .size = "mixed", .seconds = 1, .letters = "b:", .option = option,

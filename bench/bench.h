@@ -98,16 +98,14 @@ static struct {
 
 /* ---- ending badly, time, memory ---- */
 
-static inline _Noreturn void
-bench_fatal(const char *what)
+static inline _Noreturn void bench_fatal(const char *what)
 {
 	fprintf(stderr, "%s: %s: %s\n", bench.spec->name, what, strerror(errno));
 	exit(2);
 }
 
 /* Seconds of a clock that nobody sets. */
-static inline double
-bench_now(void)
+static inline double bench_now(void)
 {
 	struct timespec t;
 
@@ -115,8 +113,7 @@ bench_now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static inline void
-bench_sleep(double seconds)
+static inline void bench_sleep(double seconds)
 {
 	struct timespec t = { (time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9) };
 
@@ -125,8 +122,7 @@ bench_sleep(double seconds)
 }
 
 /* Processor time of all threads so far, in seconds, user and system. */
-static inline double
-bench_cpu(void)
+static inline double bench_cpu(void)
 {
 	struct rusage u;
 
@@ -136,8 +132,7 @@ bench_cpu(void)
 }
 
 /* A line of /proc/self/status in KiB, "VmRSS:" now or "VmHWM:" at most so far; 0 if there is none. */
-static inline long
-bench_status_kib(const char *key)
+static inline long bench_status_kib(const char *key)
 {
 	FILE *f = fopen("/proc/self/status", "r");
 	char line[256];
@@ -156,8 +151,7 @@ bench_status_kib(const char *key)
 }
 
 /* Zeroed memory of the harness, for ever. */
-static inline void *
-bench_map(size_t bytes)
+static inline void *bench_map(size_t bytes)
 {
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -170,8 +164,7 @@ bench_map(size_t bytes)
 /* ---- random numbers ---- */
 
 /* xorshift64*: fast, good enough to pick sizes, the same on every machine.  The state must not be 0. */
-static inline uint64_t
-bench_random(uint64_t *state)
+static inline uint64_t bench_random(uint64_t *state)
 {
 	uint64_t x = *state;
 
@@ -183,15 +176,13 @@ bench_random(uint64_t *state)
 }
 
 /* A number of 0 .. n - 1, each as likely; n is at most 2^32. */
-static inline uint64_t
-bench_below(struct bench_thread *t, uint64_t n)
+static inline uint64_t bench_below(struct bench_thread *t, uint64_t n)
 {
 	return (bench_random(&t->random) >> 32) * n >> 32;
 }
 
 /* A state for the index-th user of a seed; neighbours have nothing in common. */
-static inline uint64_t
-bench_seed(uint64_t seed, uint64_t index)
+static inline uint64_t bench_seed(uint64_t seed, uint64_t index)
 {
 	uint64_t z = seed + (index + 1) * UINT64_C(0x9e3779b97f4a7c15);
 
@@ -202,8 +193,7 @@ bench_seed(uint64_t seed, uint64_t index)
 }
 
 /* A size as the option -s has it.  "mixed" are the sizes of xmalloc-test, small ones more often than large ones. */
-static inline size_t
-bench_size(struct bench_thread *t)
+static inline size_t bench_size(struct bench_thread *t)
 {
 	static const uint16_t mixed[] = {
 		8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048
@@ -217,8 +207,7 @@ bench_size(struct bench_thread *t)
 }
 
 /* How many blocks have about so many bytes together, the sizes drawn as bench_size() does: the same for any number of threads. */
-static inline size_t
-bench_count_for(size_t bytes)
+static inline size_t bench_count_for(size_t bytes)
 {
 	const size_t draws = 100000;
 	struct bench_thread t = { .random = bench_seed(bench.seed, 0) };
@@ -230,8 +219,7 @@ bench_count_for(size_t bytes)
 }
 
 /* Every order as likely. */
-static inline void
-bench_shuffle(struct bench_thread *t, void **block, size_t n)
+static inline void bench_shuffle(struct bench_thread *t, void **block, size_t n)
 {
 	for (; n > 1; n--) {
 		size_t k = bench_below(t, n);
@@ -249,8 +237,7 @@ bench_shuffle(struct bench_thread *t, void **block, size_t n)
 #define BENCH_SIZE_MAX ((UINT64_C(1) << BENCH_SIZE_BITS) - 1)
 #define BENCH_DEAD UINT64_C(0xdeaddead)	/* over the head of a block that is freed: no mark, since its size is 0 */
 
-static inline uint64_t
-bench_mark(const void *block, size_t size, uint32_t tag)
+static inline uint64_t bench_mark(const void *block, size_t size, uint32_t tag)
 {
 	uint64_t said = ((uint64_t)(size < BENCH_SIZE_MAX ? size : BENCH_SIZE_MAX) << BENCH_TAG_BITS) | tag;
 	uint64_t check = ((uint64_t)(uintptr_t)block ^ bench.seed ^ said * UINT64_C(0xff51afd7ed558ccd)) *
@@ -259,26 +246,22 @@ bench_mark(const void *block, size_t size, uint32_t tag)
 	return said << 18 | check >> 46;
 }
 
-static inline size_t
-bench_mark_size(uint64_t mark)
+static inline size_t bench_mark_size(uint64_t mark)
 {
 	return mark >> (64 - BENCH_SIZE_BITS);
 }
 
-static inline uint32_t
-bench_mark_tag(uint64_t mark)
+static inline uint32_t bench_mark_tag(uint64_t mark)
 {
 	return mark >> 18 & ((1u << BENCH_TAG_BITS) - 1);
 }
 
-static inline void
-bench_write(void *at, uint64_t value)
+static inline void bench_write(void *at, uint64_t value)
 {
 	memcpy(at, &value, sizeof(value));
 }
 
-static inline uint64_t
-bench_read(const void *at)
+static inline uint64_t bench_read(const void *at)
 {
 	uint64_t value;
 
@@ -287,8 +270,7 @@ bench_read(const void *at)
 }
 
 /* Write a block's marks: size is at least BENCH_BLOCK_MIN. */
-static inline void
-bench_sign(struct bench_thread *t, void *block, size_t size)
+static inline void bench_sign(struct bench_thread *t, void *block, size_t size)
 {
 	uint64_t mark = bench_mark(block, size, t->tag);
 
@@ -298,8 +280,7 @@ bench_sign(struct bench_thread *t, void *block, size_t size)
 }
 
 /* Whether the marks are as they were written.  *mark is what the block says. */
-static inline bool
-bench_intact(const void *block, uint64_t *mark)
+static inline bool bench_intact(const void *block, uint64_t *mark)
 {
 	uint64_t head = bench_read(block);
 	size_t size = bench_mark_size(head);
@@ -310,8 +291,7 @@ bench_intact(const void *block, uint64_t *mark)
 	return size < 16 || size == BENCH_SIZE_MAX || bench_read((const char *)block + size - 8) == ~head;
 }
 
-static inline void
-bench_count_latency(struct bench_thread *t, const struct timespec *from, const struct timespec *to)
+static inline void bench_count_latency(struct bench_thread *t, const struct timespec *from, const struct timespec *to)
 {
 	uint64_t ns = (uint64_t)(to->tv_sec - from->tv_sec) * 1000000000u + (uint64_t)to->tv_nsec - (uint64_t)from->tv_nsec;
 	unsigned log = ns < 8 ? 0 : 60 - (unsigned)__builtin_clzll(ns);
@@ -322,8 +302,7 @@ bench_count_latency(struct bench_thread *t, const struct timespec *from, const s
 		t->latency_max = ns;
 }
 
-static inline void *
-bench_timed_malloc(struct bench_thread *t, size_t size)
+static inline void *bench_timed_malloc(struct bench_thread *t, size_t size)
 {
 	struct timespec from, to;
 	void *block;
@@ -335,8 +314,7 @@ bench_timed_malloc(struct bench_thread *t, size_t size)
 	return block;
 }
 
-static inline void
-bench_timed_free(struct bench_thread *t, void *block)
+static inline void bench_timed_free(struct bench_thread *t, void *block)
 {
 	struct timespec from, to;
 
@@ -346,16 +324,14 @@ bench_timed_free(struct bench_thread *t, void *block)
 	bench_count_latency(t, &from, &to);
 }
 
-static inline void
-bench_did(struct bench_thread *t, uint64_t ops)
+static inline void bench_did(struct bench_thread *t, uint64_t ops)
 {
 	atomic_store_explicit(&t->ops, atomic_load_explicit(&t->ops, memory_order_relaxed) + ops,
 	    memory_order_relaxed);
 }
 
 /* Take over a block that came from elsewhere than bench_malloc(): calloc, say. */
-static inline void *
-bench_adopt(struct bench_thread *t, void *block, size_t size)
+static inline void *bench_adopt(struct bench_thread *t, void *block, size_t size)
 {
 	if (block == NULL)
 		bench_fatal("out of memory");
@@ -365,15 +341,13 @@ bench_adopt(struct bench_thread *t, void *block, size_t size)
 }
 
 /* A block of at least BENCH_BLOCK_MIN bytes, signed. */
-static inline void *
-bench_malloc(struct bench_thread *t, size_t size)
+static inline void *bench_malloc(struct bench_thread *t, size_t size)
 {
 	return bench_adopt(t, t->latency == NULL ? malloc(size) : bench_timed_malloc(t, size), size);
 }
 
 /* Look at a block without giving it up. */
-static inline void
-bench_check(struct bench_thread *t, const void *block)
+static inline void bench_check(struct bench_thread *t, const void *block)
 {
 	uint64_t mark;
 
@@ -381,8 +355,7 @@ bench_check(struct bench_thread *t, const void *block)
 }
 
 /* Check a block, count whose it was, and free it. */
-static inline void
-bench_free(struct bench_thread *t, void *block)
+static inline void bench_free(struct bench_thread *t, void *block)
 {
 	uint64_t mark;
 
@@ -412,8 +385,7 @@ struct bench_ring {
 };
 
 /* Places of each of n rings: "most" (a power of 2), or fewer, so that about in_flight blocks fit into all of them. */
-static inline uint32_t
-bench_places(size_t n, uint32_t most, size_t in_flight)
+static inline uint32_t bench_places(size_t n, uint32_t most, size_t in_flight)
 {
 	while (most > 1 && n * most > in_flight)
 		most /= 2;
@@ -421,8 +393,7 @@ bench_places(size_t n, uint32_t most, size_t in_flight)
 }
 
 /* n rings of "places" (a power of 2) each. */
-static inline struct bench_ring *
-bench_rings(size_t n, uint32_t places)
+static inline struct bench_ring *bench_rings(size_t n, uint32_t places)
 {
 	struct bench_ring *ring = bench_map(n * sizeof(*ring));
 	void **slots = bench_map(n * places * sizeof(*slots));
@@ -435,8 +406,7 @@ bench_rings(size_t n, uint32_t places)
 }
 
 /* False: full. */
-static inline bool
-bench_put(struct bench_ring *ring, void *block)
+static inline bool bench_put(struct bench_ring *ring, void *block)
 {
 	uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
 
@@ -451,8 +421,7 @@ bench_put(struct bench_ring *ring, void *block)
 }
 
 /* NULL: empty. */
-static inline void *
-bench_take(struct bench_ring *ring)
+static inline void *bench_take(struct bench_ring *ring)
 {
 	uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
 	void *block;
@@ -471,8 +440,7 @@ bench_take(struct bench_ring *ring)
  * Free what has come through n rings, from each at most what it holds, so that all get their turn and a thread never only
  * receives.  False: nothing.
  */
-static inline bool
-bench_free_arrived(struct bench_thread *t, struct bench_ring *ring, size_t n)
+static inline bool bench_free_arrived(struct bench_thread *t, struct bench_ring *ring, size_t n)
 {
 	uint64_t freed = 0;
 	void *block;
@@ -491,8 +459,7 @@ bench_free_arrived(struct bench_thread *t, struct bench_ring *ring, size_t n)
  * Nothing to do: let somebody else run.  On a busy machine a yield may return at once, again and again, while the thread
  * that is waited for does not run; so a waiting thread also sleeps now and then.
  */
-static inline void
-bench_pause(void)
+static inline void bench_pause(void)
 {
 	static _Thread_local unsigned pauses;
 	struct timespec nap = { 0, 20000 };
@@ -505,14 +472,12 @@ bench_pause(void)
 
 /* ---- threads and the clock ---- */
 
-static inline bool
-bench_stopping(void)
+static inline bool bench_stopping(void)
 {
 	return atomic_load_explicit(&bench.stopping, memory_order_relaxed);
 }
 
-static inline void
-bench_thread_init(struct bench_thread *t, uint64_t index)
+static inline void bench_thread_init(struct bench_thread *t, uint64_t index)
 {
 	memset(t, 0, sizeof(*t));
 	t->index = (unsigned)index;
@@ -523,8 +488,7 @@ bench_thread_init(struct bench_thread *t, uint64_t index)
 }
 
 /* The state of n threads, the same for every call; bench.thread[0] may serve the main thread. */
-static inline struct bench_thread *
-bench_threads(unsigned n)
+static inline struct bench_thread *bench_threads(unsigned n)
 {
 	bench.thread = bench_map(n * sizeof(*bench.thread));
 	bench.threads = n;
@@ -533,8 +497,7 @@ bench_threads(unsigned n)
 	return bench.thread;
 }
 
-static inline void *
-bench_thread_main(void *argument)
+static inline void *bench_thread_main(void *argument)
 {
 	struct bench_thread *t = argument;
 
@@ -542,8 +505,7 @@ bench_thread_main(void *argument)
 	return NULL;
 }
 
-static inline void
-bench_start(struct bench_thread *t, void (*work)(struct bench_thread *))
+static inline void bench_start(struct bench_thread *t, void (*work)(struct bench_thread *))
 {
 	t->work = work;
 	errno = pthread_create(&t->thread, NULL, bench_thread_main, t);
@@ -551,15 +513,13 @@ bench_start(struct bench_thread *t, void (*work)(struct bench_thread *))
 		bench_fatal("pthread_create");
 }
 
-static inline void
-bench_join(struct bench_thread *t)
+static inline void bench_join(struct bench_thread *t)
 {
 	pthread_join(t->thread, NULL);
 }
 
 /* What a thread that has ended did, added to what another did. */
-static inline void
-bench_inherit(struct bench_thread *to, struct bench_thread *from)
+static inline void bench_inherit(struct bench_thread *to, struct bench_thread *from)
 {
 	bench_did(to, atomic_load_explicit(&from->ops, memory_order_relaxed));
 	to->made += from->made;
@@ -573,8 +533,7 @@ bench_inherit(struct bench_thread *to, struct bench_thread *from)
 }
 
 /* The clock runs, or stands; what it has run adds up. */
-static inline void
-bench_clock(bool run)
+static inline void bench_clock(bool run)
 {
 	double now = bench_now(), cpu = bench_cpu();
 
@@ -587,8 +546,7 @@ bench_clock(bool run)
 	}
 }
 
-static inline uint64_t
-bench_total_ops(void)
+static inline uint64_t bench_total_ops(void)
 {
 	uint64_t sum = 0;
 
@@ -602,8 +560,7 @@ bench_total_ops(void)
  * in it, as on a machine that is very busy.  work() ends soon after bench_stopping() is true; what it does to clean up is
  * not measured.
  */
-static inline void
-bench_run(unsigned n, void (*work)(struct bench_thread *))
+static inline void bench_run(unsigned n, void (*work)(struct bench_thread *))
 {
 	uint64_t before;
 
@@ -625,8 +582,7 @@ bench_run(unsigned n, void (*work)(struct bench_thread *))
 
 /* ---- options ---- */
 
-static inline _Noreturn void
-bench_usage(void)
+static inline _Noreturn void bench_usage(void)
 {
 	const struct bench_spec *spec = bench.spec;
 
@@ -645,8 +601,7 @@ bench_usage(void)
 }
 
 /* A whole number of min .. max, with *rest at what follows it; bad ones end the program. */
-static inline unsigned long
-bench_number_part(const char *text, const char **rest, unsigned long min, unsigned long max)
+static inline unsigned long bench_number_part(const char *text, const char **rest, unsigned long min, unsigned long max)
 {
 	char *end;
 	unsigned long n;
@@ -659,8 +614,7 @@ bench_number_part(const char *text, const char **rest, unsigned long min, unsign
 	return n;
 }
 
-static inline unsigned long
-bench_number(const char *text, unsigned long min, unsigned long max)
+static inline unsigned long bench_number(const char *text, unsigned long min, unsigned long max)
 {
 	unsigned long n = bench_number_part(text, &text, min, max);
 
@@ -669,8 +623,7 @@ bench_number(const char *text, unsigned long min, unsigned long max)
 	return n;
 }
 
-static inline double
-bench_duration(const char *text, double min)
+static inline double bench_duration(const char *text, double min)
 {
 	char *end;
 	double seconds = strtod(text, &end);
@@ -680,8 +633,7 @@ bench_duration(const char *text, double min)
 	return seconds;
 }
 
-static inline void
-bench_set_size(const char *text)
+static inline void bench_set_size(const char *text)
 {
 	const char *rest;
 
@@ -696,8 +648,7 @@ bench_set_size(const char *text)
 		bench_usage();
 }
 
-static inline void
-bench_begin(int argc, char **argv, const struct bench_spec *spec)
+static inline void bench_begin(int argc, char **argv, const struct bench_spec *spec)
 {
 	char letters[64];
 	int c;
@@ -743,8 +694,7 @@ bench_begin(int argc, char **argv, const struct bench_spec *spec)
 /* ---- results ---- */
 
 /* The file that malloc really comes from. */
-static inline const char *
-bench_malloc_path(void)
+static inline const char *bench_malloc_path(void)
 {
 	void *address = dlsym(RTLD_DEFAULT, "malloc");
 	Dl_info info;
@@ -755,8 +705,7 @@ bench_malloc_path(void)
 }
 
 /* What that library says its version is, as "name-version", without blanks. */
-static inline const char *
-bench_malloc_version(void)
+static inline const char *bench_malloc_version(void)
 {
 	static char text[64];
 	union {
@@ -795,8 +744,7 @@ bench_malloc_version(void)
 }
 
 /* The duration in nanoseconds that one call in "one_in" exceeds. */
-static inline uint64_t
-bench_latency_over(const struct bench_thread *sum, uint64_t one_in)
+static inline uint64_t bench_latency_over(const struct bench_thread *sum, uint64_t one_in)
 {
 	uint64_t calls = 0, over;
 	unsigned i = BENCH_BUCKETS;
@@ -814,8 +762,7 @@ bench_latency_over(const struct bench_thread *sum, uint64_t one_in)
  * Then nothing of the run may be alive any more, but the threads' state.  "more" is pairs of the workload's own, or "".
  * Returns the exit status: 0, or 1 if contents were wrong or blocks are missing.
  */
-static inline int
-bench_end(const char *more)
+static inline int bench_end(const char *more)
 {
 	long rss_end = bench_status_kib("VmRSS:"), rss_idle = -1;
 	struct bench_thread sum;

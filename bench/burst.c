@@ -22,14 +22,12 @@ static size_t blocks;
 /* A step is between two waits, which the main thread shares.  A third wait, at the very end, lets the threads go. */
 static pthread_barrier_t growers_step, droppers_step;
 
-static size_t
-share_start(unsigned worker)
+static size_t share_start(unsigned worker)
 {
 	return blocks * worker / bench.workers;
 }
 
-static void
-drop(struct bench_thread *t, unsigned share)
+static void drop(struct bench_thread *t, unsigned share)
 {
 	size_t from = share_start(share), to = share_start(share + 1);
 
@@ -38,8 +36,7 @@ drop(struct bench_thread *t, unsigned share)
 	bench_did(t, to - from);
 }
 
-static void
-grow(struct bench_thread *t)
+static void grow(struct bench_thread *t)
 {
 	size_t from = share_start(t->index), to = share_start(t->index + 1);
 
@@ -55,8 +52,7 @@ grow(struct bench_thread *t)
 	pthread_barrier_wait(&growers_step);
 }
 
-static void
-drop_others(struct bench_thread *t)
+static void drop_others(struct bench_thread *t)
 {
 	pthread_barrier_wait(&droppers_step);
 	drop(t, t->index - bench.workers);
@@ -64,8 +60,7 @@ drop_others(struct bench_thread *t)
 	pthread_barrier_wait(&droppers_step);
 }
 
-static void
-measure(pthread_barrier_t *barrier)
+static void measure(pthread_barrier_t *barrier)
 {
 	bench_clock(true);
 	pthread_barrier_wait(barrier);
@@ -74,16 +69,14 @@ measure(pthread_barrier_t *barrier)
 }
 
 /* Within each worker's share. */
-static void
-shuffle(struct bench_thread *t)
+static void shuffle(struct bench_thread *t)
 {
 	for (unsigned w = 0; w < bench.workers; w++)
 		bench_shuffle(t, block + share_start(w), share_start(w + 1) - share_start(w));
 }
 
 /* As bench_status_kib("VmRSS:"), but stdio would call malloc, and an allocator may take that for an occasion. */
-static long
-rss_kib(void)
+static long rss_kib(void)
 {
 	static long kib_per_page;
 	char text[128];
@@ -103,8 +96,7 @@ rss_kib(void)
 }
 
 /* Sleep for the idle time, but for a last bit that is left to bench_end(), and add the samples to the text. */
-static void
-sample(char *text, size_t room)
+static void sample(char *text, size_t room)
 {
 	double started = bench_now(), every = 0.1 * ((unsigned)(bench.idle / 100) + 1), left;
 	unsigned n = 0;
@@ -124,8 +116,7 @@ sample(char *text, size_t room)
 		bench.idle = left > 0.001 ? left : 0.001;
 }
 
-static bool
-option(int letter, const char *text)
+static bool option(int letter, const char *text)
 {
 	switch (letter) {
 	case 'm':
@@ -141,8 +132,7 @@ option(int letter, const char *text)
 	return false;
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static const struct bench_spec spec = {
 		.name = "burst", .workers = 1, .size = "mixed", .seconds = 1, .letters = "m:x:r", .option = option,

@@ -59,14 +59,12 @@ APART void count_free(void **block, size_t n);
 APART void warm_free(void **block, size_t n);
 
 /* Makes the compiler believe that the block is used: it may otherwise leave out malloc and free together. */
-static inline void
-keep(void *block)
+static inline void keep(void *block)
 {
 	__asm__ volatile("" : : "r"(block) : "memory");
 }
 
-static inline void
-local_hot(size_t n)
+static inline void local_hot(size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		void *block = malloc(HOT_SIZE);
@@ -76,8 +74,7 @@ local_hot(size_t n)
 	}
 }
 
-static inline void
-local_random(void **live, const struct step *step, size_t n)
+static inline void local_random(void **live, const struct step *step, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		free(live[step[i].slot]);
@@ -85,64 +82,54 @@ local_random(void **live, const struct step *step, size_t n)
 	}
 }
 
-static inline void
-malloc_all(void **block, size_t n)
+static inline void malloc_all(void **block, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		block[i] = malloc(HOT_SIZE);
 }
 
-static inline void
-free_all(void **block, size_t n)
+static inline void free_all(void **block, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		free(block[i]);
 }
 
-void
-count_local_hot(size_t n)
+void count_local_hot(size_t n)
 {
 	local_hot(n);
 }
 
-void
-warm_local_hot(size_t n)
+void warm_local_hot(size_t n)
 {
 	local_hot(n);
 }
 
-void
-count_local_random(void **live, const struct step *step, size_t n)
+void count_local_random(void **live, const struct step *step, size_t n)
 {
 	local_random(live, step, n);
 }
 
-void
-warm_local_random(void **live, const struct step *step, size_t n)
+void warm_local_random(void **live, const struct step *step, size_t n)
 {
 	local_random(live, step, n);
 }
 
-void
-count_malloc(void **block, size_t n)
+void count_malloc(void **block, size_t n)
 {
 	malloc_all(block, n);
 }
 
-void
-warm_malloc(void **block, size_t n)
+void warm_malloc(void **block, size_t n)
 {
 	malloc_all(block, n);
 }
 
-void
-count_free(void **block, size_t n)
+void count_free(void **block, size_t n)
 {
 	free_all(block, n);
 }
 
-void
-warm_free(void **block, size_t n)
+void warm_free(void **block, size_t n)
 {
 	free_all(block, n);
 }
@@ -154,16 +141,14 @@ struct counted {
 
 /* ---- one thread ---- */
 
-static struct counted
-run_local_hot(size_t n)
+static struct counted run_local_hot(size_t n)
 {
 	warm_local_hot(n / 10 + 1);
 	count_local_hot(n);
 	return (struct counted){ n, 2 * n };
 }
 
-static struct counted
-run_local_random(size_t n)
+static struct counted run_local_random(size_t n)
 {
 	struct bench_thread draw;
 	size_t warm = n / 2 + LIVE;
@@ -198,8 +183,7 @@ static struct {
 	.changed = PTHREAD_COND_INITIALIZER,
 };
 
-static void
-await_turn(enum side mine)
+static void await_turn(enum side mine)
 {
 	pthread_mutex_lock(&table.mutex);
 	while (table.turn != mine)
@@ -207,8 +191,7 @@ await_turn(enum side mine)
 	pthread_mutex_unlock(&table.mutex);
 }
 
-static void
-end_turn(enum side mine)
+static void end_turn(enum side mine)
 {
 	pthread_mutex_lock(&table.mutex);
 	table.turn = mine == A ? B : A;
@@ -217,8 +200,7 @@ end_turn(enum side mine)
 }
 
 /* One word into each block, as any program would, so that pages are there when they count. */
-static void
-touch(void)
+static void touch(void)
 {
 	for (size_t i = 0; i < table.n; i++) {
 		if (table.block[i] == NULL)
@@ -227,8 +209,7 @@ touch(void)
 	}
 }
 
-static void
-side_b(struct bench_thread *unused)
+static void side_b(struct bench_thread *unused)
 {
 	(void)unused;
 	for (unsigned i = 0; i < WARM_GENERATIONS + COUNTED_GENERATIONS; i++) {
@@ -241,8 +222,7 @@ side_b(struct bench_thread *unused)
 	}
 }
 
-static struct counted
-run_remote(size_t n, bool count_a, bool count_b)
+static struct counted run_remote(size_t n, bool count_a, bool count_b)
 {
 	struct bench_thread *b = bench_threads(1);
 	uint64_t pairs = (uint64_t)n * COUNTED_GENERATIONS;
@@ -265,20 +245,17 @@ run_remote(size_t n, bool count_a, bool count_b)
 	return (struct counted){ pairs, pairs * ((unsigned)count_a + (unsigned)count_b) };
 }
 
-static struct counted
-run_remote_push(size_t n)
+static struct counted run_remote_push(size_t n)
 {
 	return run_remote(n, false, true);
 }
 
-static struct counted
-run_owner_drain(size_t n)
+static struct counted run_owner_drain(size_t n)
 {
 	return run_remote(n, true, false);
 }
 
-static struct counted
-run_remote_both(size_t n)
+static struct counted run_remote_both(size_t n)
 {
 	return run_remote(n, true, true);
 }
@@ -299,8 +276,7 @@ static const struct pattern {
 
 #define PATTERNS (sizeof(patterns) / sizeof(patterns[0]))
 
-static _Noreturn void
-usage(void)
+static _Noreturn void usage(void)
 {
 	fputs("usage: calls PATTERN [N]\npatterns:", stderr);
 	for (size_t i = 0; i < PATTERNS; i++)
@@ -309,8 +285,7 @@ usage(void)
 	exit(2);
 }
 
-static const struct pattern *
-find_pattern(const char *name)
+static const struct pattern *find_pattern(const char *name)
 {
 	for (size_t i = 0; i < PATTERNS; i++) {
 		if (strcmp(patterns[i].name, name) == 0)
@@ -319,8 +294,7 @@ find_pattern(const char *name)
 	usage();
 }
 
-static size_t
-parse_n(const char *text)
+static size_t parse_n(const char *text)
 {
 	char *end;
 	unsigned long n;
@@ -332,8 +306,7 @@ parse_n(const char *text)
 	return n;
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static const struct bench_spec spec = { .name = "calls" };
 	const struct pattern *pattern;

@@ -21,8 +21,7 @@ static struct {
 } pool = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
 /* Every second block for one of the pool. */
-static void
-trade(struct bench_thread *t, void **mine)
+static void trade(struct bench_thread *t, void **mine)
 {
 	pthread_mutex_lock(&pool.mutex);
 	for (size_t i = 1; i < blocks; i += 2) {
@@ -35,8 +34,7 @@ trade(struct bench_thread *t, void **mine)
 	pthread_mutex_unlock(&pool.mutex);
 }
 
-static void
-live(struct bench_thread *t)
+static void live(struct bench_thread *t)
 {
 	struct bench_thread *worker = t->argument;
 	void **mine = block + worker->index * blocks;
@@ -52,15 +50,13 @@ live(struct bench_thread *t)
 }
 
 /* The state of a thread that has ended, for the next: the sums stay, so that memory is bounded. */
-static void
-renew(struct bench_thread *t, uint64_t number)
+static void renew(struct bench_thread *t, uint64_t number)
 {
 	t->tag = (uint32_t)(number % ((1u << BENCH_TAG_BITS) - 1)) + 1;
 	t->random = bench_seed(bench.seed, number);
 }
 
-static void
-work(struct bench_thread *worker)
+static void work(struct bench_thread *worker)
 {
 	struct bench_thread *t = &life[worker->index];
 
@@ -73,8 +69,7 @@ work(struct bench_thread *worker)
 	bench_inherit(worker, t);
 }
 
-static void
-fill_pool(struct bench_thread *t)
+static void fill_pool(struct bench_thread *t)
 {
 	pool.places = POOL_LIVES * blocks * bench.workers;
 	pool.block = bench_map(pool.places * sizeof(*pool.block));
@@ -82,23 +77,20 @@ fill_pool(struct bench_thread *t)
 		pool.block[i] = bench_malloc(t, bench_size(t));
 }
 
-static void
-empty_pool(struct bench_thread *t)
+static void empty_pool(struct bench_thread *t)
 {
 	for (size_t i = 0; i < pool.places; i++)
 		bench_free(t, pool.block[i]);
 }
 
-static bool
-option(int letter, const char *text)
+static bool option(int letter, const char *text)
 {
 	if (letter == 'n')
 		blocks = bench_number(text, 2, 1u << 20);
 	return letter == 'n';
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static const struct bench_spec spec = {
 		.name = "churn", .workers = 8, .size = "mixed", .seconds = 1, .letters = "n:", .option = option,

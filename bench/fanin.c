@@ -17,8 +17,7 @@ static struct bench_ring *rings;	/* one of each producer */
 /* Producers that still run.  Decremented after the last put (release), read before the last take (acquire). */
 static _Atomic unsigned producers;
 
-static void
-produce(struct bench_thread *t, struct bench_ring *ring)
+static void produce(struct bench_thread *t, struct bench_ring *ring)
 {
 	while (!bench_stopping()) {
 		void *block = bench_malloc(t, bench_size(t));
@@ -29,8 +28,7 @@ produce(struct bench_thread *t, struct bench_ring *ring)
 	atomic_fetch_sub_explicit(&producers, 1, memory_order_release);
 }
 
-static void
-consume(struct bench_thread *t)
+static void consume(struct bench_thread *t)
 {
 	while (atomic_load_explicit(&producers, memory_order_acquire) != 0) {
 		if (!bench_free_arrived(t, rings, bench.workers))
@@ -39,8 +37,7 @@ consume(struct bench_thread *t)
 	bench_free_arrived(t, rings, bench.workers);
 }
 
-static void
-work(struct bench_thread *t)
+static void work(struct bench_thread *t)
 {
 	if (t->index == 0)
 		consume(t);
@@ -48,8 +45,7 @@ work(struct bench_thread *t)
 		produce(t, &rings[t->index - 1]);
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static const struct bench_spec spec = {
 		.name = "fanin", .workers = 8, .size = "32-512", .seconds = 1, .letters = "",

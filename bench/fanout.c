@@ -15,8 +15,7 @@
 static struct bench_ring *rings;	/* one to each worker */
 static _Atomic bool ended;	/* set after the last put (release), read before the last take (acquire) */
 
-static void
-dispatch(struct bench_thread *t)
+static void dispatch(struct bench_thread *t)
 {
 	unsigned to = 0;
 
@@ -30,8 +29,7 @@ dispatch(struct bench_thread *t)
 	atomic_store_explicit(&ended, true, memory_order_release);
 }
 
-static void
-consume(struct bench_thread *t, struct bench_ring *ring)
+static void consume(struct bench_thread *t, struct bench_ring *ring)
 {
 	while (!atomic_load_explicit(&ended, memory_order_acquire)) {
 		if (!bench_free_arrived(t, ring, 1))
@@ -40,8 +38,7 @@ consume(struct bench_thread *t, struct bench_ring *ring)
 	bench_free_arrived(t, ring, 1);
 }
 
-static void
-work(struct bench_thread *t)
+static void work(struct bench_thread *t)
 {
 	if (t->index == 0)
 		dispatch(t);
@@ -49,8 +46,7 @@ work(struct bench_thread *t)
 		consume(t, &rings[t->index - 1]);
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static const struct bench_spec spec = {
 		.name = "fanout", .workers = 8, .size = "32-512", .seconds = 1, .letters = "",

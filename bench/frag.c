@@ -32,14 +32,12 @@ static struct heap *heap;
 static pthread_barrier_t phases_over;
 static long rss_kib;
 
-static int64_t
-size_of(const void *block)
+static int64_t size_of(const void *block)
 {
 	return (int64_t)bench_mark_size(bench_read(block));
 }
 
-static void
-drop_one(struct bench_thread *t, struct heap *h)
+static void drop_one(struct bench_thread *t, struct heap *h)
 {
 	size_t k = bench_below(t, h->count);
 
@@ -48,8 +46,7 @@ drop_one(struct bench_thread *t, struct heap *h)
 	h->survivor[k] = h->survivor[--h->count];
 }
 
-static void
-keep(struct bench_thread *t, struct heap *h, void *block)
+static void keep(struct bench_thread *t, struct heap *h, void *block)
 {
 	int64_t size = size_of(block);
 
@@ -60,8 +57,7 @@ keep(struct bench_thread *t, struct heap *h, void *block)
 }
 
 /* A block that leaves the window. */
-static void
-retire(struct bench_thread *t, struct heap *h, void *block)
+static void retire(struct bench_thread *t, struct heap *h, void *block)
 {
 	if (block == NULL)
 		return;
@@ -72,8 +68,7 @@ retire(struct bench_thread *t, struct heap *h, void *block)
 }
 
 /* The window takes a quarter of the memory of the survivors, if it has the places for it; a phase fills it 4 times. */
-static void
-phase(struct bench_thread *t, struct heap *h)
+static void phase(struct bench_thread *t, struct heap *h)
 {
 	size_t size_min = (size_t)1 << (SIZE_LOG_MIN + bench_below(t, SIZE_LOGS));
 	size_t window = (size_t)h->bytes_max / 4 / (size_min + size_min / 2) + 1;
@@ -98,8 +93,7 @@ phase(struct bench_thread *t, struct heap *h)
 	}
 }
 
-static void
-work(struct bench_thread *t)
+static void work(struct bench_thread *t)
 {
 	struct heap *h = &heap[t->index];
 
@@ -115,8 +109,7 @@ work(struct bench_thread *t)
 }
 
 /* An array of the harness that is all in memory, or harness_kib would say too much. */
-static void **
-map_pointers(size_t count)
+static void **map_pointers(size_t count)
 {
 	void **p = bench_map(count * sizeof(*p));
 
@@ -124,8 +117,7 @@ map_pointers(size_t count)
 	return p;
 }
 
-static void
-make_heaps(void)
+static void make_heaps(void)
 {
 	size_t share = (mib << 20) / bench.workers;
 
@@ -144,8 +136,7 @@ make_heaps(void)
 	}
 }
 
-static bool
-option(int letter, const char *text)
+static bool option(int letter, const char *text)
 {
 	switch (letter) {
 	case 'm':
@@ -158,8 +149,7 @@ option(int letter, const char *text)
 	return false;
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static const struct bench_spec spec = {
 		.name = "frag", .workers = 1, .seconds = 2, .letters = "m:n:", .option = option,

@@ -25,8 +25,7 @@ static struct bench_ring *full, *spare;	/* [freeing thread * owners + owner] */
 static _Atomic unsigned owners_left;
 
 /* An array that the freeing thread is through with, or NULL when the time is over. */
-static void **
-wait_for_spare(struct bench_ring *ring)
+static void **wait_for_spare(struct bench_ring *ring)
 {
 	void **batch;
 
@@ -35,8 +34,7 @@ wait_for_spare(struct bench_ring *ring)
 	return batch;
 }
 
-static void
-own(struct bench_thread *t, unsigned owner)
+static void own(struct bench_thread *t, unsigned owner)
 {
 	unsigned to = 0;
 	void **batch;
@@ -50,8 +48,7 @@ own(struct bench_thread *t, unsigned owner)
 	atomic_fetch_sub_explicit(&owners_left, 1, memory_order_release);
 }
 
-static void
-free_shuffled(struct bench_thread *t, void **batch)
+static void free_shuffled(struct bench_thread *t, void **batch)
 {
 	for (size_t left = batch_size; left > 0; left--) {
 		size_t k = bench_below(t, left);
@@ -64,8 +61,7 @@ free_shuffled(struct bench_thread *t, void **batch)
 }
 
 /* One batch of each owner, if there is one.  False: none. */
-static bool
-drain(struct bench_thread *t)
+static bool drain(struct bench_thread *t)
 {
 	size_t first = (size_t)(t->index - owners) * owners;
 	bool any = false;
@@ -81,8 +77,7 @@ drain(struct bench_thread *t)
 	return any;
 }
 
-static void
-work(struct bench_thread *t)
+static void work(struct bench_thread *t)
 {
 	if (t->index < owners) {
 		own(t, t->index);
@@ -97,8 +92,7 @@ work(struct bench_thread *t)
 }
 
 /* At first all arrays are spare. */
-static void
-make_arrays(void)
+static void make_arrays(void)
 {
 	size_t pairs = (size_t)bench.workers * owners;
 	void **blocks;
@@ -112,8 +106,7 @@ make_arrays(void)
 		bench_put(&spare[i / ARRAYS], blocks + i * batch_size);
 }
 
-static bool
-option(int letter, const char *text)
+static bool option(int letter, const char *text)
 {
 	switch (letter) {
 	case 'p':
@@ -126,8 +119,7 @@ option(int letter, const char *text)
 	return false;
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static const struct bench_spec spec = {
 		.name = "freeonly", .workers = 4, .size = "16-512", .seconds = 1, .letters = "p:b:", .option = option,

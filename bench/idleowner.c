@@ -17,15 +17,13 @@ static size_t blocks;
 static pthread_barrier_t owner_step, workers_step;
 static bool ending;	/* written between steps */
 
-static void
-step(pthread_barrier_t *barrier)
+static void step(pthread_barrier_t *barrier)
 {
 	pthread_barrier_wait(barrier);
 	pthread_barrier_wait(barrier);
 }
 
-static void
-own(struct bench_thread *t)
+static void own(struct bench_thread *t)
 {
 	for (;;) {
 		pthread_barrier_wait(&owner_step);
@@ -37,8 +35,7 @@ own(struct bench_thread *t)
 	}
 }
 
-static void
-free_share(struct bench_thread *t)
+static void free_share(struct bench_thread *t)
 {
 	size_t from = blocks * t->index / bench.workers, to = blocks * (t->index + 1) / bench.workers;
 
@@ -53,8 +50,7 @@ free_share(struct bench_thread *t)
 	}
 }
 
-static unsigned
-run(struct bench_thread *main_thread)
+static unsigned run(struct bench_thread *main_thread)
 {
 	double started = bench_now();
 	unsigned rounds = 0;
@@ -70,16 +66,14 @@ run(struct bench_thread *main_thread)
 	return rounds;
 }
 
-static bool
-option(int letter, const char *text)
+static bool option(int letter, const char *text)
 {
 	if (letter == 'm')
 		mib = bench_number(text, 1, 1u << 20);
 	return letter == 'm';
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static const struct bench_spec spec = {
 		.name = "idleowner", .workers = 2, .size = "64", .seconds = 1, .letters = "m:", .option = option,

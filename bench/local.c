@@ -36,15 +36,13 @@ static void **slots;	/* of all threads */
 /* ---- blocks ---- */
 
 /* Calls other than bench_malloc's, for -l. */
-static void
-clock_start(const struct bench_thread *t, struct timespec *from)
+static void clock_start(const struct bench_thread *t, struct timespec *from)
 {
 	if (t->latency != NULL)
 		clock_gettime(CLOCK_MONOTONIC, from);
 }
 
-static void
-clock_stop(struct bench_thread *t, const struct timespec *from)
+static void clock_stop(struct bench_thread *t, const struct timespec *from)
 {
 	struct timespec to;
 
@@ -54,20 +52,17 @@ clock_stop(struct bench_thread *t, const struct timespec *from)
 	bench_count_latency(t, from, &to);
 }
 
-static void *
-make(struct bench_thread *t)
+static void *make(struct bench_thread *t)
 {
 	return bench_malloc(t, bench_size(t));
 }
 
-static bool
-all_zero(const unsigned char *block, size_t size)
+static bool all_zero(const unsigned char *block, size_t size)
 {
 	return block[0] == 0 && memcmp(block, block + 1, size - 1) == 0;
 }
 
-static void *
-make_zeroed(struct bench_thread *t)
+static void *make_zeroed(struct bench_thread *t)
 {
 	size_t size = bench_size(t);
 	struct timespec from;
@@ -84,8 +79,7 @@ make_zeroed(struct bench_thread *t)
 }
 
 /* C11 wants a size for aligned_alloc that is a multiple of the alignment. */
-static void *
-make_aligned(struct bench_thread *t)
+static void *make_aligned(struct bench_thread *t)
 {
 	uint64_t random = bench_below(t, 2 * 9);
 	size_t alignment = (size_t)16 << random / 2, size = bench_size(t);
@@ -104,8 +98,7 @@ make_aligned(struct bench_thread *t)
 	return bench_adopt(t, block, size);
 }
 
-static void *
-make_buffer(struct bench_thread *t)
+static void *make_buffer(struct bench_thread *t)
 {
 	size_t size = bench_size(t), written = size < BUFFER_WRITTEN ? size : BUFFER_WRITTEN;
 	char *block = bench_malloc(t, size);
@@ -118,8 +111,7 @@ make_buffer(struct bench_thread *t)
 
 /* ---- patterns ---- */
 
-static void
-work_pairs(struct bench_thread *t, void **slot)
+static void work_pairs(struct bench_thread *t, void **slot)
 {
 	while (!bench_stopping()) {
 		for (unsigned i = 0; i < COUNT_EVERY; i++) {
@@ -131,15 +123,13 @@ work_pairs(struct bench_thread *t, void **slot)
 	}
 }
 
-static void
-fill(struct bench_thread *t, void **slot)
+static void fill(struct bench_thread *t, void **slot)
 {
 	for (size_t i = 0; i < blocks; i++)
 		slot[i] = make(t);
 }
 
-static void
-lifo(struct bench_thread *t, void **slot)
+static void lifo(struct bench_thread *t, void **slot)
 {
 	fill(t, slot);
 	for (size_t i = blocks; i > 0; i--)
@@ -147,15 +137,13 @@ lifo(struct bench_thread *t, void **slot)
 	bench_did(t, blocks);
 }
 
-static void
-work_lifo(struct bench_thread *t, void **slot)
+static void work_lifo(struct bench_thread *t, void **slot)
 {
 	while (!bench_stopping())
 		lifo(t, slot);
 }
 
-static void
-work_fifo(struct bench_thread *t, void **slot)
+static void work_fifo(struct bench_thread *t, void **slot)
 {
 	while (!bench_stopping()) {
 		fill(t, slot);
@@ -165,8 +153,7 @@ work_fifo(struct bench_thread *t, void **slot)
 	}
 }
 
-static inline void
-replace(struct bench_thread *t, void **slot, void *(*make_one)(struct bench_thread *))
+static inline void replace(struct bench_thread *t, void **slot, void *(*make_one)(struct bench_thread *))
 {
 	size_t k = bench_below(t, blocks);
 
@@ -175,8 +162,7 @@ replace(struct bench_thread *t, void **slot, void *(*make_one)(struct bench_thre
 	slot[k] = make_one(t);
 }
 
-static void
-empty(struct bench_thread *t, void **slot)
+static void empty(struct bench_thread *t, void **slot)
 {
 	for (size_t i = 0; i < blocks; i++) {
 		if (slot[i] != NULL)
@@ -185,8 +171,7 @@ empty(struct bench_thread *t, void **slot)
 	}
 }
 
-static inline void
-work_replacing(struct bench_thread *t, void **slot, void *(*make_one)(struct bench_thread *))
+static inline void work_replacing(struct bench_thread *t, void **slot, void *(*make_one)(struct bench_thread *))
 {
 	while (!bench_stopping()) {
 		for (unsigned i = 0; i < COUNT_EVERY; i++)
@@ -196,32 +181,27 @@ work_replacing(struct bench_thread *t, void **slot, void *(*make_one)(struct ben
 	empty(t, slot);
 }
 
-static void
-work_random(struct bench_thread *t, void **slot)
+static void work_random(struct bench_thread *t, void **slot)
 {
 	work_replacing(t, slot, make);
 }
 
-static void
-work_calloc(struct bench_thread *t, void **slot)
+static void work_calloc(struct bench_thread *t, void **slot)
 {
 	work_replacing(t, slot, make_zeroed);
 }
 
-static void
-work_aligned(struct bench_thread *t, void **slot)
+static void work_aligned(struct bench_thread *t, void **slot)
 {
 	work_replacing(t, slot, make_aligned);
 }
 
-static void
-work_buffers(struct bench_thread *t, void **slot)
+static void work_buffers(struct bench_thread *t, void **slot)
 {
 	work_replacing(t, slot, make_buffer);
 }
 
-static void
-work_large(struct bench_thread *t, void **slot)
+static void work_large(struct bench_thread *t, void **slot)
 {
 	while (!bench_stopping()) {
 		lifo(t, slot);
@@ -234,8 +214,7 @@ work_large(struct bench_thread *t, void **slot)
 }
 
 /* Both the mark and its copy at the end have to move along; a mark also says where it was, so a new one is due. */
-static void *
-grow(struct bench_thread *t, void *block, size_t size, size_t new_size)
+static void *grow(struct bench_thread *t, void *block, size_t size, size_t new_size)
 {
 	uint64_t mark = bench_mark(block, size, t->tag);
 	struct timespec from;
@@ -253,8 +232,7 @@ grow(struct bench_thread *t, void *block, size_t size, size_t new_size)
 }
 
 /* A block that is not yet grown up grows by up to what it has; another begins anew. */
-static void
-work_realloc(struct bench_thread *t, void **slot)
+static void work_realloc(struct bench_thread *t, void **slot)
 {
 	size_t size[GROWING] = { 0 };
 
@@ -294,8 +272,7 @@ static const struct pattern patterns[] = {
 	{ "large", work_large, 16, "65536-4194304" },
 };
 
-static const struct pattern *
-find_pattern(const char *name)
+static const struct pattern *find_pattern(const char *name)
 {
 	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
 		if (strcmp(patterns[i].name, name) == 0)
@@ -306,14 +283,12 @@ find_pattern(const char *name)
 
 /* ---- the program ---- */
 
-static void
-work(struct bench_thread *t)
+static void work(struct bench_thread *t)
 {
 	pattern->work(t, slots + t->index * blocks);
 }
 
-static bool
-option(int letter, const char *text)
+static bool option(int letter, const char *text)
 {
 	switch (letter) {
 	case 'p':
@@ -326,8 +301,7 @@ option(int letter, const char *text)
 	return false;
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static const struct bench_spec spec = {
 		.name = "local", .workers = 1, .size = "64", .seconds = 1, .letters = "p:n:", .option = option,

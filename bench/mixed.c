@@ -37,8 +37,7 @@ struct worker {
 	unsigned distance;	/* of the thread that gets the next block */
 };
 
-static size_t
-draw_size(struct bench_thread *t)
+static size_t draw_size(struct bench_thread *t)
 {
 	size_t high;
 
@@ -49,14 +48,12 @@ draw_size(struct bench_thread *t)
 }
 
 /* Free what was handed over.  False: nothing. */
-static bool
-collect(struct bench_thread *t)
+static bool collect(struct bench_thread *t)
 {
 	return bench_free_arrived(t, rings + (size_t)t->index * peers, peers);
 }
 
-static void
-hand(struct worker *w, void *block)
+static void hand(struct worker *w, void *block)
 {
 	unsigned to = w->t->index + w->distance;
 	struct bench_ring *ring;
@@ -70,8 +67,7 @@ hand(struct worker *w, void *block)
 	w->distance = w->distance < peers ? w->distance + 1 : 1;
 }
 
-static void
-give_up(struct worker *w, void *block)
+static void give_up(struct worker *w, void *block)
 {
 	if (peers != 0 && bench_below(w->t, 100) < percent) {
 		hand(w, block);
@@ -81,8 +77,7 @@ give_up(struct worker *w, void *block)
 	}
 }
 
-static void
-replace(struct worker *w)
+static void replace(struct worker *w)
 {
 	void **slot = &w->slot[bench_below(w->t, slots)];
 
@@ -90,8 +85,7 @@ replace(struct worker *w)
 	*slot = bench_malloc(w->t, draw_size(w->t));
 }
 
-static void
-work(struct bench_thread *t)
+static void work(struct bench_thread *t)
 {
 	struct worker w = { .t = t, .slot = t->argument, .distance = 1 };
 
@@ -114,8 +108,7 @@ work(struct bench_thread *t)
 }
 
 /* How sizes are drawn, and how many slots may hold them. */
-static void
-plan_sizes(void)
+static void plan_sizes(void)
 {
 	size_t mean = MIXED_MEAN;
 
@@ -130,8 +123,7 @@ plan_sizes(void)
 		slots = mean < LIVE_BYTES_MAX ? LIVE_BYTES_MAX / mean : 1;
 }
 
-static void
-make_rings(void)
+static void make_rings(void)
 {
 	unsigned most = RINGS_MAX / bench.workers;
 
@@ -141,8 +133,7 @@ make_rings(void)
 	rings = bench_rings((size_t)bench.workers * peers, bench_places(peers, PLACES_MAX, slots / 4));
 }
 
-static bool
-option(int letter, const char *text)
+static bool option(int letter, const char *text)
 {
 	switch (letter) {
 	case 'r':
@@ -155,8 +146,7 @@ option(int letter, const char *text)
 	return false;
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static const struct bench_spec spec = {
 		.name = "mixed", .workers = 4, .size = "16-2048", .seconds = 1, .letters = "r:n:", .option = option,

@@ -23,14 +23,12 @@ static struct bench_ring *rings;	/* [to * peers + distance - 1] */
 static _Atomic unsigned senders;
 
 /* Free what was sent to the thread.  False: nothing. */
-static bool
-receive(struct bench_thread *t)
+static bool receive(struct bench_thread *t)
 {
 	return bench_free_arrived(t, rings + (size_t)t->index * peers, peers);
 }
 
-static void
-send(struct bench_thread *t, unsigned distance)
+static void send(struct bench_thread *t, unsigned distance)
 {
 	unsigned to = t->index + distance;
 	void *block = bench_malloc(t, bench_size(t));
@@ -44,8 +42,7 @@ send(struct bench_thread *t, unsigned distance)
 	}
 }
 
-static void
-work(struct bench_thread *t)
+static void work(struct bench_thread *t)
 {
 	unsigned distance = 1, sent = 0;
 
@@ -63,8 +60,7 @@ work(struct bench_thread *t)
 	receive(t);
 }
 
-static void
-make_rings(void)
+static void make_rings(void)
 {
 	size_t count;
 
@@ -73,16 +69,14 @@ make_rings(void)
 	rings = bench_rings(count, bench_places(count, PLACES_MAX, IN_FLIGHT_MAX));
 }
 
-static bool
-option(int letter, const char *text)
+static bool option(int letter, const char *text)
 {
 	(void)letter;
 	mesh = strcmp(text, "mesh") == 0;
 	return mesh || strcmp(text, "ring") == 0;
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static const struct bench_spec spec = {
 		.name = "msgpass", .workers = 4, .size = "16-4096", .seconds = 1, .letters = "p:", .option = option,

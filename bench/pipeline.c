@@ -21,22 +21,19 @@ struct link {
 static unsigned stages = 4;
 static struct link *links;	/* [pipeline * (stages - 1) + stage before it] */
 
-static void
-put(struct link *to, void *block)
+static void put(struct link *to, void *block)
 {
 	while (!bench_put(to->ring, block))
 		bench_pause();
 }
 
-static void
-end(struct link *to)
+static void end(struct link *to)
 {
 	atomic_store_explicit(&to->ended, true, memory_order_release);
 }
 
 /* The next block, or NULL when no more will come. */
-static void *
-take(struct link *from)
+static void *take(struct link *from)
 {
 	void *block;
 
@@ -48,16 +45,14 @@ take(struct link *from)
 	return block;
 }
 
-static void
-first_stage(struct bench_thread *t, struct link *to)
+static void first_stage(struct bench_thread *t, struct link *to)
 {
 	while (!bench_stopping())
 		put(to, bench_malloc(t, bench_size(t)));
 	end(to);
 }
 
-static void
-middle_stage(struct bench_thread *t, struct link *from, struct link *to)
+static void middle_stage(struct bench_thread *t, struct link *from, struct link *to)
 {
 	void *block;
 
@@ -68,8 +63,7 @@ middle_stage(struct bench_thread *t, struct link *from, struct link *to)
 	end(to);
 }
 
-static void
-last_stage(struct bench_thread *t, struct link *from)
+static void last_stage(struct bench_thread *t, struct link *from)
 {
 	void *block;
 
@@ -79,8 +73,7 @@ last_stage(struct bench_thread *t, struct link *from)
 	}
 }
 
-static void
-work(struct bench_thread *t)
+static void work(struct bench_thread *t)
 {
 	unsigned stage = t->index % stages;
 	struct link *to = links + (size_t)(t->index / stages) * (stages - 1) + stage;
@@ -93,8 +86,7 @@ work(struct bench_thread *t)
 		last_stage(t, to - 1);
 }
 
-static void
-make_links(void)
+static void make_links(void)
 {
 	size_t count = (size_t)bench.workers * (stages - 1);
 	struct bench_ring *rings = bench_rings(count, bench_places(count, PLACES_MAX, IN_FLIGHT_MAX));
@@ -104,16 +96,14 @@ make_links(void)
 		links[i].ring = &rings[i];
 }
 
-static bool
-option(int letter, const char *text)
+static bool option(int letter, const char *text)
 {
 	(void)letter;
 	stages = (unsigned)bench_number(text, 2, STAGES_MAX);
 	return true;
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static const struct bench_spec spec = {
 		.name = "pipeline", .workers = 2, .size = "64-1024", .seconds = 1, .letters = "k:", .option = option,

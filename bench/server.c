@@ -17,8 +17,7 @@ static struct bench_thread *life;	/* of each line: its present thread */
 static uint64_t *lives;			/* of each line, so far */
 
 /* Blocks of a life are counted as its own, operations as its line's, where the clock looks for them. */
-static void
-live(struct bench_thread *t)
+static void live(struct bench_thread *t)
 {
 	struct bench_thread *line = t->argument;
 	void **mine = slot + line->index * slots;
@@ -35,15 +34,13 @@ live(struct bench_thread *t)
 }
 
 /* The state of a thread that has ended, for its successor: the sums stay, so that memory is bounded. */
-static void
-renew(struct bench_thread *t, uint64_t number)
+static void renew(struct bench_thread *t, uint64_t number)
 {
 	t->tag = (uint32_t)(number % ((1u << BENCH_TAG_BITS) - 1)) + 1;
 	t->random = bench_seed(bench.seed, number);
 }
 
-static void
-work(struct bench_thread *line)
+static void work(struct bench_thread *line)
 {
 	struct bench_thread *t = &life[line->index];
 	void **mine = slot + line->index * slots;
@@ -60,8 +57,7 @@ work(struct bench_thread *line)
 	bench_inherit(line, t);
 }
 
-static bool
-option(int letter, const char *text)
+static bool option(int letter, const char *text)
 {
 	switch (letter) {
 	case 'n':
@@ -74,8 +70,7 @@ option(int letter, const char *text)
 	return false;
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static const struct bench_spec spec = {
 		.name = "server", .workers = 16, .size = "16-512", .seconds = 1, .letters = "n:r:", .option = option,

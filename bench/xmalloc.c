@@ -37,8 +37,7 @@ static struct {
 	.has_spare = PTHREAD_COND_INITIALIZER,
 };
 
-static struct batch *
-take_spare(void)
+static struct batch *take_spare(void)
 {
 	struct batch *b;
 
@@ -51,8 +50,7 @@ take_spare(void)
 	return b;
 }
 
-static void
-give_spare(struct batch *b)
+static void give_spare(struct batch *b)
 {
 	pthread_mutex_lock(&stack.mutex);
 	b->next = stack.spare;
@@ -61,8 +59,7 @@ give_spare(struct batch *b)
 	pthread_mutex_unlock(&stack.mutex);
 }
 
-static void
-put(struct batch *b)
+static void put(struct batch *b)
 {
 	pthread_mutex_lock(&stack.mutex);
 	while (stack.full_count >= STACK_MAX)
@@ -75,8 +72,7 @@ put(struct batch *b)
 }
 
 /* The next batch, or NULL when all producers have ended and nothing is left. */
-static struct batch *
-get(void)
+static struct batch *get(void)
 {
 	struct batch *b;
 
@@ -93,8 +89,7 @@ get(void)
 	return b;
 }
 
-static void
-produce(struct bench_thread *t)
+static void produce(struct bench_thread *t)
 {
 	while (!bench_stopping()) {
 		struct batch *b = take_spare();
@@ -112,8 +107,7 @@ produce(struct bench_thread *t)
 	pthread_mutex_unlock(&stack.mutex);
 }
 
-static void
-consume(struct bench_thread *t)
+static void consume(struct bench_thread *t)
 {
 	struct batch *b;
 
@@ -125,8 +119,7 @@ consume(struct bench_thread *t)
 	}
 }
 
-static void
-work(struct bench_thread *t)
+static void work(struct bench_thread *t)
 {
 	if (t->index % 2 == 0)
 		consume(t);
@@ -135,8 +128,7 @@ work(struct bench_thread *t)
 }
 
 /* A spare for each place in the stack and each hand. */
-static void
-make_batches(unsigned count)
+static void make_batches(unsigned count)
 {
 	struct batch *batches = bench_map(count * sizeof(*batches));
 	void **blocks = bench_map(count * batch_size * sizeof(*blocks));
@@ -148,8 +140,7 @@ make_batches(unsigned count)
 	}
 }
 
-static bool
-option(int letter, const char *text)
+static bool option(int letter, const char *text)
 {
 	switch (letter) {
 	case 'b':
@@ -162,8 +153,7 @@ option(int letter, const char *text)
 	return false;
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static const struct bench_spec spec = {
 		.name = "xmalloc", .workers = 16, .size = "64", .seconds = 1, .letters = "b:r", .option = option,

@@ -18,15 +18,13 @@
 #include <limits.h>
 #include <string.h>
 
-void *
-hz3_api_no_memory(void)
+void *hz3_api_no_memory(void)
 {
 	errno = ENOMEM;
 	return NULL;
 }
 
-static void *
-invalid(void)
+static void *invalid(void)
 {
 	errno = EINVAL;
 	return NULL;
@@ -35,8 +33,7 @@ invalid(void)
 /* ---- realloc ---- */
 
 /* A block of size that takes the place of p: of the same arena, if that is one of the program's. */
-static void *
-alloc_instead(const void *p, size_t usable, size_t size)
+static void *alloc_instead(const void *p, size_t usable, size_t size)
 {
 	struct hz3_pool *pool = hz3_pool_of(p);
 
@@ -46,8 +43,7 @@ alloc_instead(const void *p, size_t usable, size_t size)
 }
 
 /* To a block of another size.  If there is no memory for it, a block that is big enough simply stays. */
-static void *
-realloc_move(void *p, size_t usable, size_t size)
+static void *realloc_move(void *p, size_t usable, size_t size)
 {
 	HZ3_FRAMED();
 	int saved_errno = errno;
@@ -64,24 +60,21 @@ realloc_move(void *p, size_t usable, size_t size)
 	return q;
 }
 
-static void *
-realloc_checked(void *p, size_t size)
+static void *realloc_checked(void *p, size_t size)
 {
 	void *q = hz3_checked_resize(p, size);
 
 	return q != NULL ? q : realloc_move(p, hz3_checked_usable_size(p), size);
 }
 
-static void *
-realloc_large(void *p, size_t size)
+static void *realloc_large(void *p, size_t size)
 {
 	void *q = hz3_alloc_resize_large(p, size);
 
 	return q != NULL ? q : realloc_move(p, hz3_alloc_usable_size(p), size);
 }
 
-void *
-hz3_api_realloc(void *p, size_t size)
+void *hz3_api_realloc(void *p, size_t size)
 {
 	if (hz3_unlikely(size > PTRDIFF_MAX))
 		return hz3_api_no_memory();
@@ -102,8 +95,7 @@ hz3_api_realloc(void *p, size_t size)
 
 /* ---- alignment ---- */
 
-static HZ3_NOINLINE int
-posix_memalign_missed(void **memptr, size_t alignment, size_t size)
+static HZ3_NOINLINE int posix_memalign_missed(void **memptr, size_t alignment, size_t size)
 {
 	HZ3_FRAMED();
 	int saved_errno = errno;
@@ -117,8 +109,7 @@ posix_memalign_missed(void **memptr, size_t alignment, size_t size)
 	return 0;
 }
 
-int
-hz3_api_posix_memalign(void **memptr, size_t alignment, size_t size)
+int hz3_api_posix_memalign(void **memptr, size_t alignment, size_t size)
 {
 	if (!hz3_is_pow2(alignment) || alignment < sizeof(void *))
 		return EINVAL;
@@ -129,8 +120,7 @@ hz3_api_posix_memalign(void **memptr, size_t alignment, size_t size)
 	return 0;
 }
 
-void *
-hz3_api_aligned_alloc(size_t alignment, size_t size)
+void *hz3_api_aligned_alloc(size_t alignment, size_t size)
 {
 	if (!hz3_is_pow2(alignment))
 		return invalid();
@@ -139,8 +129,7 @@ hz3_api_aligned_alloc(size_t alignment, size_t size)
 }
 
 /* The manual page asks for a power of two; glibc has always rounded up to one, and programs rely on it. */
-void *
-hz3_api_memalign(size_t alignment, size_t size)
+void *hz3_api_memalign(size_t alignment, size_t size)
 {
 	if (alignment <= 16)
 		return hz3_safety_alloc(size);
@@ -151,15 +140,13 @@ hz3_api_memalign(size_t alignment, size_t size)
 	return hz3_safety_alloc_aligned(alignment, size);
 }
 
-void *
-hz3_api_valloc(size_t size)
+void *hz3_api_valloc(size_t size)
 {
 	hz3_thread_setup();
 	return hz3_safety_alloc_aligned(hz3_os_page_size, size);
 }
 
-void *
-hz3_api_pvalloc(size_t size)
+void *hz3_api_pvalloc(size_t size)
 {
 	if (hz3_unlikely(size > PTRDIFF_MAX))
 		return hz3_api_no_memory();
@@ -170,8 +157,7 @@ hz3_api_pvalloc(size_t size)
 
 /* ---- mallopt and mallinfo ---- */
 
-int
-hz3_api_trim(void)
+int hz3_api_trim(void)
 {
 	return hz3_decay_purge_all() != 0;
 }
@@ -187,8 +173,7 @@ enum {
 	PARAM_ARENA_MAX = -8
 };
 
-int
-hz3_api_mallopt(int param, int value)
+int hz3_api_mallopt(int param, int value)
 {
 	switch (param) {
 	case PARAM_TRIM_THRESHOLD:
@@ -209,15 +194,13 @@ hz3_api_mallopt(int param, int value)
 	}
 }
 
-static size_t
-less(size_t x, size_t by)
+static size_t less(size_t x, size_t by)
 {
 	return x > by ? x - by : 0;
 }
 
 /* As in glibc: the huge mappings apart, and arena = uordblks + fordblks. */
-struct hz3_mallinfo2
-hz3_api_mallinfo2(void)
+struct hz3_mallinfo2 hz3_api_mallinfo2(void)
 {
 	struct hz3_mallinfo2 info = {0};
 	struct hz3_stats stats;
@@ -235,14 +218,12 @@ hz3_api_mallinfo2(void)
 	return info;
 }
 
-static int
-saturate(size_t x)
+static int saturate(size_t x)
 {
 	return x > INT_MAX ? INT_MAX : (int)x;
 }
 
-struct hz3_mallinfo
-hz3_api_mallinfo(void)
+struct hz3_mallinfo hz3_api_mallinfo(void)
 {
 	struct hz3_mallinfo2 wide = hz3_api_mallinfo2();
 	struct hz3_mallinfo info = {0};
@@ -258,14 +239,12 @@ hz3_api_mallinfo(void)
 
 /* ---- reports ---- */
 
-static void
-write_stream(void *stream, const char *text)
+static void write_stream(void *stream, const char *text)
 {
 	fputs(text, stream);
 }
 
-int
-hz3_api_malloc_info(int options, FILE *stream)
+int hz3_api_malloc_info(int options, FILE *stream)
 {
 	struct hz3_stats stats;
 
@@ -278,175 +257,147 @@ hz3_api_malloc_info(int options, FILE *stream)
 	return ferror(stream) ? -1 : 0;
 }
 
-void
-hz3_api_malloc_stats(void)
+void hz3_api_malloc_stats(void)
 {
 	hz3_report_print(NULL, NULL, "");
 }
 
 /* ---- The public names.  hz3_control is in control.c. ---- */
 
-void *
-hz3_malloc(size_t size)
+void *hz3_malloc(size_t size)
 {
 	return hz3_safety_alloc(size);
 }
 
-void *
-hz3_calloc(size_t count, size_t size)
+void *hz3_calloc(size_t count, size_t size)
 {
 	return hz3_api_calloc(count, size);
 }
 
-void *
-hz3_realloc(void *p, size_t size)
+void *hz3_realloc(void *p, size_t size)
 {
 	return hz3_api_realloc(p, size);
 }
 
-void *
-hz3_reallocarray(void *p, size_t count, size_t size)
+void *hz3_reallocarray(void *p, size_t count, size_t size)
 {
 	return hz3_api_reallocarray(p, count, size);
 }
 
-void
-hz3_free(void *p)
+void hz3_free(void *p)
 {
 	hz3_safety_free(p);
 }
 
-void
-hz3_free_sized(void *p, size_t size)
+void hz3_free_sized(void *p, size_t size)
 {
 	hz3_api_free_sized(p, size);
 }
 
-void
-hz3_free_aligned_sized(void *p, size_t alignment, size_t size)
+void hz3_free_aligned_sized(void *p, size_t alignment, size_t size)
 {
 	hz3_api_free_aligned_sized(p, alignment, size);
 }
 
-void
-hz3_cfree(void *p)
+void hz3_cfree(void *p)
 {
 	hz3_safety_free(p);
 }
 
-int
-hz3_posix_memalign(void **memptr, size_t alignment, size_t size)
+int hz3_posix_memalign(void **memptr, size_t alignment, size_t size)
 {
 	return hz3_api_posix_memalign(memptr, alignment, size);
 }
 
-void *
-hz3_aligned_alloc(size_t alignment, size_t size)
+void *hz3_aligned_alloc(size_t alignment, size_t size)
 {
 	return hz3_api_aligned_alloc(alignment, size);
 }
 
-void *
-hz3_memalign(size_t alignment, size_t size)
+void *hz3_memalign(size_t alignment, size_t size)
 {
 	return hz3_api_memalign(alignment, size);
 }
 
-void *
-hz3_valloc(size_t size)
+void *hz3_valloc(size_t size)
 {
 	return hz3_api_valloc(size);
 }
 
-void *
-hz3_pvalloc(size_t size)
+void *hz3_pvalloc(size_t size)
 {
 	return hz3_api_pvalloc(size);
 }
 
-size_t
-hz3_malloc_usable_size(const void *p)
+size_t hz3_malloc_usable_size(const void *p)
 {
 	return hz3_safety_usable_size(p);
 }
 
-size_t
-hz3_good_size(size_t size)
+size_t hz3_good_size(size_t size)
 {
 	hz3_thread_setup();
 	return hz3_safety_round(size);
 }
 
-void
-hz3_thread_flush(void)
+void hz3_thread_flush(void)
 {
 	hz3_thread_flush_buffer();
 }
 
-void
-hz3_thread_idle(void)
+void hz3_thread_idle(void)
 {
 	hz3_thread_go_idle();
 }
 
-size_t
-hz3_purge(void)
+size_t hz3_purge(void)
 {
 	return hz3_decay_purge_all();
 }
 
-int
-hz3_malloc_trim(size_t pad)
+int hz3_malloc_trim(size_t pad)
 {
 	(void)pad;
 	return hz3_api_trim();
 }
 
-int
-hz3_mallopt(int param, int value)
+int hz3_mallopt(int param, int value)
 {
 	return hz3_api_mallopt(param, value);
 }
 
-struct hz3_mallinfo
-hz3_mallinfo(void)
+struct hz3_mallinfo hz3_mallinfo(void)
 {
 	return hz3_api_mallinfo();
 }
 
-struct hz3_mallinfo2
-hz3_mallinfo2(void)
+struct hz3_mallinfo2 hz3_mallinfo2(void)
 {
 	return hz3_api_mallinfo2();
 }
 
-int
-hz3_malloc_info(int options, FILE *stream)
+int hz3_malloc_info(int options, FILE *stream)
 {
 	return hz3_api_malloc_info(options, stream);
 }
 
-void
-hz3_malloc_stats(void)
+void hz3_malloc_stats(void)
 {
 	hz3_api_malloc_stats();
 }
 
-void
-hz3_stats_print(void (*write)(void *arg, const char *text), void *arg, const char *opts)
+void hz3_stats_print(void (*write)(void *arg, const char *text), void *arg, const char *opts)
 {
 	hz3_report_print(write, arg, opts);
 }
 
-const char *
-hz3_version(void)
+const char *hz3_version(void)
 {
 	return HZ3_VERSION;
 }
 
 /* Behind thread.c's constructor in what it needs, and before any destructor of the program's own libraries ends. */
-static __attribute__((constructor)) void
-report_begin(void)
+static __attribute__((constructor)) void report_begin(void)
 {
 	hz3_thread_setup();
 	hz3_report_setup();
@@ -455,8 +406,7 @@ report_begin(void)
 	hz3_thread_profile_begin();
 }
 
-static __attribute__((destructor)) void
-report_end(void)
+static __attribute__((destructor)) void report_end(void)
 {
 	hz3_serve_at_exit();
 	hz3_report_at_exit();

@@ -29,8 +29,7 @@ struct hz3_mallinfo2 hz3_api_mallinfo2(void);
 int hz3_api_malloc_info(int options, FILE *stream);
 void hz3_api_malloc_stats(void);
 
-static HZ3_INLINE void *
-hz3_api_calloc(size_t count, size_t size)
+static HZ3_INLINE void *hz3_api_calloc(size_t count, size_t size)
 {
 	size_t bytes;
 
@@ -39,8 +38,7 @@ hz3_api_calloc(size_t count, size_t size)
 	return hz3_safety_alloc_zero(bytes);
 }
 
-static HZ3_INLINE void *
-hz3_api_reallocarray(void *p, size_t count, size_t size)
+static HZ3_INLINE void *hz3_api_reallocarray(void *p, size_t count, size_t size)
 {
 	size_t bytes;
 
@@ -50,14 +48,12 @@ hz3_api_reallocarray(void *p, size_t count, size_t size)
 }
 
 /* C23 lets the caller name the size; what we could gain by it is one load, so it is only checked. */
-static HZ3_INLINE void
-hz3_api_free_sized(void *p, size_t size)
+static HZ3_INLINE void hz3_api_free_sized(void *p, size_t size)
 {
 	hz3_safety_free_sized("free_sized", p, size);
 }
 
-static HZ3_INLINE void
-hz3_api_free_aligned_sized(void *p, size_t alignment, size_t size)
+static HZ3_INLINE void hz3_api_free_aligned_sized(void *p, size_t alignment, size_t size)
 {
 	hz3_check(p == NULL || (hz3_is_pow2(alignment) && ((uintptr_t)p & (alignment - 1)) == 0),
 		  "free_aligned_sized: %p is not aligned to %zu", p, alignment);

@@ -5,22 +5,19 @@
 #include <errno.h>
 #include <string.h>
 
-hz3_arena_t *
-hz3_arena_create(const struct hz3_os_hooks *hooks, void *context)
+hz3_arena_t *hz3_arena_create(const struct hz3_os_hooks *hooks, void *context)
 {
 	struct hz3_pool *pool = hz3_pool_create(hooks, context);
 
 	return pool != NULL ? pool : hz3_api_no_memory();
 }
 
-void *
-hz3_arena_malloc(hz3_arena_t *arena, size_t size)
+void *hz3_arena_malloc(hz3_arena_t *arena, size_t size)
 {
 	return hz3_safety_pool_alloc(arena, 1, size);
 }
 
-void *
-hz3_arena_calloc(hz3_arena_t *arena, size_t count, size_t size)
+void *hz3_arena_calloc(hz3_arena_t *arena, size_t count, size_t size)
 {
 	size_t bytes;
 
@@ -32,8 +29,7 @@ hz3_arena_calloc(hz3_arena_t *arena, size_t count, size_t size)
 	return p;
 }
 
-void *
-hz3_arena_aligned_alloc(hz3_arena_t *arena, size_t alignment, size_t size)
+void *hz3_arena_aligned_alloc(hz3_arena_t *arena, size_t alignment, size_t size)
 {
 	if (!hz3_is_pow2(alignment)) {
 		errno = EINVAL;
@@ -42,8 +38,7 @@ hz3_arena_aligned_alloc(hz3_arena_t *arena, size_t alignment, size_t size)
 	return hz3_safety_pool_alloc(arena, alignment, size);
 }
 
-void *
-hz3_arena_realloc(hz3_arena_t *arena, void *p, size_t size)
+void *hz3_arena_realloc(hz3_arena_t *arena, void *p, size_t size)
 {
 	if (size > PTRDIFF_MAX)
 		return hz3_api_no_memory();
@@ -59,21 +54,18 @@ hz3_arena_realloc(hz3_arena_t *arena, void *p, size_t size)
 	return q;
 }
 
-void
-hz3_arena_reset(hz3_arena_t *arena)
+void hz3_arena_reset(hz3_arena_t *arena)
 {
 	hz3_pool_reset(arena);
 }
 
-void
-hz3_arena_destroy(hz3_arena_t *arena)
+void hz3_arena_destroy(hz3_arena_t *arena)
 {
 	if (arena != NULL)
 		hz3_pool_destroy(arena);
 }
 
-void
-hz3_arena_stats(hz3_arena_t *arena, struct hz3_arena_stats *stats)
+void hz3_arena_stats(hz3_arena_t *arena, struct hz3_arena_stats *stats)
 {
 	hz3_pool_stats(arena, stats);
 }

@@ -20,15 +20,13 @@ struct text {
 	size_t length;
 };
 
-static void
-put_char(struct text *t, char c)
+static void put_char(struct text *t, char c)
 {
 	if (t->length + 1 < t->cap)
 		t->buf[t->length++] = c;
 }
 
-static void
-put_string(struct text *t, const char *s)
+static void put_string(struct text *t, const char *s)
 {
 	if (s == NULL)
 		s = "(null)";
@@ -36,8 +34,7 @@ put_string(struct text *t, const char *s)
 		put_char(t, *s++);
 }
 
-static void
-put_number(struct text *t, unsigned long long value, unsigned base)
+static void put_number(struct text *t, unsigned long long value, unsigned base)
 {
 	char digits[24];
 	unsigned n = 0;
@@ -50,8 +47,7 @@ put_number(struct text *t, unsigned long long value, unsigned base)
 		put_char(t, digits[--n]);
 }
 
-static void
-put_signed(struct text *t, long long value)
+static void put_signed(struct text *t, long long value)
 {
 	if (value < 0)
 		put_char(t, '-');
@@ -60,8 +56,7 @@ put_signed(struct text *t, long long value)
 }
 
 /* Consumes the length modifiers l, ll and z.  On LP64 all of them mean 64 bits. */
-static const char *
-skip_length(const char *fmt, bool *wide)
+static const char *skip_length(const char *fmt, bool *wide)
 {
 	*wide = *fmt == 'l' || *fmt == 'z';
 	while (*fmt == 'l' || *fmt == 'z')
@@ -69,8 +64,7 @@ skip_length(const char *fmt, bool *wide)
 	return fmt;
 }
 
-size_t
-hz3_format_list(char *buf, size_t cap, const char *fmt, va_list args)
+size_t hz3_format_list(char *buf, size_t cap, const char *fmt, va_list args)
 {
 	struct text t = {.buf = buf, .cap = cap, .length = 0};
 
@@ -117,8 +111,7 @@ hz3_format_list(char *buf, size_t cap, const char *fmt, va_list args)
 	return t.length;
 }
 
-size_t
-hz3_format(char *buf, size_t cap, const char *fmt, ...)
+size_t hz3_format(char *buf, size_t cap, const char *fmt, ...)
 {
 	va_list args;
 	size_t length;
@@ -130,8 +123,7 @@ hz3_format(char *buf, size_t cap, const char *fmt, ...)
 }
 
 /* What came from outside (the environment, a file name) must not end the line or drive the terminal. */
-static void
-replace_control_characters(char *s)
+static void replace_control_characters(char *s)
 {
 	for (; *s != '\0'; s++) {
 		if ((unsigned char)*s < ' ' || *s == 0x7f)
@@ -139,8 +131,7 @@ replace_control_characters(char *s)
 	}
 }
 
-static HZ3_PRINTF(2, 0) void
-write_line(int fd, const char *fmt, va_list args)
+static HZ3_PRINTF(2, 0) void write_line(int fd, const char *fmt, va_list args)
 {
 	char line[LINE_BYTES];
 	size_t length = hz3_format(line, sizeof(line), "hz3: ");
@@ -152,8 +143,7 @@ write_line(int fd, const char *fmt, va_list args)
 	(void)syscall(SYS_write, fd, line, length);
 }
 
-void
-hz3_warn(const char *fmt, ...)
+void hz3_warn(const char *fmt, ...)
 {
 	int saved = errno;
 	va_list args;
@@ -164,8 +154,7 @@ hz3_warn(const char *fmt, ...)
 	errno = saved;
 }
 
-void
-hz3_warn_to(int fd, const char *fmt, ...)
+void hz3_warn_to(int fd, const char *fmt, ...)
 {
 	int saved = errno;
 	va_list args;
@@ -176,8 +165,7 @@ hz3_warn_to(int fd, const char *fmt, ...)
 	errno = saved;
 }
 
-void
-hz3_die(const char *fmt, ...)
+void hz3_die(const char *fmt, ...)
 {
 	va_list args;
 

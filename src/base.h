@@ -90,47 +90,40 @@ HZ3_COLD HZ3_NOINLINE _Noreturn void hz3_die(const char *fmt, ...) HZ3_PRINTF(1,
 			hz3_die("%s:%d: assertion failed: %s", __FILE__, __LINE__, #cond);                           \
 	} while (0)
 
-static HZ3_INLINE bool
-hz3_is_pow2(size_t x)
+static HZ3_INLINE bool hz3_is_pow2(size_t x)
 {
 	return x != 0 && (x & (x - 1)) == 0;
 }
 
 /* Rounds to a multiple of a, a power of 2.  Wraps to 0 on overflow: sizes from outside are checked by the caller. */
-static HZ3_INLINE size_t
-hz3_align_up(size_t x, size_t a)
+static HZ3_INLINE size_t hz3_align_up(size_t x, size_t a)
 {
 	return (x + (a - 1)) & ~(a - 1);
 }
 
-static HZ3_INLINE size_t
-hz3_align_down(size_t x, size_t a)
+static HZ3_INLINE size_t hz3_align_down(size_t x, size_t a)
 {
 	return x & ~(a - 1);
 }
 
 /* The position of the highest bit of x, which must not be 0. */
-static HZ3_INLINE unsigned
-hz3_log2(size_t x)
+static HZ3_INLINE unsigned hz3_log2(size_t x)
 {
 	return 63u - (unsigned)__builtin_clzl(x);
 }
 
-static HZ3_INLINE size_t
-hz3_min(size_t a, size_t b)
+static HZ3_INLINE size_t hz3_min(size_t a, size_t b)
 {
 	return a < b ? a : b;
 }
 
-static HZ3_INLINE size_t
-hz3_max(size_t a, size_t b)
+static HZ3_INLINE size_t hz3_max(size_t a, size_t b)
 {
 	return a > b ? a : b;
 }
 
 /* Tells the processor that this is a spin loop. */
-static HZ3_INLINE void
-hz3_cpu_relax(void)
+static HZ3_INLINE void hz3_cpu_relax(void)
 {
 #if defined(__x86_64__)
 	__builtin_ia32_pause();

@@ -36,8 +36,7 @@ static const struct hz3_control_table *const tables[] = {
 
 /* ---- names ---- */
 
-const char *
-hz3_control_name(size_t i)
+const char *hz3_control_name(size_t i)
 {
 	for (size_t table = 0; table < TABLES; table++) {
 		if (i < tables[table]->count)
@@ -48,8 +47,7 @@ hz3_control_name(size_t i)
 }
 
 /* Reads an index without sign or leading zeros; what follows it, or NULL if there is none. */
-static const char *
-read_index(const char *text, size_t *index)
+static const char *read_index(const char *text, size_t *index)
 {
 	const char *s = text;
 
@@ -62,8 +60,7 @@ read_index(const char *text, size_t *index)
 }
 
 /* Whether a name fits the row; "<i>" takes an index below the row's count. */
-static bool
-name_fits(const struct hz3_control_row *row, const char *name, size_t *index)
+static bool name_fits(const struct hz3_control_row *row, const char *name, size_t *index)
 {
 	const char *placeholder = strstr(row->name, "<i>");
 	size_t length;
@@ -78,8 +75,7 @@ name_fits(const struct hz3_control_row *row, const char *name, size_t *index)
 	return name != NULL && *index < row->count && strcmp(placeholder + 3, name) == 0;
 }
 
-static const struct hz3_control_row *
-find_in_table(const struct hz3_control_table *table, const char *name, size_t *index)
+static const struct hz3_control_row *find_in_table(const struct hz3_control_table *table, const char *name, size_t *index)
 {
 	for (size_t i = 0; i < table->count; i++) {
 		if (name_fits(&table->rows[i], name, index))
@@ -88,8 +84,7 @@ find_in_table(const struct hz3_control_table *table, const char *name, size_t *i
 	return NULL;
 }
 
-static bool
-find_row(const char *name, struct hz3_control_row *row, size_t *index)
+static bool find_row(const char *name, struct hz3_control_row *row, size_t *index)
 {
 	for (size_t table = 0; table < TABLES; table++) {
 		const struct hz3_control_row *found = find_in_table(tables[table], name, index);
@@ -106,8 +101,7 @@ find_row(const char *name, struct hz3_control_row *row, size_t *index)
 /* ---- the call ---- */
 
 /* The error in how a name is to be used, or 0. */
-static int
-check_use(const struct hz3_control_row *row, const void *old, size_t *old_bytes, const void *new_, size_t new_bytes)
+static int check_use(const struct hz3_control_row *row, const void *old, size_t *old_bytes, const void *new_, size_t new_bytes)
 {
 	size_t bytes = type_bytes[row->type];
 
@@ -125,8 +119,7 @@ check_use(const struct hz3_control_row *row, const void *old, size_t *old_bytes,
 	return 0;
 }
 
-static int
-use_row(const struct hz3_control_row *row, size_t index, void *old, size_t *old_bytes, const void *new_, size_t new_bytes)
+static int use_row(const struct hz3_control_row *row, size_t index, void *old, size_t *old_bytes, const void *new_, size_t new_bytes)
 {
 	size_t bytes = type_bytes[row->type];
 	union hz3_control_value value = {0};
@@ -148,8 +141,7 @@ use_row(const struct hz3_control_row *row, size_t index, void *old, size_t *old_
 	return row->set(row, index, &value);
 }
 
-int
-hz3_control(const char *name, void *old, size_t *old_bytes, void *new_, size_t new_bytes)
+int hz3_control(const char *name, void *old, size_t *old_bytes, void *new_, size_t new_bytes)
 {
 	int saved_errno = errno;
 	struct hz3_control_row row;

@@ -16,65 +16,55 @@
 
 /* ---- all of them, and the size classes ---- */
 
-static void
-get_narenas(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_narenas(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->number = hz3_arenas_count();
 }
 
 /* Of the program's own: they are not among narenas. */
-static void
-get_pools(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_pools(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->number = hz3_pools_live();
 }
 
-static void
-get_nbins(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_nbins(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->number = HZ3_CLASSES;
 }
 
-static void
-get_bin_size(const struct hz3_control_row *row HZ3_UNUSED, size_t index, union hz3_control_value *value)
+static void get_bin_size(const struct hz3_control_row *row HZ3_UNUSED, size_t index, union hz3_control_value *value)
 {
 	value->size = hz3_class_size((unsigned)index);
 }
 
-static void
-get_bin_nregs(const struct hz3_control_row *row HZ3_UNUSED, size_t index, union hz3_control_value *value)
+static void get_bin_nregs(const struct hz3_control_row *row HZ3_UNUSED, size_t index, union hz3_control_value *value)
 {
 	value->number = hz3_class_info[index].capacity;
 }
 
-static void
-get_bin_slab_size(const struct hz3_control_row *row HZ3_UNUSED, size_t index, union hz3_control_value *value)
+static void get_bin_slab_size(const struct hz3_control_row *row HZ3_UNUSED, size_t index, union hz3_control_value *value)
 {
 	value->size = hz3_class_page_bytes((unsigned)index);
 }
 
-static void
-get_quantum(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_quantum(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->size = HZ3_GRANULE;
 }
 
-static void
-get_page(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_page(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->size = hz3_os_page_size;
 }
 
-static void
-get_default_decay_ms(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
-		     union hz3_control_value *value)
+static void get_default_decay_ms(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
+				 union hz3_control_value *value)
 {
 	value->signed_number = hz3_decay_ms();
 }
 
-static int
-set_default_decay_ms(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
-		     const union hz3_control_value *value)
+static int set_default_decay_ms(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
+				const union hz3_control_value *value)
 {
 	if (!hz3_control_opt_in_range(offsetof(struct hz3_options, dirty_decay_ms), value->signed_number))
 		return EINVAL;
@@ -86,34 +76,29 @@ set_default_decay_ms(const struct hz3_control_row *row HZ3_UNUSED, size_t index 
 
 #define ALL_ARENAS 4096u
 
-static bool
-has_arena(size_t index)
+static bool has_arena(size_t index)
 {
 	return index < hz3_arenas_count() || index == ALL_ARENAS;
 }
 
-static unsigned
-first_arena(size_t index)
+static unsigned first_arena(size_t index)
 {
 	return index == ALL_ARENAS ? 0 : (unsigned)index;
 }
 
-static unsigned
-end_of_arenas(size_t index)
+static unsigned end_of_arenas(size_t index)
 {
 	return index == ALL_ARENAS ? hz3_arenas_count() : (unsigned)index + 1;
 }
 
 /* Whoever asks has asked of an arena that is there. */
-static void
-get_initialized(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_initialized(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->flag = true;
 }
 
-static int
-act_purge_arena(const struct hz3_control_row *row HZ3_UNUSED, size_t index,
-		const union hz3_control_value *value HZ3_UNUSED)
+static int act_purge_arena(const struct hz3_control_row *row HZ3_UNUSED, size_t index,
+			   const union hz3_control_value *value HZ3_UNUSED)
 {
 	if (index == ALL_ARENAS)
 		(void)hz3_decay_purge_all();
@@ -122,9 +107,8 @@ act_purge_arena(const struct hz3_control_row *row HZ3_UNUSED, size_t index,
 	return 0;
 }
 
-static int
-act_decay_arena(const struct hz3_control_row *row HZ3_UNUSED, size_t index,
-		const union hz3_control_value *value HZ3_UNUSED)
+static int act_decay_arena(const struct hz3_control_row *row HZ3_UNUSED, size_t index,
+			   const union hz3_control_value *value HZ3_UNUSED)
 {
 	for (unsigned i = first_arena(index); i < end_of_arenas(index); i++)
 		(void)hz3_decay_arena(i);
@@ -132,15 +116,13 @@ act_decay_arena(const struct hz3_control_row *row HZ3_UNUSED, size_t index,
 }
 
 /* Of all together: as arenas.dirty_decay_ms. */
-static void
-get_decay_ms(const struct hz3_control_row *row HZ3_UNUSED, size_t index, union hz3_control_value *value)
+static void get_decay_ms(const struct hz3_control_row *row HZ3_UNUSED, size_t index, union hz3_control_value *value)
 {
 	value->signed_number = index == ALL_ARENAS ? hz3_decay_ms() : hz3_decay_arena_ms((unsigned)index);
 }
 
 /* The same range as at start. */
-static int
-set_decay_ms(const struct hz3_control_row *row HZ3_UNUSED, size_t index, const union hz3_control_value *value)
+static int set_decay_ms(const struct hz3_control_row *row HZ3_UNUSED, size_t index, const union hz3_control_value *value)
 {
 	if (!hz3_control_opt_in_range(offsetof(struct hz3_options, dirty_decay_ms), value->signed_number))
 		return EINVAL;
@@ -152,8 +134,7 @@ set_decay_ms(const struct hz3_control_row *row HZ3_UNUSED, size_t index, const u
 }
 
 /* Running threads that take their pages from there. */
-static void
-get_nthreads(const struct hz3_control_row *row HZ3_UNUSED, size_t index, union hz3_control_value *value)
+static void get_nthreads(const struct hz3_control_row *row HZ3_UNUSED, size_t index, union hz3_control_value *value)
 {
 	value->number = 0;
 	for (uint32_t id = 1; id <= hz3_owner_count(); id++) {
@@ -166,8 +147,7 @@ get_nthreads(const struct hz3_control_row *row HZ3_UNUSED, size_t index, union h
 }
 
 /* A counter of arenas: where is its offset in struct hz3_arena_counters. */
-static uint64_t
-sum_of_arenas(size_t index, size_t where)
+static uint64_t sum_of_arenas(size_t index, size_t where)
 {
 	uint64_t sum = 0;
 
@@ -179,20 +159,17 @@ sum_of_arenas(size_t index, size_t where)
 	return sum;
 }
 
-static void
-get_arena_count(const struct hz3_control_row *row, size_t index, union hz3_control_value *value)
+static void get_arena_count(const struct hz3_control_row *row, size_t index, union hz3_control_value *value)
 {
 	value->size = sum_of_arenas(index, row->where);
 }
 
-static void
-get_arena_bytes(const struct hz3_control_row *row, size_t index, union hz3_control_value *value)
+static void get_arena_bytes(const struct hz3_control_row *row, size_t index, union hz3_control_value *value)
 {
 	value->size = sum_of_arenas(index, row->where) << HZ3_SLICE_SHIFT;
 }
 
-static void
-get_arena_pages(const struct hz3_control_row *row, size_t index, union hz3_control_value *value)
+static void get_arena_pages(const struct hz3_control_row *row, size_t index, union hz3_control_value *value)
 {
 	value->size = (sum_of_arenas(index, row->where) << HZ3_SLICE_SHIFT) / hz3_os_page_size;
 }

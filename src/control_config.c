@@ -14,33 +14,28 @@
 #define PREFIX_TEXT ""
 #endif
 
-static void
-get_version(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_version(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->string = HZ3_VERSION;
 }
 
 /* What the library was built with: where is the answer itself. */
-static void
-get_built(const struct hz3_control_row *row, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_built(const struct hz3_control_row *row, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->flag = row->where != 0;
 }
 
-static void
-get_malloc_conf(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_malloc_conf(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->string = "";
 }
 
-static void
-get_default_sink(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_default_sink(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->string = hz3_report_sink_name(HZ3_DEFAULT_SINK);
 }
 
-static void
-get_prefix(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_prefix(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->string = PREFIX_TEXT;
 }

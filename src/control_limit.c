@@ -8,8 +8,7 @@
 #include "options.h"
 
 /* What is over the new limit already goes back now, as far as it is free. */
-static int
-set_limit(const struct hz3_control_row *row, size_t index, const union hz3_control_value *value)
+static int set_limit(const struct hz3_control_row *row, size_t index, const union hz3_control_value *value)
 {
 	int error = hz3_control_opt_set_size(row, index, value);
 
@@ -22,15 +21,13 @@ set_limit(const struct hz3_control_row *row, size_t index, const union hz3_contr
 	return error;
 }
 
-static void
-get_limit_used(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_limit_used(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->size = hz3_limit_used();
 }
 
-static int
-act_purge(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
-	  const union hz3_control_value *value HZ3_UNUSED)
+static int act_purge(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
+		     const union hz3_control_value *value HZ3_UNUSED)
 {
 	(void)hz3_decay_purge_all();
 	return 0;

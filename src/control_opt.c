@@ -11,40 +11,34 @@
 #include <errno.h>
 #include <string.h>
 
-static void *
-option_address(size_t offset)
+static void *option_address(size_t offset)
 {
 	return (char *)&hz3_options + offset;
 }
 
-static void
-get_flag_option(const struct hz3_control_row *row, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_flag_option(const struct hz3_control_row *row, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->flag = hz3_read_once((bool *)option_address(row->where));
 }
 
-void
-hz3_control_opt_get_int(const struct hz3_control_row *row, size_t index HZ3_UNUSED, union hz3_control_value *value)
+void hz3_control_opt_get_int(const struct hz3_control_row *row, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->signed_number = hz3_read_once((int *)option_address(row->where));
 }
 
 /* jemalloc's type for this one, which therefore has a row of its own. */
-static void
-get_opt_narenas(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_opt_narenas(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->number = (unsigned)hz3_options.narenas;
 }
 
-void
-hz3_control_opt_get_size(const struct hz3_control_row *row, size_t index HZ3_UNUSED, union hz3_control_value *value)
+void hz3_control_opt_get_size(const struct hz3_control_row *row, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->size = hz3_read_once((size_t *)option_address(row->where));
 }
 
 /* The option whose value is there; NULL: none. */
-static const struct hz3_option_row *
-option_at(size_t offset)
+static const struct hz3_option_row *option_at(size_t offset)
 {
 	const struct hz3_option_row *option;
 
@@ -53,30 +47,26 @@ option_at(size_t offset)
 	return option;
 }
 
-static void
-get_word_option(const struct hz3_control_row *row, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_word_option(const struct hz3_control_row *row, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->string = hz3_option_word(option_at(row->where)->type, *(int *)option_address(row->where));
 }
 
-static void
-get_path_option(const struct hz3_control_row *row, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_path_option(const struct hz3_control_row *row, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->string = option_address(row->where);
 }
 
 /* The range of an option that is set while the program runs is the one that HZ3_CONF has. */
-bool
-hz3_control_opt_in_range(size_t offset, int64_t value)
+bool hz3_control_opt_in_range(size_t offset, int64_t value)
 {
 	const struct hz3_option_row *option = option_at(offset);
 
 	return option != NULL && value >= option->min && value <= option->max;
 }
 
-int
-hz3_control_opt_set_size(const struct hz3_control_row *row, size_t index HZ3_UNUSED,
-			 const union hz3_control_value *value)
+int hz3_control_opt_set_size(const struct hz3_control_row *row, size_t index HZ3_UNUSED,
+			     const union hz3_control_value *value)
 {
 	if (value->size > INT64_MAX || !hz3_control_opt_in_range(row->where, (int64_t)value->size))
 		return EINVAL;
@@ -85,8 +75,7 @@ hz3_control_opt_set_size(const struct hz3_control_row *row, size_t index HZ3_UNU
 }
 
 /* An option's row is made from that of options.def. */
-static void
-option_row(const struct hz3_option_row *option, struct hz3_control_row *row)
+static void option_row(const struct hz3_option_row *option, struct hz3_control_row *row)
 {
 	memset(row, 0, sizeof(*row));
 	row->where = option->offset;
@@ -116,8 +105,7 @@ option_row(const struct hz3_option_row *option, struct hz3_control_row *row)
 	}
 }
 
-bool
-hz3_control_opt_find(const char *name, struct hz3_control_row *row)
+bool hz3_control_opt_find(const char *name, struct hz3_control_row *row)
 {
 	const struct hz3_option_row *option = strncmp(name, "opt.", 4) == 0 ? hz3_option_find(name + 4) : NULL;
 

@@ -9,38 +9,33 @@
 #include <errno.h>
 #include <limits.h>
 
-static void
-get_prof_active(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_prof_active(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->flag = hz3_profile_is_active();
 }
 
-static int
-set_prof_active(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
-		const union hz3_control_value *value)
+static int set_prof_active(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
+			   const union hz3_control_value *value)
 {
 	return hz3_profile_set_active(value->flag) ? 0 : EPERM;
 }
 
-static int
-dump_profile(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
-	     const union hz3_control_value *value)
+static int dump_profile(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
+			const union hz3_control_value *value)
 {
 	return hz3_profile_dump(value->string);
 }
 
 #define KEEP_SAMPLE SIZE_MAX
 
-static bool
-is_lg_sample(size_t value)
+static bool is_lg_sample(size_t value)
 {
 	return value <= INT_MAX && hz3_control_opt_in_range(offsetof(struct hz3_options, lg_prof_sample), (int64_t)value);
 }
 
 /* The value is a new lg_prof_sample, if there is one. */
-static int
-reset_profile(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
-	      const union hz3_control_value *value)
+static int reset_profile(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
+			 const union hz3_control_value *value)
 {
 	if (!hz3_profile_on)
 		return EPERM;

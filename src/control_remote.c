@@ -10,14 +10,12 @@
 #include <errno.h>
 #include <string.h>
 
-static void
-get_sink(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_sink(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->string = hz3_report_sink_name((int)hz3_sink_mode());
 }
 
-static int
-set_sink(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, const union hz3_control_value *value)
+static int set_sink(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, const union hz3_control_value *value)
 {
 	for (int sink = 0; sink < 3; sink++) {
 		if (value->string != NULL && strcmp(value->string, hz3_report_sink_name(sink)) == 0) {
@@ -28,14 +26,12 @@ set_sink(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, 
 	return EINVAL;
 }
 
-static void
-get_batch(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_batch(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->flag = hz3_sink_batch();
 }
 
-static int
-set_batch(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, const union hz3_control_value *value)
+static int set_batch(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, const union hz3_control_value *value)
 {
 	hz3_sink_set_batch(value->flag);
 	return 0;

@@ -13,23 +13,20 @@
 /* As in jemalloc, where statistics stand still until the epoch is written.  Ours are always fresh. */
 static _Atomic uint64_t epoch = 1;
 
-static void
-get_epoch(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_epoch(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->size = hz3_atomic_load(&epoch, relaxed);
 }
 
-static int
-set_epoch(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
-	  const union hz3_control_value *value HZ3_UNUSED)
+static int set_epoch(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
+		     const union hz3_control_value *value HZ3_UNUSED)
 {
 	hz3_atomic_fetch_add(&epoch, 1, relaxed);
 	return 0;
 }
 
 /* where is the offset in struct hz3_stats, and index counts in steps of struct hz3_class_stats. */
-static void
-get_stat(const struct hz3_control_row *row, size_t index, union hz3_control_value *value)
+static void get_stat(const struct hz3_control_row *row, size_t index, union hz3_control_value *value)
 {
 	struct hz3_stats stats;
 	const char *p = (const char *)&stats + index * sizeof(struct hz3_class_stats);
@@ -42,8 +39,7 @@ get_stat(const struct hz3_control_row *row, size_t index, union hz3_control_valu
 	value->size = a + b;
 }
 
-static void
-get_flushes(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_flushes(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	struct hz3_stats stats;
 

@@ -11,25 +11,22 @@
 #include <errno.h>
 #include <string.h>
 
-static int
-act_flush(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
-	  const union hz3_control_value *value HZ3_UNUSED)
+static int act_flush(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
+		     const union hz3_control_value *value HZ3_UNUSED)
 {
 	hz3_thread_flush_buffer();
 	return 0;
 }
 
-static int
-act_idle(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
-	 const union hz3_control_value *value HZ3_UNUSED)
+static int act_idle(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
+		    const union hz3_control_value *value HZ3_UNUSED)
 {
 	hz3_thread_go_idle();
 	return 0;
 }
 
 /* The string is the thread's own: it stays until the thread has another name. */
-static void
-get_thread_name(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_thread_name(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	struct hz3_heap *heap = hz3_thread_begin();
 	char name[HZ3_FLOW_NAME_BYTES];
@@ -45,9 +42,8 @@ get_thread_name(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_U
 	hz3_thread_end(heap);
 }
 
-static int
-set_thread_name(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
-		const union hz3_control_value *value)
+static int set_thread_name(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
+			   const union hz3_control_value *value)
 {
 	if (value->string == NULL || strlen(value->string) >= HZ3_FLOW_NAME_BYTES)
 		return EINVAL;
@@ -55,42 +51,36 @@ set_thread_name(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_U
 	return 0;
 }
 
-static void
-get_thread_arena(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
+static void get_thread_arena(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, union hz3_control_value *value)
 {
 	value->number = hz3_thread_arena();
 }
 
-static int
-set_thread_arena(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
-		 const union hz3_control_value *value)
+static int set_thread_arena(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
+			    const union hz3_control_value *value)
 {
 	return hz3_thread_set_arena(value->number) ? 0 : EINVAL;
 }
 
-static bool
-has_counters(size_t index HZ3_UNUSED)
+static bool has_counters(size_t index HZ3_UNUSED)
 {
 	return HZ3_STATS;
 }
 
-static void
-get_thread_allocated(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
-		     union hz3_control_value *value)
+static void get_thread_allocated(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
+				 union hz3_control_value *value)
 {
 	value->size = hz3_account_read().allocated;
 }
 
-static void
-get_thread_deallocated(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
-		       union hz3_control_value *value)
+static void get_thread_deallocated(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
+				   union hz3_control_value *value)
 {
 	value->size = hz3_account_read().freed;
 }
 
-static void
-get_background_thread(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
-		      union hz3_control_value *value)
+static void get_background_thread(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED,
+				  union hz3_control_value *value)
 {
 	value->flag = hz3_background_runs();
 }

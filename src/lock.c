@@ -59,54 +59,46 @@ static _Thread_local __attribute__((tls_model("initial-exec"))) struct hz3_lock 
  * The address of errno is unique among living threads, the same in the child of a fork, and costs no thread-local storage
  * of ours.
  */
-static uintptr_t
-my_identity(void)
+static uintptr_t my_identity(void)
 {
 	return (uintptr_t)&errno;
 }
 
-bool
-hz3_lock_is_forking(void)
+bool hz3_lock_is_forking(void)
 {
 	return hz3_unlikely(forking_in != 0) && forking_in == hz3_atomic_load(&process_number, relaxed);
 }
 
-static bool
-names_me(uintptr_t word)
+static bool names_me(uintptr_t word)
 {
 	return (word & ~MARKS) == my_identity();
 }
 
 /* Relaxed: another thread that reads it only needs to see anything but its own identity. */
-static bool
-is_mine(const struct hz3_lock *lock)
+static bool is_mine(const struct hz3_lock *lock)
 {
 	return names_me(hz3_atomic_load(&lock->word, relaxed));
 }
 
 /* The one of rank FORK says who may call the others idle: for that one a thread waits as long as it takes. */
-static uintptr_t
-idle_mark(const struct hz3_lock *lock)
+static uintptr_t idle_mark(const struct hz3_lock *lock)
 {
 	return lock->rank == HZ3_RANK_FORK ? 0 : IDLE;
 }
 
-static void
-check_order(const struct hz3_lock *lock)
+static void check_order(const struct hz3_lock *lock)
 {
 	for (unsigned r = lock->rank; r < HZ3_RANKS; r++)
 		hz3_check(held[r] == 0, "lock order: %s (rank %u) taken while holding rank %u", lock->name, lock->rank, r);
 }
 
 /* The half of the word that futexes compare; it has the bit, and tells holders apart well enough to sleep by. */
-static uint32_t *
-futex_of(struct hz3_lock *lock)
+static uint32_t *futex_of(struct hz3_lock *lock)
 {
 	return (uint32_t *)(void *)&lock->word + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
 }
 
-static void
-wake_one(struct hz3_lock *lock)
+static void wake_one(struct hz3_lock *lock)
 {
 	int saved_errno = errno;
 
@@ -115,8 +107,7 @@ wake_one(struct hz3_lock *lock)
 }
 
 /* In the child of a fork: its holder is no more, or is the code that a signal handler has interrupted. */
-static HZ3_NOINLINE bool
-take_if_torn(struct hz3_lock *lock)
+static HZ3_NOINLINE bool take_if_torn(struct hz3_lock *lock)
 {
 	/* relaxed: it was set when the child had this thread alone, or none yet of those who ask. */
 	if (!hz3_atomic_load(&lock->torn, relaxed) || !hz3_atomic_exchange(&lock->torn, false, relaxed))
@@ -129,8 +120,7 @@ take_if_torn(struct hz3_lock *lock)
 }
 
 /* A signal handler may have run, and called _Fork: this may be the child, where the holder is not. */
-static bool
-take_if_holder_is_gone(struct hz3_lock *lock)
+static bool take_if_holder_is_gone(struct hz3_lock *lock)
 {
 	if (hz3_lock_meet_process)
 		hz3_lock_meet_process();
@@ -141,8 +131,7 @@ take_if_holder_is_gone(struct hz3_lock *lock)
  * A fork has had it for long, and may be waiting for us: whoever calls malloc may have a lock that other people's atfork handlers, or
  * libc's fork after all handlers, want.  In the child it is then as torn as any that a vanished thread had.
  */
-static bool
-take_over_from_fork(struct hz3_lock *lock, uintptr_t word)
+static bool take_over_from_fork(struct hz3_lock *lock, uintptr_t word)
 {
 	uint64_t began_us = hz3_atomic_load(&fork_began_us, relaxed);
 
@@ -155,8 +144,7 @@ take_over_from_fork(struct hz3_lock *lock, uintptr_t word)
  * Take it, marked as waited for by others, which may be so: its release wakes one who sleeps.  Now and then it looks at what no wake tells of:
  * that a fork takes long, or that a signal handler, of which a sleeper need not learn, has made this another process.
  */
-static HZ3_NOINLINE void
-sleep_and_take(struct hz3_lock *lock)
+static HZ3_NOINLINE void sleep_and_take(struct hz3_lock *lock)
 {
 	int saved_errno = errno;
 	static const struct timespec some_time = { 0, SLEEP_NS };
@@ -184,8 +172,7 @@ sleep_and_take(struct hz3_lock *lock)
 	errno = saved_errno;
 }
 
-static bool
-take_if_free(struct hz3_lock *lock)
+static bool take_if_free(struct hz3_lock *lock)
 {
 	uintptr_t word = 0;
 
@@ -194,15 +181,13 @@ take_if_free(struct hz3_lock *lock)
 	       hz3_atomic_cas_strong(&lock->word, &word, my_identity(), acquire, relaxed);
 }
 
-static bool
-try_once(struct hz3_lock *lock)
+static bool try_once(struct hz3_lock *lock)
 {
 	return hz3_likely(take_if_free(lock)) || take_if_torn(lock);
 }
 
 /* Sections are short: to sleep and to be woken takes far longer than most waits. */
-static bool
-try_some_time(struct hz3_lock *lock)
+static bool try_some_time(struct hz3_lock *lock)
 {
 	for (unsigned i = 0; i < SPINS; i++) {
 		if (try_once(lock))
@@ -212,8 +197,7 @@ try_some_time(struct hz3_lock *lock)
 	return false;
 }
 
-static void
-take(struct hz3_lock *lock)
+static void take(struct hz3_lock *lock)
 {
 	if (hz3_likely(try_once(lock)))
 		return;
@@ -228,8 +212,7 @@ take(struct hz3_lock *lock)
 	sleep_and_take(lock);
 }
 
-static void
-release(struct hz3_lock *lock)
+static void release(struct hz3_lock *lock)
 {
 	/* The one who took a torn lock over, and mended what this thread is about to leave behind, was faster. */
 	hz3_check(is_mine(lock), "lock %s released by a thread that does not hold it: the child of a fork in a signal handler "
@@ -247,8 +230,7 @@ release(struct hz3_lock *lock)
 /* ---- The thread that forks: other people's atfork handlers call malloc ---- */
 
 /* False: it does not have the lock, since somebody has taken it over, or because it could not wait for it. */
-static bool
-use_in_fork(struct hz3_lock *lock)
+static bool use_in_fork(struct hz3_lock *lock)
 {
 	uintptr_t word = hz3_atomic_load(&lock->word, relaxed);
 
@@ -259,8 +241,7 @@ use_in_fork(struct hz3_lock *lock)
 	return false;
 }
 
-static void
-leave_in_fork(struct hz3_lock *lock)
+static void leave_in_fork(struct hz3_lock *lock)
 {
 	uintptr_t word = hz3_atomic_load(&lock->word, relaxed);
 
@@ -273,21 +254,18 @@ leave_in_fork(struct hz3_lock *lock)
 		release(lock);
 }
 
-static void
-record(const struct hz3_lock *lock)
+static void record(const struct hz3_lock *lock)
 {
 	if (HZ3_DEBUG)
 		held[lock->rank]++;
 }
 
-void
-hz3_lock_init(struct hz3_lock *lock, enum hz3_lock_rank rank, const char *name, void (*mend)(struct hz3_lock *))
+void hz3_lock_init(struct hz3_lock *lock, enum hz3_lock_rank rank, const char *name, void (*mend)(struct hz3_lock *))
 {
 	*lock = (struct hz3_lock)HZ3_LOCK_INIT(rank, name, mend);
 }
 
-void
-hz3_lock(struct hz3_lock *lock)
+void hz3_lock(struct hz3_lock *lock)
 {
 	if (hz3_lock_is_forking()) {
 		if (!use_in_fork(lock) && !forking_in_handler)
@@ -302,8 +280,7 @@ hz3_lock(struct hz3_lock *lock)
 	record(lock);
 }
 
-bool
-hz3_trylock(struct hz3_lock *lock)
+bool hz3_trylock(struct hz3_lock *lock)
 {
 	if (hz3_lock_is_forking())
 		return use_in_fork(lock);
@@ -315,8 +292,7 @@ hz3_trylock(struct hz3_lock *lock)
 	return true;
 }
 
-void
-hz3_unlock(struct hz3_lock *lock)
+void hz3_unlock(struct hz3_lock *lock)
 {
 	if (hz3_lock_is_forking()) {
 		leave_in_fork(lock);
@@ -331,21 +307,18 @@ hz3_unlock(struct hz3_lock *lock)
 	release(lock);
 }
 
-bool
-hz3_lock_held(const struct hz3_lock *lock)
+bool hz3_lock_held(const struct hz3_lock *lock)
 {
 	return hz3_lock_is_forking() || is_mine(lock);
 }
 
-void
-hz3_lock_pass_wake(void)
+void hz3_lock_pass_wake(void)
 {
 	if (owes_wake != NULL)
 		wake_one(owes_wake);
 }
 
-void
-hz3_lock_fork_prepare(struct hz3_lock *lock, uint64_t until_us)
+void hz3_lock_fork_prepare(struct hz3_lock *lock, uint64_t until_us)
 {
 	if (is_mine(lock))
 		return;
@@ -361,8 +334,7 @@ hz3_lock_fork_prepare(struct hz3_lock *lock, uint64_t until_us)
 	(void)hz3_atomic_fetch_or(&lock->word, FOR_FORK | idle_mark(lock), release);
 }
 
-void
-hz3_lock_fork_parent(struct hz3_lock *lock)
+void hz3_lock_fork_parent(struct hz3_lock *lock)
 {
 	uintptr_t word = hz3_atomic_load(&lock->word, relaxed);
 	struct hz3_lock *owed = owes_wake;
@@ -378,8 +350,7 @@ hz3_lock_fork_parent(struct hz3_lock *lock)
 	owes_wake = owed;
 }
 
-void
-hz3_lock_fork_child(struct hz3_lock *lock)
+void hz3_lock_fork_child(struct hz3_lock *lock)
 {
 	uintptr_t word = hz3_atomic_load(&lock->word, relaxed);
 
@@ -391,8 +362,7 @@ hz3_lock_fork_child(struct hz3_lock *lock)
 	held[lock->rank] = 0;
 }
 
-void
-hz3_lock_fork_miss(struct hz3_lock *lock)
+void hz3_lock_fork_miss(struct hz3_lock *lock)
 {
 	uintptr_t word = hz3_atomic_load(&lock->word, relaxed);
 
@@ -400,23 +370,20 @@ hz3_lock_fork_miss(struct hz3_lock *lock)
 		hz3_atomic_store(&lock->torn, true, relaxed);
 }
 
-void
-hz3_lock_fork_begin(bool in_handler)
+void hz3_lock_fork_begin(bool in_handler)
 {
 	forking_in_handler = in_handler;
 	hz3_atomic_store(&fork_began_us, hz3_os_now_us(), relaxed);
 	forking_in = hz3_atomic_load(&process_number, relaxed);
 }
 
-void
-hz3_lock_fork_end(void)
+void hz3_lock_fork_end(void)
 {
 	hz3_atomic_store(&fork_began_us, 0, relaxed);
 	forking_in = 0;
 }
 
-void
-hz3_lock_new_process(void)
+void hz3_lock_new_process(void)
 {
 	hz3_atomic_store(&process_number, hz3_atomic_load(&process_number, relaxed) + 1, relaxed);
 	hz3_lock_fork_end();

@@ -11,23 +11,20 @@
 #define FLOWS_MAX 64
 #define WAITING_MAX 16
 
-static void
-family(struct hz3_out *o, const char *name, const char *type, const char *help)
+static void family(struct hz3_out *o, const char *name, const char *type, const char *help)
 {
 	hz3_out_put(o, "# HELP hz3_%s %s\n", name, help);
 	hz3_out_put(o, "# TYPE hz3_%s %s\n", name, type);
 }
 
-static void
-single(struct hz3_out *o, const char *name, const char *type, const char *help, uint64_t value)
+static void single(struct hz3_out *o, const char *name, const char *type, const char *help, uint64_t value)
 {
 	family(o, name, type, help);
 	hz3_out_put(o, "hz3_%s %lu\n", name, (unsigned long)value);
 }
 
 /* label="value", the value escaped. */
-static void
-label(struct hz3_out *o, const char *name, const char *value)
+static void label(struct hz3_out *o, const char *name, const char *value)
 {
 	hz3_out_put(o, "%s=\"", name);
 	for (; *value != '\0'; value++) {
@@ -43,16 +40,14 @@ label(struct hz3_out *o, const char *name, const char *value)
 }
 
 /* hz3_NAME{LABEL="VALUE"} N */
-static void
-labelled(struct hz3_out *o, const char *name, const char *label_name, const char *label_value, uint64_t value)
+static void labelled(struct hz3_out *o, const char *name, const char *label_name, const char *label_value, uint64_t value)
 {
 	hz3_out_put(o, "hz3_%s{", name);
 	label(o, label_name, label_value);
 	hz3_out_put(o, "} %lu\n", (unsigned long)value);
 }
 
-static void
-build(struct hz3_out *o)
+static void build(struct hz3_out *o)
 {
 	family(o, "build_info", "gauge", "Version of hz3 and the sink in force; always 1.");
 	hz3_out_text(o, "hz3_build_info{");
@@ -62,8 +57,7 @@ build(struct hz3_out *o)
 	hz3_out_text(o, "} 1\n");
 }
 
-static void
-limits(struct hz3_out *o, const struct hz3_stats *stats)
+static void limits(struct hz3_out *o, const struct hz3_stats *stats)
 {
 	static const char limit[] = "memory_limit_bytes", purges[] = "memory_limit_purges_total";
 
@@ -77,8 +71,7 @@ limits(struct hz3_out *o, const struct hz3_stats *stats)
 	single(o, "memory_limit_refusals_total", "counter", "Requests that failed for the hard limit.", stats->limit_refused);
 }
 
-static void
-memory(struct hz3_out *o, const struct hz3_stats *stats, const struct hz3_waterfall *m)
+static void memory(struct hz3_out *o, const struct hz3_stats *stats, const struct hz3_waterfall *m)
 {
 	static const char name[] = "memory_bytes";
 
@@ -104,8 +97,7 @@ memory(struct hz3_out *o, const struct hz3_stats *stats, const struct hz3_waterf
 }
 
 /* What the blocks of a page that is given up were counted for in advance is taken back: a counter of Prometheus never falls. */
-static uint64_t
-never_less(_Atomic uint64_t *most, uint64_t now)
+static uint64_t never_less(_Atomic uint64_t *most, uint64_t now)
 {
 	uint64_t before = hz3_atomic_load(most, relaxed);
 
@@ -114,8 +106,7 @@ never_less(_Atomic uint64_t *most, uint64_t now)
 	return hz3_max(before, now);
 }
 
-static void
-blocks(struct hz3_out *o, const struct hz3_stats *stats)
+static void blocks(struct hz3_out *o, const struct hz3_stats *stats)
 {
 	static _Atomic uint64_t allocated;
 
@@ -132,8 +123,7 @@ blocks(struct hz3_out *o, const struct hz3_stats *stats)
 			labelled(o, name, "sink", hz3_report_sink_name(sink), (stats)->sum.sink[sink].field);        \
 	} while (0)
 
-static void
-remote(struct hz3_out *o, const struct hz3_stats *stats)
+static void remote(struct hz3_out *o, const struct hz3_stats *stats)
 {
 	SINK_FAMILY(o, stats, "remote_sent_blocks_total", blocks, "Blocks that were sent to their owner.");
 	SINK_FAMILY(o, stats, "remote_chains_total", chains, "Chains that they were sent as.");
@@ -147,9 +137,8 @@ remote(struct hz3_out *o, const struct hz3_stats *stats)
 }
 
 /* One family: what is counted of each flow, from the largest row on. */
-static void
-flow_family(struct hz3_out *o, const struct hz3_flow_map *map, const char *name, const char *help,
-	    uint64_t (*value)(const struct hz3_flow_row *row, unsigned group))
+static void flow_family(struct hz3_out *o, const struct hz3_flow_map *map, const char *name, const char *help,
+			uint64_t (*value)(const struct hz3_flow_row *row, unsigned group))
 {
 	unsigned lines = 0;
 
@@ -170,27 +159,23 @@ flow_family(struct hz3_out *o, const struct hz3_flow_map *map, const char *name,
 	}
 }
 
-static uint64_t
-flow_blocks(const struct hz3_flow_row *row, unsigned group)
+static uint64_t flow_blocks(const struct hz3_flow_row *row, unsigned group)
 {
 	return row->blocks[group];
 }
 
-static uint64_t
-flow_bytes(const struct hz3_flow_row *row, unsigned group)
+static uint64_t flow_bytes(const struct hz3_flow_row *row, unsigned group)
 {
 	return row->bytes[group];
 }
 
-static uint64_t
-flow_chains(const struct hz3_flow_row *row, unsigned group)
+static uint64_t flow_chains(const struct hz3_flow_row *row, unsigned group)
 {
 	return row->chains[group];
 }
 
 /* Several heaps may belong to threads of one name; a sample may be there once only. */
-static void
-waiting(struct hz3_out *o, const struct hz3_flow_map *map)
+static void waiting(struct hz3_out *o, const struct hz3_flow_map *map)
 {
 	char heap[16];
 
@@ -206,8 +191,7 @@ waiting(struct hz3_out *o, const struct hz3_flow_map *map)
 	}
 }
 
-static void
-delays(struct hz3_out *o, const struct hz3_stats *stats)
+static void delays(struct hz3_out *o, const struct hz3_stats *stats)
 {
 	static const char name[] = "free_to_reusable_seconds";
 	uint64_t samples = 0;
@@ -223,8 +207,7 @@ delays(struct hz3_out *o, const struct hz3_stats *stats)
 	hz3_out_put(o, "hz3_%s_count %lu\n", name, (unsigned long)samples);
 }
 
-void
-hz3_metrics_print(hz3_out_write *write, void *arg, struct hz3_view *view)
+void hz3_metrics_print(hz3_out_write *write, void *arg, struct hz3_view *view)
 {
 	struct hz3_out o;
 
@@ -247,8 +230,7 @@ hz3_metrics_print(hz3_out_write *write, void *arg, struct hz3_view *view)
 	hz3_out_flush(&o);
 }
 
-void
-hz3_metrics_write(void)
+void hz3_metrics_write(void)
 {
 	static struct hz3_report_file file = {.option = "metrics_file"};
 	struct hz3_view view;

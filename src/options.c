@@ -87,8 +87,7 @@ static const struct {
 #undef WORDS
 };
 
-const char *
-hz3_option_word(enum hz3_option_type type, int64_t number)
+const char *hz3_option_word(enum hz3_option_type type, int64_t number)
 {
 	for (size_t i = 0; i < words[type].count; i++) {
 		if (words[type].word[i].number == number)
@@ -97,20 +96,17 @@ hz3_option_word(enum hz3_option_type type, int64_t number)
 	return NULL;
 }
 
-size_t
-hz3_option_count(void)
+size_t hz3_option_count(void)
 {
 	return sizeof(rows) / sizeof(rows[0]);
 }
 
-const struct hz3_option_row *
-hz3_option_row(size_t i)
+const struct hz3_option_row *hz3_option_row(size_t i)
 {
 	return i < hz3_option_count() ? &rows[i] : NULL;
 }
 
-const struct hz3_option_row *
-hz3_option_find(const char *name)
+const struct hz3_option_row *hz3_option_find(const char *name)
 {
 	for (size_t i = 0; i < hz3_option_count(); i++) {
 		if (strcmp(rows[i].name, name) == 0)
@@ -120,8 +116,7 @@ hz3_option_find(const char *name)
 }
 
 /* The only two places that know how a number is stored, so that the rest deals in int64_t. */
-static int64_t
-get_number(const struct hz3_option_row *row)
+static int64_t get_number(const struct hz3_option_row *row)
 {
 	const void *p = (const char *)&hz3_options + row->offset;
 
@@ -142,8 +137,7 @@ get_number(const struct hz3_option_row *row)
 	return 0;
 }
 
-static void
-set_number(const struct hz3_option_row *row, int64_t value)
+static void set_number(const struct hz3_option_row *row, int64_t value)
 {
 	void *p = (char *)&hz3_options + row->offset;
 
@@ -166,8 +160,7 @@ set_number(const struct hz3_option_row *row, int64_t value)
 }
 
 /* A name of a signal may have SIG before it. */
-static bool
-parse_word(enum hz3_option_type type, const char *text, int64_t *value)
+static bool parse_word(enum hz3_option_type type, const char *text, int64_t *value)
 {
 	if (type == HZ3_OPTION_SIGNAL && strncmp(text, "SIG", 3) == 0)
 		text += 3;
@@ -181,8 +174,7 @@ parse_word(enum hz3_option_type type, const char *text, int64_t *value)
 }
 
 /* Decimal digits; returns what follows them, or NULL if there are none or too many. */
-static const char *
-parse_digits(const char *text, int64_t *value)
+static const char *parse_digits(const char *text, int64_t *value)
 {
 	const char *s = text;
 
@@ -194,8 +186,7 @@ parse_digits(const char *text, int64_t *value)
 	return s > text ? s : NULL;
 }
 
-static bool
-parse_int(const char *text, int64_t *value)
+static bool parse_int(const char *text, int64_t *value)
 {
 	bool negative = *text == '-';
 	const char *end = parse_digits(text + negative, value);
@@ -206,8 +197,7 @@ parse_int(const char *text, int64_t *value)
 }
 
 /* Bytes, with an optional suffix. */
-static bool
-parse_size(const char *text, int64_t *value)
+static bool parse_size(const char *text, int64_t *value)
 {
 	const char *end = parse_digits(text, value);
 	int64_t unit = 1;
@@ -233,8 +223,7 @@ parse_size(const char *text, int64_t *value)
 	return *end == '\0' && !__builtin_mul_overflow(*value, unit, value);
 }
 
-static bool
-set_path(const struct hz3_option_row *row, const char *text)
+static bool set_path(const struct hz3_option_row *row, const char *text)
 {
 	size_t length = strlen(text);
 
@@ -245,8 +234,7 @@ set_path(const struct hz3_option_row *row, const char *text)
 }
 
 /* Of all types but paths. */
-static bool
-parse_number(enum hz3_option_type type, const char *text, int64_t *value)
+static bool parse_number(enum hz3_option_type type, const char *text, int64_t *value)
 {
 	switch (type) {
 	case HZ3_OPTION_INT:
@@ -258,8 +246,7 @@ parse_number(enum hz3_option_type type, const char *text, int64_t *value)
 	}
 }
 
-bool
-hz3_option_set(const struct hz3_option_row *row, const char *text)
+bool hz3_option_set(const struct hz3_option_row *row, const char *text)
 {
 	int64_t value;
 
@@ -272,8 +259,7 @@ hz3_option_set(const struct hz3_option_row *row, const char *text)
 }
 
 /* Bytes in the largest unit that divides them. */
-static size_t
-format_size(char *buf, size_t cap, int64_t value)
+static size_t format_size(char *buf, size_t cap, int64_t value)
 {
 	if (value != 0 && value % GIB == 0)
 		return hz3_format(buf, cap, "%ldG", (long)(value / GIB));
@@ -284,8 +270,7 @@ format_size(char *buf, size_t cap, int64_t value)
 	return hz3_format(buf, cap, "%ld", (long)value);
 }
 
-int
-hz3_option_get_text(const char *name, char *buf, size_t cap)
+int hz3_option_get_text(const char *name, char *buf, size_t cap)
 {
 	const struct hz3_option_row *row = hz3_option_find(name);
 	int64_t value;
@@ -305,8 +290,7 @@ hz3_option_get_text(const char *name, char *buf, size_t cap)
 	}
 }
 
-size_t
-hz3_option_describe(const struct hz3_option_row *row, char *buf, size_t cap)
+size_t hz3_option_describe(const struct hz3_option_row *row, char *buf, size_t cap)
 {
 	char low[24], high[24];
 
@@ -327,8 +311,7 @@ hz3_option_describe(const struct hz3_option_row *row, char *buf, size_t cap)
 }
 
 /* One "name:value", cut out of the text; it is split in place. */
-static bool
-apply_item(char *item)
+static bool apply_item(char *item)
 {
 	const struct hz3_option_row *row;
 	char *value = strchr(item, ':');
@@ -349,8 +332,7 @@ apply_item(char *item)
 }
 
 /* Copies [text, end) without the blanks around it; false if it does not fit. */
-static bool
-copy_item(char *item, const char *text, const char *end)
+static bool copy_item(char *item, const char *text, const char *end)
 {
 	size_t length;
 
@@ -364,8 +346,7 @@ copy_item(char *item, const char *text, const char *end)
 	return length == (size_t)(end - text);
 }
 
-int
-hz3_options_parse(const char *text)
+int hz3_options_parse(const char *text)
 {
 	char item[ITEM_BYTES];
 	int bad = 0;
@@ -384,14 +365,12 @@ hz3_options_parse(const char *text)
 	return bad;
 }
 
-void
-hz3_options_reset(void)
+void hz3_options_reset(void)
 {
 	hz3_options = defaults;
 }
 
-void
-hz3_options_init(void)
+void hz3_options_init(void)
 {
 	static bool done;
 	const char *text;
@@ -405,8 +384,7 @@ hz3_options_init(void)
 		(void)hz3_options_parse(text);
 }
 
-bool
-hz3_option_expand_path(char *out, size_t cap, const char *path)
+bool hz3_option_expand_path(char *out, size_t cap, const char *path)
 {
 	char pid[24];
 	size_t used = 0;

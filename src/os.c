@@ -7,8 +7,7 @@
 
 static bool initialised;	/* written while there is one thread */
 
-void
-hz3_os_init(void)
+void hz3_os_init(void)
 {
 	if (initialised)
 		return;

@@ -7,8 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static uint64_t
-monotonic_ms(void)
+static uint64_t monotonic_ms(void)
 {
 	struct timespec now;
 
@@ -20,14 +19,12 @@ monotonic_ms(void)
 
 uint64_t (*hz3_os_clock)(void) = monotonic_ms;
 
-uint64_t
-hz3_os_now_ms(void)
+uint64_t hz3_os_now_ms(void)
 {
 	return hz3_os_clock();
 }
 
-uint64_t
-hz3_os_now_us(void)
+uint64_t hz3_os_now_us(void)
 {
 	struct timespec now;
 
@@ -36,8 +33,7 @@ hz3_os_now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-uint64_t
-hz3_os_wall_ns(void)
+uint64_t hz3_os_wall_ns(void)
 {
 	struct timespec now;
 
@@ -45,8 +41,7 @@ hz3_os_wall_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-void
-hz3_os_sleep_ms(unsigned ms)
+void hz3_os_sleep_ms(unsigned ms)
 {
 	struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
 
@@ -55,22 +50,19 @@ hz3_os_sleep_ms(unsigned ms)
 		;
 }
 
-void
-hz3_os_yield(void)
+void hz3_os_yield(void)
 {
 	(void)sched_yield();
 }
 
-void
-hz3_os_wait(const _Atomic uint32_t *word, uint32_t value, unsigned ms)
+void hz3_os_wait(const _Atomic uint32_t *word, uint32_t value, unsigned ms)
 {
 	struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
 
 	(void)syscall(SYS_futex, word, HZ3_FUTEX_WAIT, value, ms == UINT32_MAX ? NULL : &time, NULL, 0);
 }
 
-void
-hz3_os_wake(const _Atomic uint32_t *word)
+void hz3_os_wake(const _Atomic uint32_t *word)
 {
 	(void)syscall(SYS_futex, word, HZ3_FUTEX_WAKE, 1, NULL, NULL, 0);
 }

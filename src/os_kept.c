@@ -22,8 +22,7 @@ struct kept {
 static _Atomic(struct kept *) kept_list;
 static _Atomic size_t kept_bytes; /* relaxed: a statistic */
 
-static void
-push(struct kept *kept)
+static void push(struct kept *kept)
 {
 	struct kept *first = hz3_atomic_load(&kept_list, relaxed);
 
@@ -32,8 +31,7 @@ push(struct kept *kept)
 	} while (!hz3_atomic_cas_weak(&kept_list, &first, kept, release, relaxed));
 }
 
-static struct kept *
-take_all(void)
+static struct kept *take_all(void)
 {
 	/* relaxed: a hint, which saves the exchange. */
 	if (hz3_atomic_load(&kept_list, relaxed) == NULL)
@@ -41,14 +39,12 @@ take_all(void)
 	return hz3_atomic_exchange(&kept_list, NULL, acquire);
 }
 
-static void
-count(size_t bytes)
+static void count(size_t bytes)
 {
 	hz3_atomic_fetch_add(&kept_bytes, bytes, relaxed);
 }
 
-static void
-keep(void *p, size_t bytes)
+static void keep(void *p, size_t bytes)
 {
 	struct kept *kept = p;
 
@@ -59,8 +55,7 @@ keep(void *p, size_t bytes)
 	push(kept);
 }
 
-void
-hz3_os_discard(void *p, size_t bytes)
+void hz3_os_discard(void *p, size_t bytes)
 {
 	if (hz3_os_unmap(p, bytes) == 0) {
 		/* What this was the neighbour of may be the end of a mapping now. */
@@ -71,8 +66,7 @@ hz3_os_discard(void *p, size_t bytes)
 	keep(p, bytes);
 }
 
-void
-hz3_os_retry_kept(void)
+void hz3_os_retry_kept(void)
 {
 	for (struct kept *kept = take_all(), *next; kept != NULL; kept = next) {
 		size_t bytes = kept->bytes;
@@ -86,8 +80,7 @@ hz3_os_retry_kept(void)
 }
 
 /* Where in a kept mapping so many aligned bytes are, or NULL. */
-static char *
-place_in(struct kept *kept, size_t bytes, size_t alignment)
+static char *place_in(struct kept *kept, size_t bytes, size_t alignment)
 {
 	size_t skip = -(uintptr_t)kept & (alignment - 1);
 
@@ -95,8 +88,7 @@ place_in(struct kept *kept, size_t bytes, size_t alignment)
 }
 
 /* Use a part of it; what is before and behind stays kept. */
-static void
-cut(struct kept *kept, char *p, size_t bytes)
+static void cut(struct kept *kept, char *p, size_t bytes)
 {
 	size_t before = (size_t)(p - (char *)kept), behind = kept->bytes - before - bytes;
 
@@ -107,8 +99,7 @@ cut(struct kept *kept, char *p, size_t bytes)
 		keep(kept, before);
 }
 
-void *
-hz3_os_map_kept(size_t bytes, size_t alignment)
+void *hz3_os_map_kept(size_t bytes, size_t alignment)
 {
 	char *found = NULL, *p;
 
@@ -125,8 +116,7 @@ hz3_os_map_kept(size_t bytes, size_t alignment)
 	return found;
 }
 
-size_t
-hz3_os_kept(void)
+size_t hz3_os_kept(void)
 {
 	return hz3_atomic_load(&kept_bytes, relaxed);
 }

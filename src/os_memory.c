@@ -21,8 +21,7 @@
 /* madvise says EAGAIN when the kernel is short of memory for its own structures, which passes. */
 #define PURGE_TRIES 4
 
-static void *
-real_mremap(void *p, size_t old_bytes, size_t new_bytes, int flags)
+static void *real_mremap(void *p, size_t old_bytes, size_t new_bytes, int flags)
 {
 	return mremap(p, old_bytes, new_bytes, flags);
 }
@@ -33,23 +32,20 @@ struct hz3_os_calls hz3_os_calls = {
 size_t hz3_os_page_size = 4096;
 bool hz3_os_purge_zeroes;
 
-static void *
-map(void *hint, size_t bytes, int prot, int flags)
+static void *map(void *hint, size_t bytes, int prot, int flags)
 {
 	void *p = hz3_os_calls.mmap(hint, bytes, prot, flags, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
 
-static bool
-is_aligned(const void *p, size_t alignment)
+static bool is_aligned(const void *p, size_t alignment)
 {
 	return ((uintptr_t)p & (alignment - 1)) == 0;
 }
 
 /* What of a reservation can't be unmapped is address space lost, not memory. */
-static void
-give_up(void *p, size_t bytes, int prot)
+static void give_up(void *p, size_t bytes, int prot)
 {
 	if (prot == RW)
 		hz3_os_discard(p, bytes);
@@ -58,8 +54,7 @@ give_up(void *p, size_t bytes, int prot)
 }
 
 /* Maps more than asked and cuts off both ends. */
-static void *
-map_and_trim(size_t bytes, size_t alignment, int prot, int flags)
+static void *map_and_trim(size_t bytes, size_t alignment, int prot, int flags)
 {
 	size_t spare = alignment - hz3_os_page_size;
 	size_t total = bytes + spare; /* does not wrap: each is less than 2^63 */
@@ -80,8 +75,7 @@ map_and_trim(size_t bytes, size_t alignment, int prot, int flags)
 }
 
 /* The kernel often aligns by itself, and where address space is limited there may be no room for more than asked. */
-static void *
-map_aligned(size_t bytes, size_t alignment, int prot, int flags)
+static void *map_aligned(size_t bytes, size_t alignment, int prot, int flags)
 {
 	void *p;
 
@@ -95,14 +89,12 @@ map_aligned(size_t bytes, size_t alignment, int prot, int flags)
 }
 
 /* Shown in /proc/PID/maps by kernels that can.  Only for what is mapped rarely: it is one more system call. */
-static void
-name_mapping(void *p, size_t bytes)
+static void name_mapping(void *p, size_t bytes)
 {
 	(void)prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, (unsigned long)p, bytes, "hz3");
 }
 
-void *
-hz3_os_reserve(size_t bytes, size_t alignment)
+void *hz3_os_reserve(size_t bytes, size_t alignment)
 {
 	void *p = map_aligned(bytes, alignment, PROT_NONE, ANONYMOUS | MAP_NORESERVE);
 
@@ -111,14 +103,12 @@ hz3_os_reserve(size_t bytes, size_t alignment)
 	return p;
 }
 
-int
-hz3_os_commit(void *p, size_t bytes)
+int hz3_os_commit(void *p, size_t bytes)
 {
 	return hz3_os_calls.mprotect(p, bytes, RW);
 }
 
-int
-hz3_os_map_at(void *p, size_t bytes)
+int hz3_os_map_at(void *p, size_t bytes)
 {
 	/*
 	 * A hint never replaces a mapping, and is taken if it can be.  No MAP_FIXED_NOREPLACE: old kernels ignore it, and
@@ -135,34 +125,29 @@ hz3_os_map_at(void *p, size_t bytes)
 	return -1;
 }
 
-void *
-hz3_os_map(size_t bytes, size_t alignment)
+void *hz3_os_map(size_t bytes, size_t alignment)
 {
 	return map_aligned(bytes, alignment, RW, ANONYMOUS);
 }
 
-int
-hz3_os_map_over(void *p, size_t bytes)
+int hz3_os_map_over(void *p, size_t bytes)
 {
 	return map(p, bytes, RW, ANONYMOUS | MAP_FIXED) == p ? 0 : -1;
 }
 
-void *
-hz3_os_remap(void *p, size_t old_bytes, size_t new_bytes, bool may_move)
+void *hz3_os_remap(void *p, size_t old_bytes, size_t new_bytes, bool may_move)
 {
 	void *q = hz3_os_calls.mremap(p, old_bytes, new_bytes, may_move ? MREMAP_MAYMOVE : 0);
 
 	return q == MAP_FAILED ? NULL : q;
 }
 
-int
-hz3_os_unmap(void *p, size_t bytes)
+int hz3_os_unmap(void *p, size_t bytes)
 {
 	return hz3_os_calls.munmap(p, bytes);
 }
 
-int
-hz3_os_purge(void *p, size_t bytes)
+int hz3_os_purge(void *p, size_t bytes)
 {
 	for (int i = 0; i < PURGE_TRIES; i++) {
 		if (hz3_os_calls.madvise(p, bytes, MADV_DONTNEED) == 0)
@@ -173,8 +158,7 @@ hz3_os_purge(void *p, size_t bytes)
 	return -1;
 }
 
-void
-hz3_os_advise_thp(void *p, size_t bytes, bool wanted)
+void hz3_os_advise_thp(void *p, size_t bytes, bool wanted)
 {
 	int saved_errno = errno;
 
@@ -182,14 +166,12 @@ hz3_os_advise_thp(void *p, size_t bytes, bool wanted)
 	errno = saved_errno;
 }
 
-int
-hz3_os_protect_none(void *p, size_t bytes)
+int hz3_os_protect_none(void *p, size_t bytes)
 {
 	return hz3_os_calls.mprotect(p, bytes, PROT_NONE);
 }
 
-static bool
-probe_purge(void)
+static bool probe_purge(void)
 {
 	volatile char *p = map(NULL, hz3_os_page_size, RW, ANONYMOUS);
 	bool zeroes = false;
@@ -203,8 +185,7 @@ probe_purge(void)
 	return zeroes;
 }
 
-void
-hz3_os_meet_memory(void)
+void hz3_os_meet_memory(void)
 {
 	long page_size = sysconf(_SC_PAGESIZE);
 
@@ -213,8 +194,7 @@ hz3_os_meet_memory(void)
 	hz3_os_purge_zeroes = probe_purge();
 }
 
-size_t
-hz3_os_address_space_limit(void)
+size_t hz3_os_address_space_limit(void)
 {
 	struct rlimit limit;
 
@@ -223,8 +203,7 @@ hz3_os_address_space_limit(void)
 	return limit.rlim_cur;
 }
 
-bool
-hz3_os_memory_is_limited(void)
+bool hz3_os_memory_is_limited(void)
 {
 	struct rlimit data;
 	char text[16];
@@ -238,8 +217,7 @@ hz3_os_memory_is_limited(void)
 	return *text == '2' || *text == '\0';
 }
 
-uint64_t
-hz3_os_random(void)
+uint64_t hz3_os_random(void)
 {
 	uint64_t value, seed[2] = {0};
 	const void *given;

@@ -14,22 +14,19 @@
 #include "atomic.h"
 #include "os_file.h"
 
-static bool
-is_special(const char *path)
+static bool is_special(const char *path)
 {
 	struct stat status;
 
 	return lstat(path, &status) == 0 && !S_ISREG(status.st_mode);
 }
 
-static int
-open_up(int fd)
+static int open_up(int fd)
 {
 	return fd < 0 ? fd : hz3_os_move_up(fd);
 }
 
-int
-hz3_os_output_begin(struct hz3_os_output *output, const char *path)
+int hz3_os_output_begin(struct hz3_os_output *output, const char *path)
 {
 	static _Atomic unsigned files;	/* relaxed: several threads may be at it, each with a name of its own */
 
@@ -48,8 +45,7 @@ hz3_os_output_begin(struct hz3_os_output *output, const char *path)
 	return output->fd = open_up(hz3_os_open_new_output(output->temporary));
 }
 
-bool
-hz3_os_output_end(struct hz3_os_output *output, bool good)
+bool hz3_os_output_end(struct hz3_os_output *output, bool good)
 {
 	hz3_os_close(output->fd);
 	if (output->temporary[0] == '\0')

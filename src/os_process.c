@@ -29,8 +29,7 @@ static _Atomic uint32_t our_id;	/* relaxed: it changes while a new process has n
 
 static unsigned cpus = 1;
 
-static void
-watch_for_new_process(void)
+static void watch_for_new_process(void)
 {
 	void *p = hz3_os_map(hz3_os_page_size, hz3_os_page_size);
 
@@ -44,14 +43,12 @@ watch_for_new_process(void)
 	hz3_os_process_is(HZ3_PROCESS_KNOWN);
 }
 
-size_t
-hz3_os_own_bytes(void)
+size_t hz3_os_own_bytes(void)
 {
 	return hz3_os_process == &one_process ? 0 : hz3_os_page_size;
 }
 
-static unsigned
-count_cpus(void)
+static unsigned count_cpus(void)
 {
 	unsigned long mask[CPUS_MAX / (8 * sizeof(unsigned long))] = {0};
 	unsigned count = 0;
@@ -63,49 +60,42 @@ count_cpus(void)
 	return count > 0 ? count : 1;
 }
 
-void
-hz3_os_meet_machine(void)
+void hz3_os_meet_machine(void)
 {
 	cpus = count_cpus();
 	hz3_os_process_is_ours();
 	watch_for_new_process();
 }
 
-unsigned
-hz3_os_cpus(void)
+unsigned hz3_os_cpus(void)
 {
 	return cpus;
 }
 
-uint32_t
-hz3_os_process_id(void)
+uint32_t hz3_os_process_id(void)
 {
 	return (uint32_t)syscall(SYS_getpid);
 }
 
-void
-hz3_os_process_is_ours(void)
+void hz3_os_process_is_ours(void)
 {
 	hz3_atomic_store(&our_id, hz3_os_process_id(), relaxed);
 }
 
-bool
-hz3_os_is_our_process(void)
+bool hz3_os_is_our_process(void)
 {
 	return hz3_os_process_id() == hz3_atomic_load(&our_id, relaxed);
 }
 
 extern char **environ;
 
-void
-hz3_os_meet_environment(char **envp)
+void hz3_os_meet_environment(char **envp)
 {
 	if (HZ3_CONSTRUCTORS_GET_ENVIRONMENT && environ == NULL)
 		environ = envp;
 }
 
-int
-hz3_os_barrier_everywhere(void)
+int hz3_os_barrier_everywhere(void)
 {
 	if (syscall(SYS_membarrier, HZ3_BARRIER_PRIVATE_EXPEDITED, 0, 0) == 0)
 		return 0;
@@ -115,8 +105,7 @@ hz3_os_barrier_everywhere(void)
 	return (int)syscall(SYS_membarrier, HZ3_BARRIER_PRIVATE_EXPEDITED, 0, 0);
 }
 
-void
-hz3_os_be_ordinary_thread(void)
+void hz3_os_be_ordinary_thread(void)
 {
 	unsigned long mask[CPUS_MAX / (8 * sizeof(unsigned long))] = {0};
 	struct sched_param none = {0};
@@ -128,27 +117,23 @@ hz3_os_be_ordinary_thread(void)
 		(void)sched_setaffinity(0, sizeof(mask), (cpu_set_t *)mask);
 }
 
-void
-hz3_os_name_thread(const char *name)
+void hz3_os_name_thread(const char *name)
 {
 	(void)prctl(PR_SET_NAME, (unsigned long)name);
 }
 
-void
-hz3_os_get_thread_name(char name[HZ3_OS_THREAD_NAME_BYTES])
+void hz3_os_get_thread_name(char name[HZ3_OS_THREAD_NAME_BYTES])
 {
 	memset(name, 0, HZ3_OS_THREAD_NAME_BYTES);
 	(void)prctl(PR_GET_NAME, (unsigned long)name);
 }
 
-uint32_t
-hz3_os_thread_id(void)
+uint32_t hz3_os_thread_id(void)
 {
 	return (uint32_t)syscall(SYS_gettid);
 }
 
-bool
-hz3_os_name_of_thread(uint32_t id, char name[HZ3_OS_THREAD_NAME_BYTES])
+bool hz3_os_name_of_thread(uint32_t id, char name[HZ3_OS_THREAD_NAME_BYTES])
 {
 	char path[64], text[HZ3_OS_THREAD_NAME_BYTES + 1];
 	size_t length;
@@ -164,8 +149,7 @@ hz3_os_name_of_thread(uint32_t id, char name[HZ3_OS_THREAD_NAME_BYTES])
 }
 
 /* A first thread that has ended stays, as a zombie, as long as others live: it shows as the state of the process. */
-static bool
-first_thread_has_ended(void)
+static bool first_thread_has_ended(void)
 {
 	char text[256], *end;
 
@@ -175,8 +159,7 @@ first_thread_has_ended(void)
 	return end != NULL && strncmp(end, ") Z", 3) == 0;
 }
 
-bool
-hz3_os_is_alone(void)
+bool hz3_os_is_alone(void)
 {
 	struct stat tasks;
 

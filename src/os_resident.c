@@ -8,8 +8,7 @@
 #include "os_memory.h"
 
 /* The second number of "size resident shared ..."; 0 if there is none. */
-static size_t
-second_number(const char *s)
+static size_t second_number(const char *s)
 {
 	size_t value = 0;
 
@@ -22,8 +21,7 @@ second_number(const char *s)
 	return value;
 }
 
-size_t
-hz3_os_resident(void)
+size_t hz3_os_resident(void)
 {
 	char text[128];
 
@@ -36,8 +34,7 @@ hz3_os_resident(void)
 #define LOOK_BYTES (LOOK_PAGES * 4096)
 
 /* Some pages, all of them mapped or none. */
-static size_t
-count_resident(const char *p, size_t pages)
+static size_t count_resident(const char *p, size_t pages)
 {
 	unsigned char there[LOOK_PAGES];
 	size_t count = 0;
@@ -53,8 +50,7 @@ count_resident(const char *p, size_t pages)
 	return count;
 }
 
-size_t
-hz3_os_resident_of(const void *p, size_t bytes)
+size_t hz3_os_resident_of(const void *p, size_t bytes)
 {
 	size_t pages = bytes / hz3_os_page_size, step = LOOK_BYTES / hz3_os_page_size, count = 0;
 
@@ -71,8 +67,7 @@ struct smaps {
 };
 
 /* "7f0000000000-7f0000021000 rw-p ..." begins a mapping, "Rss:   132 kB" is what we look for in it. */
-static void
-read_smaps_line(struct smaps *smaps, const char *line)
+static void read_smaps_line(struct smaps *smaps, const char *line)
 {
 	uintptr_t start = 0;
 	uint64_t kilobytes = 0;
@@ -90,8 +85,7 @@ read_smaps_line(struct smaps *smaps, const char *line)
 		smaps->is_inside = start >= smaps->from && start < smaps->to;
 }
 
-bool
-hz3_os_resident_split(uintptr_t from, uintptr_t to, uint64_t *inside, uint64_t *outside)
+bool hz3_os_resident_split(uintptr_t from, uintptr_t to, uint64_t *inside, uint64_t *outside)
 {
 	struct smaps smaps = {.from = from, .to = to};
 	char text[1024], line[64];

@@ -18,8 +18,7 @@
 #include "os_memory.h"
 
 /* Kernels before 6.3 know no files that can't be made executable; later ones may insist on them. */
-static int
-create(const char *name)
+static int create(const char *name)
 {
 	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
 	int fd = (int)syscall(SYS_memfd_create, name, flags | MFD_NOEXEC_SEAL);
@@ -28,8 +27,7 @@ create(const char *name)
 }
 
 /* To make a file longer than this would end the process by a signal. */
-static bool
-may_be_so_long(size_t bytes)
+static bool may_be_so_long(size_t bytes)
 {
 	struct rlimit limit;
 
@@ -40,8 +38,7 @@ may_be_so_long(size_t bytes)
 }
 
 /* With all its memory, or a write to it could end the process. */
-static void *
-map_whole(int fd, size_t bytes)
+static void *map_whole(int fd, size_t bytes)
 {
 	void *p;
 
@@ -58,16 +55,14 @@ map_whole(int fd, size_t bytes)
 }
 
 /* After the one mapping that may write was made. */
-static bool
-seal(int fd)
+static bool seal(int fd)
 {
 	int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
 	return fcntl(fd, F_ADD_SEALS, seals | F_SEAL_FUTURE_WRITE) == 0 || fcntl(fd, F_ADD_SEALS, seals) == 0;
 }
 
-bool
-hz3_os_share(struct hz3_os_shared *shared, const char *name, size_t bytes)
+bool hz3_os_share(struct hz3_os_shared *shared, const char *name, size_t bytes)
 {
 	struct stat status;
 	int saved_errno, fd = create(name);
@@ -89,16 +84,14 @@ hz3_os_share(struct hz3_os_shared *shared, const char *name, size_t bytes)
 	return false;
 }
 
-bool
-hz3_os_is_shared(const struct hz3_os_shared *shared)
+bool hz3_os_is_shared(const struct hz3_os_shared *shared)
 {
 	struct stat status;
 
 	return fstat(shared->fd, &status) == 0 && status.st_dev == shared->device && status.st_ino == shared->inode;
 }
 
-void
-hz3_os_unshare(struct hz3_os_shared *shared, bool inherited)
+void hz3_os_unshare(struct hz3_os_shared *shared, bool inherited)
 {
 	if (hz3_os_is_shared(shared))
 		hz3_os_close(shared->fd);

@@ -14,8 +14,7 @@ static struct {
 	ino_t inode;
 } kept = {.fd = -1};
 
-void
-hz3_os_keep_stderr(void)
+void hz3_os_keep_stderr(void)
 {
 	struct stat status;
 
@@ -32,22 +31,19 @@ hz3_os_keep_stderr(void)
 	kept.inode = status.st_ino;
 }
 
-static bool
-is_still_there(void)
+static bool is_still_there(void)
 {
 	struct stat status;
 
 	return kept.fd >= 0 && fstat(kept.fd, &status) == 0 && status.st_dev == kept.device && status.st_ino == kept.inode;
 }
 
-int
-hz3_os_stderr(void)
+int hz3_os_stderr(void)
 {
 	return is_still_there() ? kept.fd : STDERR_FILENO;
 }
 
-void
-hz3_os_let_go_of_stderr(void)
+void hz3_os_let_go_of_stderr(void)
 {
 	if (is_still_there())
 		hz3_os_close(kept.fd);

@@ -7,8 +7,7 @@
 
 #define PIECE_BYTES 480
 
-void
-hz3_out_begin(struct hz3_out *o, hz3_out_write *write, void *arg)
+void hz3_out_begin(struct hz3_out *o, hz3_out_write *write, void *arg)
 {
 	o->write = write;
 	o->arg = arg;
@@ -18,8 +17,7 @@ hz3_out_begin(struct hz3_out *o, hz3_out_write *write, void *arg)
 	o->text[0] = '\0';
 }
 
-void
-hz3_out_flush(struct hz3_out *o)
+void hz3_out_flush(struct hz3_out *o)
 {
 	if (o->used > 0)
 		o->write(o->arg, o->text);
@@ -27,8 +25,7 @@ hz3_out_flush(struct hz3_out *o)
 	o->text[0] = '\0';
 }
 
-void
-hz3_out_char(struct hz3_out *o, char c)
+void hz3_out_char(struct hz3_out *o, char c)
 {
 	if (o->used + 1 == HZ3_OUT_BYTES)
 		hz3_out_flush(o);
@@ -36,15 +33,13 @@ hz3_out_char(struct hz3_out *o, char c)
 	o->text[o->used] = '\0';
 }
 
-void
-hz3_out_text(struct hz3_out *o, const char *text)
+void hz3_out_text(struct hz3_out *o, const char *text)
 {
 	while (*text != '\0')
 		hz3_out_char(o, *text++);
 }
 
-void
-hz3_out_put(struct hz3_out *o, const char *fmt, ...)
+void hz3_out_put(struct hz3_out *o, const char *fmt, ...)
 {
 	char piece[PIECE_BYTES];
 	va_list args;
@@ -55,15 +50,13 @@ hz3_out_put(struct hz3_out *o, const char *fmt, ...)
 	hz3_out_text(o, piece);
 }
 
-void
-hz3_out_spaces(struct hz3_out *o, size_t n)
+void hz3_out_spaces(struct hz3_out *o, size_t n)
 {
 	while (n-- > 0)
 		hz3_out_char(o, ' ');
 }
 
-void
-hz3_out_left(struct hz3_out *o, const char *text, size_t width)
+void hz3_out_left(struct hz3_out *o, const char *text, size_t width)
 {
 	size_t length = strlen(text);
 
@@ -71,8 +64,7 @@ hz3_out_left(struct hz3_out *o, const char *text, size_t width)
 	hz3_out_spaces(o, length < width ? width - length : 0);
 }
 
-void
-hz3_out_right(struct hz3_out *o, const char *text, size_t width)
+void hz3_out_right(struct hz3_out *o, const char *text, size_t width)
 {
 	size_t length = strlen(text);
 
@@ -82,8 +74,7 @@ hz3_out_right(struct hz3_out *o, const char *text, size_t width)
 
 /* ---- numbers as text ---- */
 
-struct hz3_number
-hz3_number_count(uint64_t n)
+struct hz3_number hz3_number_count(uint64_t n)
 {
 	char digits[24];
 	size_t length = hz3_format(digits, sizeof(digits), "%lu", (unsigned long)n);
@@ -99,8 +90,7 @@ hz3_number_count(uint64_t n)
 	return out;
 }
 
-struct hz3_number
-hz3_number_ratio(uint64_t n, uint64_t d, unsigned decimals)
+struct hz3_number hz3_number_ratio(uint64_t n, uint64_t d, unsigned decimals)
 {
 	struct hz3_number out = {"-"};
 	uint64_t rest, unit = 1;
@@ -121,8 +111,7 @@ hz3_number_ratio(uint64_t n, uint64_t d, unsigned decimals)
 	return out;
 }
 
-struct hz3_number
-hz3_number_size(uint64_t bytes)
+struct hz3_number hz3_number_size(uint64_t bytes)
 {
 	static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
 	struct hz3_number out;
@@ -144,8 +133,7 @@ hz3_number_size(uint64_t bytes)
 
 /* ---- JSON ---- */
 
-void
-hz3_json_line(struct hz3_out *o, const char *key)
+void hz3_json_line(struct hz3_out *o, const char *key)
 {
 	hz3_out_text(o, o->first ? "\n" : ",\n");
 	o->first = false;
@@ -154,8 +142,7 @@ hz3_json_line(struct hz3_out *o, const char *key)
 		hz3_out_put(o, "\"%s\": ", key);
 }
 
-void
-hz3_json_open(struct hz3_out *o, const char *key, char bracket)
+void hz3_json_open(struct hz3_out *o, const char *key, char bracket)
 {
 	hz3_json_line(o, key);
 	hz3_out_char(o, bracket);
@@ -163,8 +150,7 @@ hz3_json_open(struct hz3_out *o, const char *key, char bracket)
 	o->first = true;
 }
 
-void
-hz3_json_close(struct hz3_out *o, char bracket)
+void hz3_json_close(struct hz3_out *o, char bracket)
 {
 	o->depth--;
 	hz3_out_char(o, '\n');
@@ -173,30 +159,26 @@ hz3_json_close(struct hz3_out *o, char bracket)
 	o->first = false;
 }
 
-void
-hz3_json_count(struct hz3_out *o, const char *key, uint64_t value)
+void hz3_json_count(struct hz3_out *o, const char *key, uint64_t value)
 {
 	hz3_json_line(o, key);
 	hz3_out_put(o, "%lu", (unsigned long)value);
 }
 
-void
-hz3_json_bool(struct hz3_out *o, const char *key, bool value)
+void hz3_json_bool(struct hz3_out *o, const char *key, bool value)
 {
 	hz3_json_line(o, key);
 	hz3_out_text(o, value ? "true" : "false");
 }
 
-void
-hz3_json_ratio(struct hz3_out *o, const char *key, uint64_t n, uint64_t d)
+void hz3_json_ratio(struct hz3_out *o, const char *key, uint64_t n, uint64_t d)
 {
 	hz3_json_line(o, key);
 	hz3_out_text(o, d == 0 ? "0" : hz3_number_ratio(n, d, 6).text);
 }
 
 /* Any byte may come; what is not ASCII is left as it is, UTF-8 where people are careful. */
-void
-hz3_json_escape(struct hz3_out *o, const char *text)
+void hz3_json_escape(struct hz3_out *o, const char *text)
 {
 	static const char hex[] = "0123456789abcdef";
 
@@ -215,8 +197,7 @@ hz3_json_escape(struct hz3_out *o, const char *text)
 	}
 }
 
-void
-hz3_json_string(struct hz3_out *o, const char *key, const char *text)
+void hz3_json_string(struct hz3_out *o, const char *key, const char *text)
 {
 	hz3_json_line(o, key);
 	hz3_out_char(o, '"');

@@ -70,26 +70,22 @@ struct hz3_mallinfo2 NAME(mallinfo2)(void);
 int NAME(malloc_info)(int options, FILE *stream);
 void NAME(malloc_stats)(void);
 
-OVERRIDE HZ3_HOT void *
-NAME(malloc)(size_t size)
+OVERRIDE HZ3_HOT void *NAME(malloc)(size_t size)
 {
 	return hz3_safety_alloc(size);
 }
 
-OVERRIDE HZ3_HOT void
-NAME(free)(void *p)
+OVERRIDE HZ3_HOT void NAME(free)(void *p)
 {
 	hz3_safety_free(p);
 }
 
-OVERRIDE void *
-NAME(calloc)(size_t count, size_t size)
+OVERRIDE void *NAME(calloc)(size_t count, size_t size)
 {
 	return hz3_api_calloc(count, size);
 }
 
-OVERRIDE void *
-NAME(realloc)(void *p, size_t size)
+OVERRIDE void *NAME(realloc)(void *p, size_t size)
 {
 	return hz3_api_realloc(p, size);
 }
@@ -98,8 +94,7 @@ NAME(realloc)(void *p, size_t size)
  * By way of the realloc that the program sees, as glibc's: a malloc that goes before ours, in the program itself or
  * preloaded, often has no reallocarray, and must not be given blocks of ours to free.
  */
-OVERRIDE void *
-NAME(reallocarray)(void *p, size_t count, size_t size)
+OVERRIDE void *NAME(reallocarray)(void *p, size_t count, size_t size)
 {
 	size_t bytes;
 
@@ -108,93 +103,78 @@ NAME(reallocarray)(void *p, size_t count, size_t size)
 	return NAME(realloc)(p, bytes);
 }
 
-OVERRIDE int
-NAME(posix_memalign)(void **memptr, size_t alignment, size_t size)
+OVERRIDE int NAME(posix_memalign)(void **memptr, size_t alignment, size_t size)
 {
 	return hz3_api_posix_memalign(memptr, alignment, size);
 }
 
-OVERRIDE void *
-NAME(aligned_alloc)(size_t alignment, size_t size)
+OVERRIDE void *NAME(aligned_alloc)(size_t alignment, size_t size)
 {
 	return hz3_api_aligned_alloc(alignment, size);
 }
 
-OVERRIDE void *
-NAME(memalign)(size_t alignment, size_t size)
+OVERRIDE void *NAME(memalign)(size_t alignment, size_t size)
 {
 	return hz3_api_memalign(alignment, size);
 }
 
-OVERRIDE void *
-NAME(valloc)(size_t size)
+OVERRIDE void *NAME(valloc)(size_t size)
 {
 	return hz3_api_valloc(size);
 }
 
-OVERRIDE void *
-NAME(pvalloc)(size_t size)
+OVERRIDE void *NAME(pvalloc)(size_t size)
 {
 	return hz3_api_pvalloc(size);
 }
 
-OVERRIDE size_t
-NAME(malloc_usable_size)(const void *p)
+OVERRIDE size_t NAME(malloc_usable_size)(const void *p)
 {
 	return hz3_safety_usable_size(p);
 }
 
-OVERRIDE void
-NAME(cfree)(void *p)
+OVERRIDE void NAME(cfree)(void *p)
 {
 	hz3_safety_free(p);
 }
 
-OVERRIDE void
-NAME(free_sized)(void *p, size_t size)
+OVERRIDE void NAME(free_sized)(void *p, size_t size)
 {
 	hz3_api_free_sized(p, size);
 }
 
-OVERRIDE void
-NAME(free_aligned_sized)(void *p, size_t alignment, size_t size)
+OVERRIDE void NAME(free_aligned_sized)(void *p, size_t alignment, size_t size)
 {
 	hz3_api_free_aligned_sized(p, alignment, size);
 }
 
-OVERRIDE int
-NAME(malloc_trim)(size_t pad)
+OVERRIDE int NAME(malloc_trim)(size_t pad)
 {
 	(void)pad;
 	return hz3_api_trim();
 }
 
-OVERRIDE int
-NAME(mallopt)(int param, int value)
+OVERRIDE int NAME(mallopt)(int param, int value)
 {
 	return hz3_api_mallopt(param, value);
 }
 
-OVERRIDE struct hz3_mallinfo
-NAME(mallinfo)(void)
+OVERRIDE struct hz3_mallinfo NAME(mallinfo)(void)
 {
 	return hz3_api_mallinfo();
 }
 
-OVERRIDE struct hz3_mallinfo2
-NAME(mallinfo2)(void)
+OVERRIDE struct hz3_mallinfo2 NAME(mallinfo2)(void)
 {
 	return hz3_api_mallinfo2();
 }
 
-OVERRIDE int
-NAME(malloc_info)(int options, FILE *stream)
+OVERRIDE int NAME(malloc_info)(int options, FILE *stream)
 {
 	return hz3_api_malloc_info(options, stream);
 }
 
-OVERRIDE void
-NAME(malloc_stats)(void)
+OVERRIDE void NAME(malloc_stats)(void)
 {
 	hz3_api_malloc_stats();
 }
@@ -240,8 +220,7 @@ extern new_handler *weak_get_new_handler(void) __asm__("_ZSt15get_new_handlerv")
 extern void weak_throw_bad_alloc(void) __asm__("_ZSt17__throw_bad_allocv") __attribute__((weak));
 
 /* A function of the C++ runtime, wherever that was loaded; NULL if the process has none. */
-static void *
-runtime_symbol(const char *name)
+static void *runtime_symbol(const char *name)
 {
 	static const char *const runtimes[] = {"libstdc++.so.6", "libc++.so.1", "libc++abi.so.1"};
 	void *found = dlsym(RTLD_DEFAULT, name);
@@ -257,8 +236,7 @@ runtime_symbol(const char *name)
 	return found;
 }
 
-static new_handler *
-current_new_handler(void)
+static new_handler *current_new_handler(void)
 {
 	new_handler *(*get)(void) = weak_get_new_handler;
 
@@ -267,8 +245,7 @@ current_new_handler(void)
 	return get == NULL ? NULL : get();
 }
 
-static _Noreturn void
-throw_bad_alloc(size_t size)
+static _Noreturn void throw_bad_alloc(size_t size)
 {
 	void (*throw_it)(void) = weak_throw_bad_alloc;
 
@@ -279,15 +256,13 @@ throw_bad_alloc(size_t size)
 	hz3_die("out of memory in operator new of %zu bytes, and no C++ runtime to throw std::bad_alloc", size);
 }
 
-static void *
-new_attempt(size_t alignment, size_t size)
+static void *new_attempt(size_t alignment, size_t size)
 {
 	return alignment <= 16 ? hz3_safety_alloc(size) : hz3_safety_alloc_aligned(alignment, size);
 }
 
 /* The first attempt has failed.  A handler may throw through us. */
-HZ3_COLD HZ3_NOINLINE static void *
-new_failed(size_t alignment, size_t size)
+HZ3_COLD HZ3_NOINLINE static void *new_failed(size_t alignment, size_t size)
 {
 	new_handler *handler;
 	void *p;
@@ -308,8 +283,7 @@ new_failed(size_t alignment, size_t size)
  * is made of is still ours.  Else a sized delete would free here what the program's own new got elsewhere.
  */
 
-static HZ3_NOINLINE void *
-new_missed(size_t size)
+static HZ3_NOINLINE void *new_missed(size_t size)
 {
 	HZ3_FRAMED();
 	void *p = hz3_safety_alloc_miss(size);
@@ -317,8 +291,7 @@ new_missed(size_t size)
 	return p != NULL ? p : new_failed(16, size);
 }
 
-static HZ3_INLINE void *
-own_new(size_t size)
+static HZ3_INLINE void *own_new(size_t size)
 {
 	void *p = hz3_safety_alloc_hit(size);
 
@@ -326,8 +299,7 @@ own_new(size_t size)
 }
 
 /* An alignment that is no power of two is a failure that no handler can mend. */
-static void *
-own_new_aligned(size_t size, size_t alignment)
+static void *own_new_aligned(size_t size, size_t alignment)
 {
 	void *p;
 
@@ -376,14 +348,12 @@ static void *(*const volatile new_in_force)(size_t) = _Znwm;
 static void (*const volatile delete_in_force)(void *) = _ZdlPv;
 static void (*const volatile delete_aligned_in_force)(void *, size_t) = _ZdlPvSt11align_val_t;
 
-static HZ3_INLINE bool
-new_is_ours(void)
+static HZ3_INLINE bool new_is_ours(void)
 {
 	return hz3_likely(new_in_force == hz3_override_new);
 }
 
-static HZ3_INLINE bool
-delete_is_ours(void)
+static HZ3_INLINE bool delete_is_ours(void)
 {
 	return hz3_likely(delete_in_force == hz3_override_delete);
 }
@@ -467,8 +437,7 @@ static throwing_new *const volatile new_array_in_force = _Znam;
 static throwing_new_aligned *const volatile new_aligned_in_force = _ZnwmSt11align_val_t;
 static throwing_new_aligned *const volatile new_array_aligned_in_force = _ZnamSt11align_val_t;
 
-HZ3_COLD HZ3_NOINLINE static void *
-nothrow_by_runtime(const char *name, throwing_new *throwing, size_t size, const struct nothrow *tag)
+HZ3_COLD HZ3_NOINLINE static void *nothrow_by_runtime(const char *name, throwing_new *throwing, size_t size, const struct nothrow *tag)
 {
 	void *(*next)(size_t, const struct nothrow *);
 
@@ -477,8 +446,7 @@ nothrow_by_runtime(const char *name, throwing_new *throwing, size_t size, const 
 }
 
 /* Most who fail have no handler, and need no runtime to be told. */
-HZ3_COLD HZ3_NOINLINE static void *
-new_nothrow_failed(const char *name, throwing_new *throwing, size_t size, const struct nothrow *tag)
+HZ3_COLD HZ3_NOINLINE static void *new_nothrow_failed(const char *name, throwing_new *throwing, size_t size, const struct nothrow *tag)
 {
 	return current_new_handler() == NULL ? NULL : nothrow_by_runtime(name, throwing, size, tag);
 }
@@ -503,9 +471,8 @@ OPERATOR(void *, _ZnamRKSt9nothrow_t, (size_t size, const struct nothrow *tag))
 	return hz3_likely(p != NULL) ? p : new_nothrow_failed("_ZnamRKSt9nothrow_t", _Znam, size, tag);
 }
 
-static void *
-aligned_nothrow_by_runtime(const char *name, throwing_new_aligned *throwing, size_t size, size_t alignment,
-			   const struct nothrow *tag)
+static void *aligned_nothrow_by_runtime(const char *name, throwing_new_aligned *throwing, size_t size, size_t alignment,
+					const struct nothrow *tag)
 {
 	void *(*next)(size_t, size_t, const struct nothrow *);
 

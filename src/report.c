@@ -21,8 +21,7 @@
 
 /* ---- names ---- */
 
-const char *
-hz3_report_cause_name(enum hz3_flush_cause cause)
+const char *hz3_report_cause_name(enum hz3_flush_cause cause)
 {
 	static const char *const names[HZ3_FLUSH_CAUSES] = {
 		[HZ3_FLUSH_BUDGET] = "budget",
@@ -36,16 +35,14 @@ hz3_report_cause_name(enum hz3_flush_cause cause)
 	return names[cause];
 }
 
-const char *
-hz3_report_sink_name(int sink)
+const char *hz3_report_sink_name(int sink)
 {
 	const char *word = hz3_option_word(HZ3_OPTION_SINK, sink);
 
 	return word != NULL ? word : "unknown";
 }
 
-const char *
-hz3_report_library_path(void)
+const char *hz3_report_library_path(void)
 {
 	Dl_info info;
 
@@ -61,8 +58,7 @@ struct destination {
 	bool failed;
 };
 
-static void
-write_fd(void *arg, const char *text)
+static void write_fd(void *arg, const char *text)
 {
 	struct destination *to = arg;
 	size_t bytes = strlen(text);
@@ -71,8 +67,7 @@ write_fd(void *arg, const char *text)
 		to->failed = true;
 }
 
-static void
-print(hz3_report_write *write, void *arg, bool json)
+static void print(hz3_report_write *write, void *arg, bool json)
 {
 	struct hz3_view view;
 
@@ -84,16 +79,14 @@ print(hz3_report_write *write, void *arg, bool json)
 	hz3_view_release(&view);
 }
 
-static void
-print_to(int fd, bool json)
+static void print_to(int fd, bool json)
 {
 	struct destination to = {.fd = fd};
 
 	print(write_fd, &to, json);
 }
 
-void
-hz3_report_print(hz3_report_write *write, void *arg, const char *opts)
+void hz3_report_print(hz3_report_write *write, void *arg, const char *opts)
 {
 	bool json = opts != NULL && strchr(opts, 'j') != NULL;
 
@@ -103,8 +96,7 @@ hz3_report_print(hz3_report_write *write, void *arg, const char *opts)
 		print(write, arg, json);
 }
 
-void
-hz3_report_setup(void)
+void hz3_report_setup(void)
 {
 	int saved_errno = errno;
 
@@ -118,8 +110,7 @@ hz3_report_setup(void)
 	errno = saved_errno;
 }
 
-static bool
-replace(const char *path, hz3_report_printer *printer, struct hz3_view *view)
+static bool replace(const char *path, hz3_report_printer *printer, struct hz3_view *view)
 {
 	struct hz3_os_output output;
 	struct destination to = {.fd = hz3_os_output_begin(&output, path)};
@@ -130,8 +121,7 @@ replace(const char *path, hz3_report_printer *printer, struct hz3_view *view)
 	return hz3_os_output_end(&output, !to.failed);
 }
 
-void
-hz3_report_replace_file(struct hz3_report_file *file, const char *pattern, hz3_report_printer *printer, struct hz3_view *view)
+void hz3_report_replace_file(struct hz3_report_file *file, const char *pattern, hz3_report_printer *printer, struct hz3_view *view)
 {
 	char path[2 * HZ3_OPTION_PATH_BYTES];
 
@@ -142,8 +132,7 @@ hz3_report_replace_file(struct hz3_report_file *file, const char *pattern, hz3_r
 }
 
 /* What stats_file asks for. */
-static void
-replace_stats_file(void)
+static void replace_stats_file(void)
 {
 	static struct hz3_report_file file = {.option = "stats_file"};
 	struct hz3_view view;
@@ -153,8 +142,7 @@ replace_stats_file(void)
 	hz3_view_release(&view);
 }
 
-void
-hz3_report_on_signal(void)
+void hz3_report_on_signal(void)
 {
 	if (hz3_options.stats_file[0] != '\0')
 		replace_stats_file();
@@ -162,8 +150,7 @@ hz3_report_on_signal(void)
 		print_to(hz3_os_stderr(), false);
 }
 
-void
-hz3_report_at_exit(void)
+void hz3_report_at_exit(void)
 {
 	int saved_errno = errno;
 

@@ -19,8 +19,7 @@ struct cell {
 
 /* ---- text ---- */
 
-static void
-memory_line(struct hz3_out *o, const char *label, uint64_t bytes, uint64_t of, const char *what)
+static void memory_line(struct hz3_out *o, const char *label, uint64_t bytes, uint64_t of, const char *what)
 {
 	hz3_out_text(o, "  ");
 	hz3_out_left(o, label, 16);
@@ -29,8 +28,7 @@ memory_line(struct hz3_out *o, const char *label, uint64_t bytes, uint64_t of, c
 	hz3_out_put(o, " %%  %s\n", what);
 }
 
-static void
-text_memory(struct hz3_out *o, const struct hz3_waterfall *m)
+static void text_memory(struct hz3_out *o, const struct hz3_waterfall *m)
 {
 	int64_t off = (int64_t)m->unaccounted;
 
@@ -52,8 +50,7 @@ text_memory(struct hz3_out *o, const struct hz3_waterfall *m)
 }
 
 /* The cell with most blocks after "last" in the order of blocks, row, group. */
-static struct cell
-next_cell(const struct hz3_flow_map *map, struct cell last)
+static struct cell next_cell(const struct hz3_flow_map *map, struct cell last)
 {
 	struct cell next = {NULL, 0, 0};
 
@@ -72,8 +69,7 @@ next_cell(const struct hz3_flow_map *map, struct cell last)
 	return next;
 }
 
-static void
-text_cell(struct hz3_out *o, const struct hz3_flow_map *map, struct cell cell)
+static void text_cell(struct hz3_out *o, const struct hz3_flow_map *map, struct cell cell)
 {
 	const struct hz3_flow_row *row = cell.row;
 	char sizes[32];
@@ -87,8 +83,7 @@ text_cell(struct hz3_out *o, const struct hz3_flow_map *map, struct cell cell)
 	hz3_out_put(o, "  %s <- %s\n", row->owner, row->freer);
 }
 
-static void
-text_flows(struct hz3_out *o, const struct hz3_flow_map *map)
+static void text_flows(struct hz3_out *o, const struct hz3_flow_map *map)
 {
 	struct cell cell = {NULL, 0, 0};
 	uint64_t shown = 0;
@@ -111,8 +106,7 @@ text_flows(struct hz3_out *o, const struct hz3_flow_map *map)
 	hz3_out_text(o, "  of all: of what is freed of this owner's in these sizes, by anybody\n");
 }
 
-static void
-text_waiting(struct hz3_out *o, const struct hz3_flow_map *map)
+static void text_waiting(struct hz3_out *o, const struct hz3_flow_map *map)
 {
 	if (map->waiting_rows == 0)
 		return;
@@ -131,8 +125,7 @@ text_waiting(struct hz3_out *o, const struct hz3_flow_map *map)
 }
 
 /* "64 us", "16 ms", "4 s". */
-static void
-put_time(struct hz3_out *o, uint64_t us)
+static void put_time(struct hz3_out *o, uint64_t us)
 {
 	if (us < 1000)
 		hz3_out_put(o, "%lu us", (unsigned long)us);
@@ -142,8 +135,7 @@ put_time(struct hz3_out *o, uint64_t us)
 		hz3_out_put(o, "%lu s", (unsigned long)(us / 1000000));
 }
 
-static uint64_t
-total_delays(const struct hz3_stats *stats)
+static uint64_t total_delays(const struct hz3_stats *stats)
 {
 	uint64_t total = 0;
 
@@ -152,8 +144,7 @@ total_delays(const struct hz3_stats *stats)
 	return total;
 }
 
-static void
-text_delays(struct hz3_out *o, const struct hz3_stats *stats)
+static void text_delays(struct hz3_out *o, const struct hz3_stats *stats)
 {
 	uint64_t total = total_delays(stats);
 
@@ -175,8 +166,7 @@ struct advice_text {
 	bool begun;
 };
 
-static void
-say_as_text(void *arg, const char *rule, const char *text)
+static void say_as_text(void *arg, const char *rule, const char *text)
 {
 	struct advice_text *advice = arg;
 
@@ -188,16 +178,14 @@ say_as_text(void *arg, const char *rule, const char *text)
 	hz3_out_char(advice->o, '\n');
 }
 
-static void
-text_advice(struct hz3_out *o, const struct hz3_view *view)
+static void text_advice(struct hz3_out *o, const struct hz3_view *view)
 {
 	struct advice_text advice = {.o = o};
 
 	hz3_advise(view, say_as_text, &advice);
 }
 
-void
-hz3_report_flows_text(struct hz3_out *o, struct hz3_view *view)
+void hz3_report_flows_text(struct hz3_out *o, struct hz3_view *view)
 {
 	text_memory(o, &view->memory);
 	if (view->flows == NULL)
@@ -211,8 +199,7 @@ hz3_report_flows_text(struct hz3_out *o, struct hz3_view *view)
 
 /* ---- JSON ---- */
 
-static void
-json_memory(struct hz3_out *o, const struct hz3_waterfall *m)
+static void json_memory(struct hz3_out *o, const struct hz3_waterfall *m)
 {
 	hz3_json_open(o, "memory", '{');
 	hz3_json_count(o, "requested", m->requested);
@@ -233,16 +220,14 @@ json_memory(struct hz3_out *o, const struct hz3_waterfall *m)
 }
 
 /* In the middle of a line. */
-static void
-put_string(struct hz3_out *o, const char *key, const char *text)
+static void put_string(struct hz3_out *o, const char *key, const char *text)
 {
 	hz3_out_put(o, "\"%s\": \"", key);
 	hz3_json_escape(o, text);
 	hz3_out_text(o, "\", ");
 }
 
-static void
-json_cell(struct hz3_out *o, const struct hz3_flow_row *row, unsigned group)
+static void json_cell(struct hz3_out *o, const struct hz3_flow_row *row, unsigned group)
 {
 	hz3_json_line(o, NULL);
 	hz3_out_char(o, '{');
@@ -256,8 +241,7 @@ json_cell(struct hz3_out *o, const struct hz3_flow_row *row, unsigned group)
 }
 
 /* A line for each pair of threads and size group, up to a number of lines.  Returns the blocks that have none. */
-static uint64_t
-json_flows(struct hz3_out *o, const char *key, const struct hz3_flow_map *map)
+static uint64_t json_flows(struct hz3_out *o, const char *key, const struct hz3_flow_map *map)
 {
 	uint64_t rest = 0;
 	unsigned lines = 0;
@@ -276,8 +260,7 @@ json_flows(struct hz3_out *o, const char *key, const struct hz3_flow_map *map)
 	return rest;
 }
 
-static void
-json_waiting(struct hz3_out *o, const struct hz3_flow_map *map)
+static void json_waiting(struct hz3_out *o, const struct hz3_flow_map *map)
 {
 	hz3_json_open(o, "waiting_for", '[');
 	for (unsigned i = 0; i < map->waiting_rows; i++) {
@@ -291,8 +274,7 @@ json_waiting(struct hz3_out *o, const struct hz3_flow_map *map)
 	hz3_json_close(o, ']');
 }
 
-static void
-json_delays(struct hz3_out *o, const struct hz3_stats *stats)
+static void json_delays(struct hz3_out *o, const struct hz3_stats *stats)
 {
 	hz3_json_open(o, "free_to_reusable", '{');
 	hz3_json_count(o, "samples", total_delays(stats));
@@ -309,8 +291,7 @@ json_delays(struct hz3_out *o, const struct hz3_stats *stats)
 	hz3_json_close(o, '}');
 }
 
-static void
-say_as_json(void *arg, const char *rule, const char *text)
+static void say_as_json(void *arg, const char *rule, const char *text)
 {
 	struct hz3_out *o = arg;
 
@@ -322,16 +303,14 @@ say_as_json(void *arg, const char *rule, const char *text)
 	hz3_out_text(o, "\"}");
 }
 
-static void
-json_advice(struct hz3_out *o, const struct hz3_view *view)
+static void json_advice(struct hz3_out *o, const struct hz3_view *view)
 {
 	hz3_json_open(o, "advice", '[');
 	hz3_advise(view, say_as_json, o);
 	hz3_json_close(o, ']');
 }
 
-void
-hz3_report_flows_json(struct hz3_out *o, struct hz3_view *view)
+void hz3_report_flows_json(struct hz3_out *o, struct hz3_view *view)
 {
 	uint64_t rest;
 

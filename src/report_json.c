@@ -12,8 +12,7 @@
 
 #include <unistd.h>
 
-static void
-json_sink_counters(struct hz3_out *o, const struct hz3_sink_counters *sink)
+static void json_sink_counters(struct hz3_out *o, const struct hz3_sink_counters *sink)
 {
 	hz3_json_count(o, "blocks", sink->blocks);
 	hz3_json_count(o, "chains", sink->chains);
@@ -33,8 +32,7 @@ json_sink_counters(struct hz3_out *o, const struct hz3_sink_counters *sink)
 }
 
 /* The totals over both sinks first, then what no single sink knows, then each sink. */
-static void
-json_remote(struct hz3_out *o, const struct hz3_stats *stats)
+static void json_remote(struct hz3_out *o, const struct hz3_stats *stats)
 {
 	struct hz3_sink_counters total = hz3_stats_of_sinks(stats);
 
@@ -64,8 +62,7 @@ json_remote(struct hz3_out *o, const struct hz3_stats *stats)
 	hz3_json_close(o, '}');
 }
 
-static void
-json_classes(struct hz3_out *o, const struct hz3_stats *stats)
+static void json_classes(struct hz3_out *o, const struct hz3_stats *stats)
 {
 	hz3_json_open(o, "classes", '[');
 	for (unsigned i = 0; i < HZ3_CLASSES; i++) {
@@ -82,8 +79,7 @@ json_classes(struct hz3_out *o, const struct hz3_stats *stats)
 	hz3_json_close(o, ']');
 }
 
-static void
-json_build(struct hz3_out *o)
+static void json_build(struct hz3_out *o)
 {
 	hz3_json_string(o, "version", HZ3_VERSION);
 	hz3_json_string(o, "library", hz3_report_library_path());
@@ -98,8 +94,7 @@ json_build(struct hz3_out *o)
 }
 
 /* Every option as the text that HZ3_CONF would take. */
-static void
-json_options(struct hz3_out *o)
+static void json_options(struct hz3_out *o)
 {
 	char value[HZ3_OPTION_PATH_BYTES];
 
@@ -113,8 +108,7 @@ json_options(struct hz3_out *o)
 	hz3_json_close(o, '}');
 }
 
-static void
-json_memory(struct hz3_out *o, const struct hz3_stats *stats)
+static void json_memory(struct hz3_out *o, const struct hz3_stats *stats)
 {
 	hz3_json_count(o, "allocated", stats->allocated);
 	hz3_json_count(o, "active", stats->active);
@@ -140,8 +134,7 @@ json_memory(struct hz3_out *o, const struct hz3_stats *stats)
 	hz3_json_close(o, '}');
 }
 
-static void
-json_blocks(struct hz3_out *o, const struct hz3_stats *stats)
+static void json_blocks(struct hz3_out *o, const struct hz3_stats *stats)
 {
 	hz3_json_count(o, "blocks_allocated", stats->blocks_allocated);
 	hz3_json_count(o, "blocks_freed", stats->blocks_freed);
@@ -155,8 +148,7 @@ json_blocks(struct hz3_out *o, const struct hz3_stats *stats)
 	hz3_json_close(o, '}');
 }
 
-void
-hz3_report_json(hz3_report_write *write, void *arg, struct hz3_view *view)
+void hz3_report_json(hz3_report_write *write, void *arg, struct hz3_view *view)
 {
 	const struct hz3_stats *stats = &view->stats;
 	struct hz3_out o;

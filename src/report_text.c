@@ -10,8 +10,7 @@
 
 #include <unistd.h>
 
-static void
-text_line(struct hz3_out *o, const char *label, struct hz3_number value, const char *what)
+static void text_line(struct hz3_out *o, const char *label, struct hz3_number value, const char *what)
 {
 	hz3_out_text(o, "  ");
 	hz3_out_left(o, label, 18);
@@ -22,8 +21,7 @@ text_line(struct hz3_out *o, const char *label, struct hz3_number value, const c
 }
 
 /* A limit that is not set is left out. */
-static void
-text_limits(struct hz3_out *o, const struct hz3_stats *stats)
+static void text_limits(struct hz3_out *o, const struct hz3_stats *stats)
 {
 	text_line(o, "of the limits", hz3_number_size(stats->limit_used), "active, dirty and metadata");
 	if (stats->limit_soft != 0)
@@ -35,8 +33,7 @@ text_limits(struct hz3_out *o, const struct hz3_stats *stats)
 	text_line(o, "  refused", hz3_number_count(stats->limit_refused), "requests that the hard limit had no room for");
 }
 
-static void
-text_memory(struct hz3_out *o, const struct hz3_stats *stats)
+static void text_memory(struct hz3_out *o, const struct hz3_stats *stats)
 {
 	hz3_out_text(o, "\nMemory\n");
 	if (HZ3_STATS)
@@ -55,8 +52,7 @@ text_memory(struct hz3_out *o, const struct hz3_stats *stats)
 	    (unsigned long)stats->heaps_parked, (unsigned long)stats->huge_mappings, (unsigned long)stats->purges);
 }
 
-static void
-text_blocks(struct hz3_out *o, const struct hz3_stats *stats)
+static void text_blocks(struct hz3_out *o, const struct hz3_stats *stats)
 {
 	hz3_out_text(o, "\nBlocks\n");
 	text_line(o, "allocated", hz3_number_count(stats->blocks_allocated), "by malloc and its kin");
@@ -65,8 +61,7 @@ text_blocks(struct hz3_out *o, const struct hz3_stats *stats)
 }
 
 /* One row of the table of sinks: central (enum hz3_sink_choice 0), page (1), both. */
-static void
-sink_row(struct hz3_out *o, const char *label, struct hz3_number central, struct hz3_number page, struct hz3_number both)
+static void sink_row(struct hz3_out *o, const char *label, struct hz3_number central, struct hz3_number page, struct hz3_number both)
 {
 	hz3_out_text(o, "  ");
 	hz3_out_left(o, label, 26);
@@ -76,9 +71,8 @@ sink_row(struct hz3_out *o, const char *label, struct hz3_number central, struct
 	hz3_out_char(o, '\n');
 }
 
-static void
-sink_table(struct hz3_out *o, const struct hz3_sink_counters *c, const struct hz3_sink_counters *p,
-	   const struct hz3_sink_counters *t)
+static void sink_table(struct hz3_out *o, const struct hz3_sink_counters *c, const struct hz3_sink_counters *p,
+		       const struct hz3_sink_counters *t)
 {
 	hz3_out_text(o, "  ");
 	hz3_out_left(o, "", 26);
@@ -104,8 +98,7 @@ sink_table(struct hz3_out *o, const struct hz3_sink_counters *c, const struct hz
 #undef RATIO_ROW
 }
 
-static void
-text_flushes(struct hz3_out *o, const struct hz3_stats *stats)
+static void text_flushes(struct hz3_out *o, const struct hz3_stats *stats)
 {
 	static const char *const why[HZ3_FLUSH_CAUSES] = {
 		[HZ3_FLUSH_BUDGET] = "the buffer was full",
@@ -125,8 +118,7 @@ text_flushes(struct hz3_out *o, const struct hz3_stats *stats)
 	}
 }
 
-static void
-text_remote(struct hz3_out *o, const struct hz3_stats *stats)
+static void text_remote(struct hz3_out *o, const struct hz3_stats *stats)
 {
 	struct hz3_sink_counters total = hz3_stats_of_sinks(stats);
 
@@ -147,8 +139,7 @@ text_remote(struct hz3_out *o, const struct hz3_stats *stats)
 	text_line(o, "forwarded chains", hz3_number_count(stats->sum.forwarded_chains), "their page had changed hands");
 }
 
-static void
-class_row(struct hz3_out *o, const char *size, const struct hz3_class_stats *class, uint64_t capacity)
+static void class_row(struct hz3_out *o, const char *size, const struct hz3_class_stats *class, uint64_t capacity)
 {
 	hz3_out_right(o, size, 8);
 	hz3_out_right(o, hz3_number_count(class->allocated).text, 14);
@@ -160,8 +151,7 @@ class_row(struct hz3_out *o, const char *size, const struct hz3_class_stats *cla
 	hz3_out_char(o, '\n');
 }
 
-static void
-large_row(struct hz3_out *o, const struct hz3_stats *stats)
+static void large_row(struct hz3_out *o, const struct hz3_stats *stats)
 {
 	hz3_out_right(o, "larger", 8);
 	hz3_out_right(o, hz3_number_count(stats->large.allocated).text, 14);
@@ -171,8 +161,7 @@ large_row(struct hz3_out *o, const struct hz3_stats *stats)
 	hz3_out_put(o, "   %s live\n", hz3_number_size(stats->large.live_bytes).text);
 }
 
-static void
-text_classes(struct hz3_out *o, const struct hz3_stats *stats)
+static void text_classes(struct hz3_out *o, const struct hz3_stats *stats)
 {
 	hz3_out_text(o, "\nSize classes (blocks)\n");
 	hz3_out_text(o, "    size     allocated   freed local  freed remote         live    pages  used%\n");
@@ -186,8 +175,7 @@ text_classes(struct hz3_out *o, const struct hz3_stats *stats)
 		large_row(o, stats);
 }
 
-void
-hz3_report_text(hz3_report_write *write, void *arg, struct hz3_view *view)
+void hz3_report_text(hz3_report_write *write, void *arg, struct hz3_view *view)
 {
 	const struct hz3_stats *stats = &view->stats;
 	struct hz3_out o;

@@ -6,8 +6,7 @@
 #include "stats.h"
 
 /* glibc lists free chunks by size; ours are the free blocks of the pages in use.  Returns their bytes. */
-static uint64_t
-xml_sizes(struct hz3_out *o, const struct hz3_stats *stats, uint64_t *count)
+static uint64_t xml_sizes(struct hz3_out *o, const struct hz3_stats *stats, uint64_t *count)
 {
 	uint64_t bytes = 0, below = 0;
 
@@ -32,8 +31,7 @@ xml_sizes(struct hz3_out *o, const struct hz3_stats *stats, uint64_t *count)
 	return bytes;
 }
 
-static void
-xml_totals(struct hz3_out *o, const struct hz3_stats *stats, uint64_t count, uint64_t bytes)
+static void xml_totals(struct hz3_out *o, const struct hz3_stats *stats, uint64_t count, uint64_t bytes)
 {
 	unsigned long mapped = (unsigned long)stats->mapped;
 
@@ -46,8 +44,7 @@ xml_totals(struct hz3_out *o, const struct hz3_stats *stats, uint64_t count, uin
 	hz3_out_put(o, "<aspace type=\"total\" size=\"%lu\"/>\n<aspace type=\"mprotect\" size=\"%lu\"/>\n", mapped, mapped);
 }
 
-void
-hz3_report_xml(hz3_report_write *write, void *arg, const struct hz3_stats *stats)
+void hz3_report_xml(hz3_report_write *write, void *arg, const struct hz3_stats *stats)
 {
 	uint64_t count, bytes;
 	struct hz3_out o;

@@ -67,8 +67,7 @@ const uint8_t hz3_size_class_table[HZ3_CLASS_SIZE_MAX / 16 + 1] = {CLASSES(TABLE
 
 CLASSES(IN_RANGE)
 
-size_t
-hz3_size_class_round(size_t size)
+size_t hz3_size_class_round(size_t size)
 {
 	size_t rounded;
 

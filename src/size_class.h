@@ -37,22 +37,19 @@ extern const struct hz3_class_info hz3_class_info[HZ3_CLASSES];
 extern const uint8_t hz3_size_class_table[HZ3_CLASS_SIZE_MAX / 16 + 1];
 
 /* The smallest class that holds size, which must not exceed HZ3_CLASS_SIZE_MAX. */
-static HZ3_INLINE unsigned
-hz3_size_class(size_t size)
+static HZ3_INLINE unsigned hz3_size_class(size_t size)
 {
 	hz3_assert(size <= HZ3_CLASS_SIZE_MAX);
 	return hz3_size_class_table[(size + 15) >> 4];
 }
 
-static HZ3_INLINE size_t
-hz3_class_size(unsigned class)
+static HZ3_INLINE size_t hz3_class_size(unsigned class)
 {
 	return hz3_class_info[class].size;
 }
 
 /* Bytes of a page of the class, its unused tail included. */
-static HZ3_INLINE size_t
-hz3_class_page_bytes(unsigned class)
+static HZ3_INLINE size_t hz3_class_page_bytes(unsigned class)
 {
 	return (size_t)hz3_class_info[class].slices << HZ3_SLICE_SHIFT;
 }
@@ -62,16 +59,14 @@ hz3_class_page_bytes(unsigned class)
  * 1 / size, and offset * size < 2^19 * 2^16 = 2^35 keeps that error from reaching the next integer.
  * The tail of a page gives its capacity, which is the index of no block.
  */
-static HZ3_INLINE unsigned
-hz3_class_block_index(unsigned class, size_t offset)
+static HZ3_INLINE unsigned hz3_class_block_index(unsigned class, size_t offset)
 {
 	hz3_assert(offset < hz3_class_page_bytes(class));
 	return (unsigned)((uint64_t)offset * hz3_class_info[class].reciprocal >> 35);
 }
 
 /* Whether a block of the page starts at offset. */
-static HZ3_INLINE bool
-hz3_class_is_block_start(unsigned class, size_t offset)
+static HZ3_INLINE bool hz3_class_is_block_start(unsigned class, size_t offset)
 {
 	unsigned i = hz3_class_block_index(class, offset);
 
@@ -79,8 +74,7 @@ hz3_class_is_block_start(unsigned class, size_t offset)
 }
 
 /* The same for any offset. */
-static HZ3_INLINE bool
-hz3_class_has_block(unsigned class, size_t offset)
+static HZ3_INLINE bool hz3_class_has_block(unsigned class, size_t offset)
 {
 	return offset < hz3_class_page_bytes(class) && hz3_class_is_block_start(class, offset);
 }
@@ -99,8 +93,7 @@ size_t hz3_size_class_round(size_t size);
  * such that rounding up to a multiple does it: up to eight times the alignment each multiple is a class, and beyond that,
  * classes are further apart and multiples of their distance.
  */
-static HZ3_INLINE size_t
-hz3_size_class_align(size_t alignment, size_t size)
+static HZ3_INLINE size_t hz3_size_class_align(size_t alignment, size_t size)
 {
 	return hz3_align_up(size ? size : 1, alignment);
 }

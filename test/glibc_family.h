@@ -44,8 +44,7 @@ FAMILY_FUNCTION(int, -1, malloc_info, (int options, FILE *stream), (options, str
 FAMILY_FUNCTION(struct mallinfo, (struct mallinfo){0}, mallinfo, (void), ())
 FAMILY_FUNCTION(struct mallinfo2, (struct mallinfo2){0}, mallinfo2, (void), ())
 
-static inline void
-malloc_stats(void)
+static inline void malloc_stats(void)
 {
 	void (*function)(void) = (void (*)(void))dlsym(RTLD_DEFAULT, "malloc_stats");
 

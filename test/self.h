@@ -22,15 +22,13 @@ struct self {
 };
 
 /* Whether other programs of this system can't load the hz3 of this process. */
-static inline bool
-self_is_foreign(void)
+static inline bool self_is_foreign(void)
 {
 	return getenv("HZ3_TEST_LAUNCHER") != NULL;
 }
 
 /* With these arguments, a list of at most 4 that ends with NULL.  False: it can't be said how. */
-static inline bool
-self_words(struct self *self, char *const *arguments)
+static inline bool self_words(struct self *self, char *const *arguments)
 {
 	const char *launcher = self_is_foreign() ? getenv("HZ3_TEST_LAUNCHER") : "";
 	size_t used = strlen(launcher) + 1;
@@ -53,8 +51,7 @@ self_words(struct self *self, char *const *arguments)
 }
 
 /* Become the program, with these arguments.  Returns if that fails. */
-static inline void
-self_exec(char *const *arguments)
+static inline void self_exec(char *const *arguments)
 {
 	static struct self self;
 

@@ -32,8 +32,7 @@ static struct {
 	bool verify, print, quiet;
 } given;
 
-HZ3_PRINTF(1, 2) static void
-say(const char *format, ...)
+HZ3_PRINTF(1, 2) static void say(const char *format, ...)
 {
 	va_list list;
 
@@ -48,8 +47,7 @@ say(const char *format, ...)
 
 /* ---- Settings ---- */
 
-static void
-add_conf(const char *name, const char *value)
+static void add_conf(const char *name, const char *value)
 {
 	size_t used = strlen(given.conf);
 	size_t room = sizeof(given.conf) - used;
@@ -59,8 +57,7 @@ add_conf(const char *name, const char *value)
 }
 
 /* A setting that the library will take: whatever is wrong with it is said before the program starts. */
-static void
-set(const char *name, const char *value, const char *option)
+static void set(const char *name, const char *value, const char *option)
 {
 	const struct hz3_option_row *row = hz3_option_find(name);
 	char phrase[128];
@@ -76,8 +73,7 @@ set(const char *name, const char *value, const char *option)
 }
 
 /* "KEY:VALUE", or several of them with commas between. */
-static void
-set_pairs(char *pairs)
+static void set_pairs(char *pairs)
 {
 	char *rest = pairs, *pair;
 
@@ -94,8 +90,7 @@ set_pairs(char *pairs)
 }
 
 /* The program may change its directory before it ends. */
-static const char *
-absolute(char *path, const char *file)
+static const char *absolute(char *path, const char *file)
 {
 	char directory[PATH_MAX];
 
@@ -109,8 +104,7 @@ absolute(char *path, const char *file)
 }
 
 /* --stats[=text], --stats=json[:FILE] */
-static void
-set_stats(const char *what)
+static void set_stats(const char *what)
 {
 	char path[PATH_MAX];
 
@@ -135,8 +129,7 @@ static const char *const type_names[] = {
 };
 
 /* One to a line, tabs between: name, type, default, form of values, meaning.  The completion for bash reads it. */
-static void
-print_settings(void)
+static void print_settings(void)
 {
 	char initial[HZ3_OPTION_PATH_BYTES], phrase[128];
 
@@ -152,8 +145,7 @@ print_settings(void)
 /* ---- The library ---- */
 
 /* The directory of this program. */
-static void
-own_directory(char *path)
+static void own_directory(char *path)
 {
 	ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
 
@@ -169,8 +161,7 @@ own_directory(char *path)
  * Where the library is if the whole tree was moved: from HZ3_BINDIR and HZ3_LIBDIR what they have in common is taken
  * away, then the rest of the first from the end of our own directory; what is left is where the tree is.
  */
-static bool
-moved_library(char *path, const char *directory)
+static bool moved_library(char *path, const char *directory)
 {
 	const char *bin = HZ3_BINDIR, *lib = HZ3_LIBDIR;
 	size_t common = 0, length = strlen(directory), rest;
@@ -187,15 +178,13 @@ moved_library(char *path, const char *directory)
 }
 
 /* What stands in LD_PRELOAD is split at these, and "$" begins a token of ld.so(8). */
-static void
-check_path(const char *path)
+static void check_path(const char *path)
 {
 	if (strpbrk(path, " :\t\n$") != NULL)
 		die("the loader cannot preload a file whose path has blanks, colons or dollars: %s", path);
 }
 
-static void
-find_library(char *path)
+static void find_library(char *path)
 {
 	char directory[PATH_MAX], candidate[PATH_MAX + sizeof(BUILT_LIBRARY)];
 
@@ -224,8 +213,7 @@ find_library(char *path)
 /* ---- The environment ---- */
 
 /* Whether a list that blanks or colons separate begins with this path. */
-static bool
-begins_with(const char *list, const char *path)
+static bool begins_with(const char *list, const char *path)
 {
 	size_t length = strcspn(list, " :");
 
@@ -233,8 +221,7 @@ begins_with(const char *list, const char *path)
 }
 
 /* In front of the variable or behind it; nothing is lost of what was there. */
-static void
-join(const char *variable, const char *before, const char *separator, const char *after)
+static void join(const char *variable, const char *before, const char *separator, const char *after)
 {
 	char *text;
 
@@ -244,16 +231,14 @@ join(const char *variable, const char *before, const char *separator, const char
 	free(text);
 }
 
-static const char *
-old_value(const char *variable)
+static const char *old_value(const char *variable)
 {
 	const char *value = getenv(variable);
 
 	return value != NULL ? value : "";
 }
 
-static void
-set_environment(const char *library)
+static void set_environment(const char *library)
 {
 	const char *preload = old_value("LD_PRELOAD");
 
@@ -266,8 +251,7 @@ set_environment(const char *library)
 }
 
 /* A line of a shell's input. */
-static void
-print_variable(const char *variable)
+static void print_variable(const char *variable)
 {
 	const char *value = getenv(variable);
 
@@ -286,8 +270,7 @@ print_variable(const char *variable)
 /* ---- Verification ---- */
 
 /* Starts "LOADER --list BINARY", which loads all libraries as for a run and then prints them; returns where. */
-static FILE *
-list_libraries(struct program *program, pid_t *pid)
+static FILE *list_libraries(struct program *program, pid_t *pid)
 {
 	char list[] = "--list";
 	char *const arguments[] = {program->loader, list, program->binary, NULL};
@@ -308,8 +291,7 @@ list_libraries(struct program *program, pid_t *pid)
 }
 
 /* With the environment set: asks the program's own loader what it would load. */
-static void
-verify(struct program *program, const char *library)
+static void verify(struct program *program, const char *library)
 {
 	char *line = NULL;
 	size_t cap = 0, length = strlen(library);
@@ -374,15 +356,13 @@ static const struct option options[] = {
 	{0},
 };
 
-static void
-print_and_exit(const char *text)
+static void print_and_exit(const char *text)
 {
 	fputs(text, stdout);
 	exit(fflush(stdout) == 0 ? 0 : STATUS_OURS);
 }
 
-static void
-take_option(int option)
+static void take_option(int option)
 {
 	switch (option) {
 	case 's':
@@ -425,16 +405,14 @@ take_option(int option)
 	}
 }
 
-static _Noreturn void
-run(char **arguments)
+static _Noreturn void run(char **arguments)
 {
 	execvp(arguments[0], arguments);
 	say("cannot run %s: %s", arguments[0], strerror(errno));
 	exit(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_RUN);
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static struct program program;
 	char library[PATH_MAX];

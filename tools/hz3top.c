@@ -40,8 +40,7 @@ static struct {
 
 static struct top_model model;
 
-HZ3_PRINTF(1, 2) static void
-say(const char *format, ...)
+HZ3_PRINTF(1, 2) static void say(const char *format, ...)
 {
 	va_list list;
 
@@ -56,8 +55,7 @@ say(const char *format, ...)
 
 /* ---- Which process ---- */
 
-static void
-print_process(void *arg, const struct top_process *process, const struct hz3_top_file *file)
+static void print_process(void *arg, const struct top_process *process, const struct hz3_top_file *file)
 {
 	static struct hz3_top_snapshot snapshot;
 	unsigned *count = arg, threads = 0;
@@ -69,8 +67,7 @@ print_process(void *arg, const struct top_process *process, const struct hz3_top
 	printf("%8d  %7u  %-15s  %s\n", (int)process->pid, threads, process->name, process->command);
 }
 
-static int
-list_processes(void)
+static int list_processes(void)
 {
 	unsigned count = 0;
 
@@ -87,8 +84,7 @@ struct search {
 	char all[256];		/* the numbers found, for a message */
 };
 
-static void
-match(void *arg, const struct top_process *process, const struct hz3_top_file *file)
+static void match(void *arg, const struct top_process *process, const struct hz3_top_file *file)
 {
 	struct search *search = arg;
 	size_t used = strlen(search->all);
@@ -101,8 +97,7 @@ match(void *arg, const struct top_process *process, const struct hz3_top_file *f
 	snprintf(search->all + used, sizeof(search->all) - used, " %d", (int)process->pid);
 }
 
-static pid_t
-find_process(const char *who)
+static pid_t find_process(const char *who)
 {
 	struct search search = {.name = who};
 	char *end;
@@ -123,8 +118,7 @@ find_process(const char *who)
 
 /* ---- Pictures without a screen ---- */
 
-static void
-put_line(void *arg, const char *text, enum top_style style)
+static void put_line(void *arg, const char *text, enum top_style style)
 {
 	size_t length = strlen(text);
 
@@ -135,14 +129,12 @@ put_line(void *arg, const char *text, enum top_style style)
 	printf("%.*s\n", (int)length, text);
 }
 
-static void
-say_gone(const struct top_target *target, enum top_news news)
+static void say_gone(const struct top_target *target, enum top_news news)
 {
 	say("process %d %s", (int)target->process.pid, news == TOP_ENDED ? "has ended" : "publishes no more");
 }
 
-static unsigned
-output_width(void)
+static unsigned output_width(void)
 {
 	struct winsize size;
 	const char *columns = getenv("COLUMNS");
@@ -153,8 +145,7 @@ output_width(void)
 	return width > 0 ? (unsigned)width : WIDTH_DEFAULT;
 }
 
-static void
-print_picture(const struct top_target *target, enum top_news news)
+static void print_picture(const struct top_target *target, enum top_news news)
 {
 	static const char *const states[] = {"running", "running", [TOP_SILENT] = "silent", [TOP_GONE] = "ended", [TOP_ENDED] = "ended"};
 	const char *version = target->file->head.version;
@@ -171,8 +162,7 @@ print_picture(const struct top_target *target, enum top_news news)
 		die(STATUS_NONE, "cannot write: %s", strerror(errno));
 }
 
-static void
-nap(unsigned ms)
+static void nap(unsigned ms)
 {
 	const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
 
@@ -180,8 +170,7 @@ nap(unsigned ms)
 }
 
 /* Until a snapshot comes that is later than the model's by the delay (half a period less, for the publisher's clock is not ours), or none will. */
-static enum top_news
-wait_for_picture(struct top_target *target)
+static enum top_news wait_for_picture(struct top_target *target)
 {
 	static struct hz3_top_snapshot snapshot;
 	uint64_t delay_us = (uint64_t)given.delay_ms * 1000, tolerance_us = (uint64_t)HZ3_TOP_PERIOD_MS * 500;
@@ -202,8 +191,7 @@ wait_for_picture(struct top_target *target)
 }
 
 /* A first snapshot, which only says what to compare with, and then a picture with every later one. */
-static int
-run_batch(struct top_target *target)
+static int run_batch(struct top_target *target)
 {
 	enum top_news news = wait_for_picture(target);
 
@@ -256,15 +244,13 @@ static const struct option options[] = {
 	{0},
 };
 
-static void
-print_and_exit(const char *text)
+static void print_and_exit(const char *text)
 {
 	fputs(text, stdout);
 	exit(fflush(stdout) == 0 ? 0 : STATUS_NONE);
 }
 
-static unsigned
-parse_delay(const char *text)
+static unsigned parse_delay(const char *text)
 {
 	char *end;
 	double seconds = strtod(text, &end);
@@ -274,8 +260,7 @@ parse_delay(const char *text)
 	return (unsigned)(seconds * 1000);
 }
 
-static unsigned long
-parse_count(const char *text)
+static unsigned long parse_count(const char *text)
 {
 	char *end;
 	unsigned long count = strtoul(text, &end, 10);
@@ -285,8 +270,7 @@ parse_count(const char *text)
 	return count;
 }
 
-static void
-take_option(int option)
+static void take_option(int option)
 {
 	switch (option) {
 	case 'd':
@@ -327,8 +311,7 @@ take_option(int option)
 	}
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	struct top_target target;
 	const char *why;

@@ -30,8 +30,7 @@ struct image {
 /* ---- Finding it ---- */
 
 /* An error number, 0 if this file can be run. */
-static int
-try_file(const char *path)
+static int try_file(const char *path)
 {
 	struct stat status;
 
@@ -42,8 +41,7 @@ try_file(const char *path)
 	return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0 ? 0 : errno;
 }
 
-static int
-set_path(char *path, const char *directory, size_t length, const char *name)
+static int set_path(char *path, const char *directory, size_t length, const char *name)
 {
 	int written = snprintf(path, PATH_MAX, "%.*s%s%s", (int)length, directory, length != 0 ? "/" : "", name);
 
@@ -51,8 +49,7 @@ set_path(char *path, const char *directory, size_t length, const char *name)
 }
 
 /* As execvp(): an empty part of PATH is the working directory, and what may not be run is passed over. */
-static int
-find(char *path, const char *name)
+static int find(char *path, const char *name)
 {
 	const char *rest = getenv("PATH");
 	int error, best = ENOENT;
@@ -81,8 +78,7 @@ find(char *path, const char *name)
 
 /* ---- Reading it ---- */
 
-static bool
-open_image(struct image *image, const char *path)
+static bool open_image(struct image *image, const char *path)
 {
 	struct stat status;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -100,15 +96,13 @@ open_image(struct image *image, const char *path)
 	return true;
 }
 
-static void
-close_image(struct image *image)
+static void close_image(struct image *image)
 {
 	munmap((void *)(uintptr_t)image->bytes, image->size);
 }
 
 /* Part of the file, or NULL if it is not all there or not aligned for what it holds. */
-static const void *
-part_of(const struct image *image, uint64_t offset, uint64_t count, size_t bytes, size_t alignment)
+static const void *part_of(const struct image *image, uint64_t offset, uint64_t count, size_t bytes, size_t alignment)
 {
 	if (offset > image->size || count > (image->size - offset) / bytes || offset % alignment != 0)
 		return NULL;
@@ -119,8 +113,7 @@ part_of(const struct image *image, uint64_t offset, uint64_t count, size_t bytes
 	((const type *)part_of(image, offset, count, sizeof(type), _Alignof(type)))
 
 /* The same for a string that ends within limit bytes. */
-static const char *
-string_at(const struct image *image, uint64_t offset, uint64_t limit)
+static const char *string_at(const struct image *image, uint64_t offset, uint64_t limit)
 {
 	const char *text = PART(image, char, offset, limit);
 
@@ -130,8 +123,7 @@ string_at(const struct image *image, uint64_t offset, uint64_t limit)
 /* ---- Scripts ---- */
 
 /* The next word of [*text, end), and *text behind it; its length is 0 at the end. */
-static size_t
-next_word(const char **text, const char *end)
+static size_t next_word(const char **text, const char *end)
 {
 	const char *word;
 
@@ -143,8 +135,7 @@ next_word(const char **text, const char *end)
 }
 
 /* "#!/usr/bin/env NAME" starts NAME; options of env and assignments are passed over. */
-static void
-follow_env(char *path, const char *text, const char *end)
+static void follow_env(char *path, const char *text, const char *end)
 {
 	size_t length;
 
@@ -163,8 +154,7 @@ follow_env(char *path, const char *text, const char *end)
 }
 
 /* The interpreter that a "#!" line names, into path; false if the file is no script. */
-static bool
-interpreter_of(const struct image *image, char *path)
+static bool interpreter_of(const struct image *image, char *path)
 {
 	const char *text = (const char *)image->bytes, *end;
 	size_t length;
@@ -191,8 +181,7 @@ interpreter_of(const struct image *image, char *path)
  * Whether the kernel will raise AT_SECURE, upon which the loader ignores LD_PRELOAD and hz3 ignores HZ3_CONF.  Not for
  * a set-user-ID program of one's own, on file systems mounted nosuid, or where privileges can't be gained any more.
  */
-static const char *
-privileges_of(const char *path)
+static const char *privileges_of(const char *path)
 {
 	struct stat status;
 	struct statvfs mounted;
@@ -213,8 +202,7 @@ privileges_of(const char *path)
 /* ---- ELF ---- */
 
 /* The ELF header of a file of our word size; NULL if it is none. */
-static const Elf64_Ehdr *
-header_of(const struct image *image)
+static const Elf64_Ehdr *header_of(const struct image *image)
 {
 	const Elf64_Ehdr *header = PART(image, Elf64_Ehdr, 0, 1);
 
@@ -222,8 +210,7 @@ header_of(const struct image *image)
 }
 
 /* The path of the dynamic linker that a file asks for, or NULL. */
-static const char *
-loader_of(const struct image *image)
+static const char *loader_of(const struct image *image)
 {
 	const Elf64_Ehdr *header = header_of(image);
 	const Elf64_Phdr *segment = header != NULL ? PART(image, Elf64_Phdr, header->e_phoff, header->e_phnum) : NULL;
@@ -237,8 +224,7 @@ loader_of(const struct image *image)
 	return NULL;
 }
 
-static bool
-defines_malloc(const struct image *image, const Elf64_Shdr *symbols, const Elf64_Shdr *names)
+static bool defines_malloc(const struct image *image, const Elf64_Shdr *symbols, const Elf64_Shdr *names)
 {
 	uint64_t count = symbols->sh_size / sizeof(Elf64_Sym);
 	const Elf64_Sym *symbol = PART(image, Elf64_Sym, symbols->sh_offset, count);
@@ -258,8 +244,7 @@ defines_malloc(const struct image *image, const Elf64_Shdr *symbols, const Elf64
 }
 
 /* Whether the program itself exports a malloc: the dynamic linker looks there first.  (Without sections: not known.) */
-static bool
-has_own_malloc(const struct image *image)
+static bool has_own_malloc(const struct image *image)
 {
 	const Elf64_Ehdr *header = header_of(image);
 	const Elf64_Shdr *section = header != NULL ? PART(image, Elf64_Shdr, header->e_shoff, header->e_shnum) : NULL;
@@ -274,14 +259,12 @@ has_own_malloc(const struct image *image)
 }
 
 /* The header and the loader of this very program, which hz3 shares. */
-static const Elf64_Ehdr *
-our_header(struct image *self)
+static const Elf64_Ehdr *our_header(struct image *self)
 {
 	return open_image(self, "/proc/self/exe") ? header_of(self) : NULL;
 }
 
-static const char *
-why_foreign(const struct image *image, const char *loader)
+static const char *why_foreign(const struct image *image, const char *loader)
 {
 	const Elf64_Ehdr *header = header_of(image), *ours;
 	struct image self;
@@ -301,15 +284,13 @@ why_foreign(const struct image *image, const char *loader)
 	return why;
 }
 
-static void
-judge(struct program *program, enum program_verdict verdict, const char *why)
+static void judge(struct program *program, enum program_verdict verdict, const char *why)
 {
 	program->verdict = verdict;
 	program->why = why;
 }
 
-static void
-examine_binary(struct program *program, const struct image *image)
+static void examine_binary(struct program *program, const struct image *image)
 {
 	const char *loader, *why;
 
@@ -335,8 +316,7 @@ examine_binary(struct program *program, const struct image *image)
 		judge(program, PROGRAM_OWN_MALLOC, "has a malloc of its own, which goes before any library's");
 }
 
-int
-program_examine(struct program *program, const char *name)
+int program_examine(struct program *program, const char *name)
 {
 	int error = find(program->path, name);
 

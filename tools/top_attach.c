@@ -29,8 +29,7 @@
 #define F_SEAL_SHRINK 2
 #endif
 
-uint64_t
-top_now_ms(void)
+uint64_t top_now_ms(void)
 {
 	struct timespec now;
 
@@ -41,8 +40,7 @@ top_now_ms(void)
 /* ---- /proc ---- */
 
 /* The beginning of /proc/PID/FILE, as a string; its length, 0 if it can't be read. */
-static size_t
-read_proc(pid_t pid, const char *file, char *text, size_t bytes)
+static size_t read_proc(pid_t pid, const char *file, char *text, size_t bytes)
 {
 	char path[64];
 	ssize_t n = 0;
@@ -58,8 +56,7 @@ read_proc(pid_t pid, const char *file, char *text, size_t bytes)
 	return n > 0 ? (size_t)n : 0;
 }
 
-static void
-read_identity(struct top_process *process, pid_t pid)
+static void read_identity(struct top_process *process, pid_t pid)
 {
 	size_t length;
 
@@ -76,8 +73,7 @@ read_identity(struct top_process *process, pid_t pid)
 }
 
 /* The process's own number: in a container, not the one that we know it by. */
-static uint32_t
-own_number(pid_t pid)
+static uint32_t own_number(pid_t pid)
 {
 	char text[4096], *line, *end;
 
@@ -95,8 +91,7 @@ own_number(pid_t pid)
 /* ---- Files ---- */
 
 /* Maps a file that is as it has to be, so that no page of it can vanish while we read; else says why not. */
-static const struct hz3_top_file *
-map_file(int fd, uint32_t pid, ino_t *inode, const char **why)
+static const struct hz3_top_file *map_file(int fd, uint32_t pid, ino_t *inode, const char **why)
 {
 	const struct hz3_top_file *file;
 	struct stat status;
@@ -125,8 +120,7 @@ map_file(int fd, uint32_t pid, ino_t *inode, const char **why)
 }
 
 /* The process's file; else says why there is none. */
-static const struct hz3_top_file *
-find_file(pid_t pid, ino_t *inode, const char **why)
+static const struct hz3_top_file *find_file(pid_t pid, ino_t *inode, const char **why)
 {
 	const struct hz3_top_file *file = NULL;
 	char path[64], link[sizeof(LINK) + 1];
@@ -160,8 +154,7 @@ find_file(pid_t pid, ino_t *inode, const char **why)
 	return file;
 }
 
-static void
-forget_file(struct top_target *target)
+static void forget_file(struct top_target *target)
 {
 	if (target->file != NULL)
 		munmap((void *)(uintptr_t)target->file, sizeof(*target->file));
@@ -170,8 +163,7 @@ forget_file(struct top_target *target)
 
 /* ---- One process ---- */
 
-static bool
-has_ended(const struct top_target *target)
+static bool has_ended(const struct top_target *target)
 {
 	struct pollfd poll_fd = {.fd = target->pidfd, .events = POLLIN};
 	char text[16];
@@ -179,8 +171,7 @@ has_ended(const struct top_target *target)
 	return target->pidfd >= 0 ? poll(&poll_fd, 1, 0) > 0 : read_proc(target->process.pid, "comm", text, sizeof(text)) == 0;
 }
 
-const char *
-top_attach(struct top_target *target, pid_t pid)
+const char *top_attach(struct top_target *target, pid_t pid)
 {
 	const char *why;
 
@@ -195,8 +186,7 @@ top_attach(struct top_target *target, pid_t pid)
 	return NULL;
 }
 
-void
-top_detach(struct top_target *target)
+void top_detach(struct top_target *target)
 {
 	forget_file(target);
 	if (target->pidfd >= 0)
@@ -205,8 +195,7 @@ top_detach(struct top_target *target)
 }
 
 /* There was nothing new for long: perhaps there is another file by now, or none. */
-static enum top_news
-look_again(struct top_target *target)
+static enum top_news look_again(struct top_target *target)
 {
 	const struct hz3_top_file *file;
 	const char *why;
@@ -227,8 +216,7 @@ look_again(struct top_target *target)
 	return TOP_NO_NEWS;
 }
 
-static enum top_news
-look(struct top_target *target, struct hz3_top_snapshot *snapshot)
+static enum top_news look(struct top_target *target, struct hz3_top_snapshot *snapshot)
 {
 	static struct hz3_top_snapshot copy;
 	uint64_t now = top_now_ms();
@@ -246,15 +234,13 @@ look(struct top_target *target, struct hz3_top_snapshot *snapshot)
 	return look_again(target);
 }
 
-enum top_news
-top_look(struct top_target *target, struct hz3_top_snapshot *snapshot)
+enum top_news top_look(struct top_target *target, struct hz3_top_snapshot *snapshot)
 {
 	target->last_look = look(target, snapshot);
 	return target->last_look;
 }
 
-const char *
-top_state_text(enum top_news news)
+const char *top_state_text(enum top_news news)
 {
 	switch (news) {
 	case TOP_ENDED:
@@ -270,20 +256,17 @@ top_state_text(enum top_news news)
 
 /* ---- All of them ---- */
 
-static int
-is_process(const struct dirent *entry)
+static int is_process(const struct dirent *entry)
 {
 	return entry->d_name[0] >= '1' && entry->d_name[0] <= '9';
 }
 
-static int
-by_number(const struct dirent **a, const struct dirent **b)
+static int by_number(const struct dirent **a, const struct dirent **b)
 {
 	return atoi((*a)->d_name) - atoi((*b)->d_name);
 }
 
-void
-top_visit_all(top_visit *visit, void *arg)
+void top_visit_all(top_visit *visit, void *arg)
 {
 	struct dirent **entries;
 	int n = scandir("/proc", &entries, is_process, by_number);
@@ -307,8 +290,7 @@ top_visit_all(top_visit *visit, void *arg)
 		free(entries);
 }
 
-bool
-top_has_name(const struct top_process *process, const char *name)
+bool top_has_name(const struct top_process *process, const char *name)
 {
 	size_t length = strcspn(process->command, " ");
 	const char *base = process->command;

@@ -7,22 +7,19 @@
 
 static const char *const sink_names[] = {"central", "page", "auto"};
 
-static void
-write_text(void *arg, const char *text)
+static void write_text(void *arg, const char *text)
 {
 	(void)arg;
 	fputs(text, stdout);
 }
 
-static void
-per_second(struct hz3_out *o, const struct top_model *model, const char *key, uint64_t growth)
+static void per_second(struct hz3_out *o, const struct top_model *model, const char *key, uint64_t growth)
 {
 	hz3_json_ratio(o, key, growth * 1000000, model->interval_us);
 }
 
 /* Keys of an object that is open; no rates where there is nothing to compare with. */
-static void
-put_counts(struct hz3_out *o, const struct top_model *model, const struct hz3_top_counts *now, const struct top_change *change)
+static void put_counts(struct hz3_out *o, const struct top_model *model, const struct hz3_top_counts *now, const struct top_change *change)
 {
 	hz3_json_count(o, "allocated_blocks", now->allocated_blocks);
 	hz3_json_count(o, "allocated_bytes", now->allocated_bytes);
@@ -52,8 +49,7 @@ put_counts(struct hz3_out *o, const struct top_model *model, const struct hz3_to
 	hz3_json_close(o, '}');
 }
 
-static void
-put_memory(struct hz3_out *o, const struct hz3_top_memory *memory)
+static void put_memory(struct hz3_out *o, const struct hz3_top_memory *memory)
 {
 	hz3_json_open(o, "memory", '{');
 	hz3_json_count(o, "resident", memory->resident);
@@ -68,9 +64,8 @@ put_memory(struct hz3_out *o, const struct hz3_top_memory *memory)
 	hz3_json_close(o, '}');
 }
 
-static void
-put_sum(struct hz3_out *o, const struct top_model *model, const char *key, uint32_t heaps, const struct hz3_top_counts *now,
-	const struct top_change *change)
+static void put_sum(struct hz3_out *o, const struct top_model *model, const char *key, uint32_t heaps, const struct hz3_top_counts *now,
+		    const struct top_change *change)
 {
 	hz3_json_open(o, key, '{');
 	hz3_json_count(o, "heaps", heaps);
@@ -78,8 +73,7 @@ put_sum(struct hz3_out *o, const struct top_model *model, const char *key, uint3
 	hz3_json_close(o, '}');
 }
 
-static void
-put_threads(struct hz3_out *o, const struct top_model *model)
+static void put_threads(struct hz3_out *o, const struct top_model *model)
 {
 	hz3_json_open(o, "threads", '[');
 	for (unsigned i = 0; i < model->now.thread_rows; i++) {
@@ -96,8 +90,7 @@ put_threads(struct hz3_out *o, const struct top_model *model)
 	hz3_json_close(o, ']');
 }
 
-static void
-put_flows(struct hz3_out *o, const struct top_model *model)
+static void put_flows(struct hz3_out *o, const struct top_model *model)
 {
 	hz3_json_open(o, "flows", '[');
 	for (unsigned i = 0; i < model->now.flow_rows; i++) {
@@ -122,8 +115,7 @@ put_flows(struct hz3_out *o, const struct top_model *model)
 	hz3_json_close(o, ']');
 }
 
-bool
-top_json_print(const struct top_model *model, const struct top_process *process, const char *version, const char *state)
+bool top_json_print(const struct top_model *model, const struct top_process *process, const char *version, const char *state)
 {
 	const struct hz3_top_snapshot *now = &model->now;
 	struct hz3_out o;

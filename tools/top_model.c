@@ -8,14 +8,12 @@
 #define GROWING (offsetof(struct hz3_top_counts, waiting_bytes) / sizeof(uint64_t))
 
 /* What is summed over threads that come and go may also fall. */
-static uint64_t
-growth(uint64_t now, uint64_t before)
+static uint64_t growth(uint64_t now, uint64_t before)
 {
 	return now > before ? now - before : 0;
 }
 
-static struct top_change
-change(const struct hz3_top_counts *now, const struct hz3_top_counts *before)
+static struct top_change change(const struct hz3_top_counts *now, const struct hz3_top_counts *before)
 {
 	struct top_change change = {.known = before != NULL};
 	uint64_t *by = (uint64_t *)&change.by;
@@ -27,8 +25,7 @@ change(const struct hz3_top_counts *now, const struct hz3_top_counts *before)
 
 /* ---- What was before ---- */
 
-static const struct hz3_top_counts *
-find_heap(const struct hz3_top_snapshot *snapshot, uint32_t heap)
+static const struct hz3_top_counts *find_heap(const struct hz3_top_snapshot *snapshot, uint32_t heap)
 {
 	for (unsigned i = 0; i < snapshot->thread_rows; i++) {
 		if (snapshot->thread[i].heap == heap)
@@ -38,8 +35,7 @@ find_heap(const struct hz3_top_snapshot *snapshot, uint32_t heap)
 }
 
 /* "worker-1" has become "worker-*" when there was a second one. */
-static bool
-is_same_name(const char *a, const char *b)
+static bool is_same_name(const char *a, const char *b)
 {
 	size_t n = strlen(a), m = strlen(b);
 
@@ -52,8 +48,7 @@ is_same_name(const char *a, const char *b)
 	return n == m && memcmp(a, b, n) == 0 && (a[n] == '*' || b[m] == '*');
 }
 
-static const struct hz3_top_flow *
-find_flow(const struct hz3_top_snapshot *snapshot, const struct hz3_top_flow *flow)
+static const struct hz3_top_flow *find_flow(const struct hz3_top_snapshot *snapshot, const struct hz3_top_flow *flow)
 {
 	for (unsigned i = 0; i < snapshot->flow_rows; i++) {
 		if (is_same_name(snapshot->flow[i].owner, flow->owner) && is_same_name(snapshot->flow[i].freer, flow->freer))
@@ -62,8 +57,7 @@ find_flow(const struct hz3_top_snapshot *snapshot, const struct hz3_top_flow *fl
 	return NULL;
 }
 
-static void
-change_flow(struct top_model *model, unsigned i, const struct hz3_top_snapshot *before)
+static void change_flow(struct top_model *model, unsigned i, const struct hz3_top_snapshot *before)
 {
 	static const struct hz3_top_flow nothing;
 	const struct hz3_top_flow *flow = &model->now.flow[i], *old = NULL;
@@ -85,8 +79,7 @@ change_flow(struct top_model *model, unsigned i, const struct hz3_top_snapshot *
 
 static const struct top_model *sorted;	/* qsort has no argument for it */
 
-bool
-top_model_value(const struct hz3_top_counts *now, const struct top_change *row, enum top_key key, uint64_t *value)
+bool top_model_value(const struct hz3_top_counts *now, const struct top_change *row, enum top_key key, uint64_t *value)
 {
 	switch (key) {
 	case TOP_WAITING:
@@ -119,14 +112,12 @@ top_model_value(const struct hz3_top_counts *now, const struct top_change *row, 
 	return row->known;
 }
 
-static int
-compare_numbers(uint64_t a, uint64_t b)
+static int compare_numbers(uint64_t a, uint64_t b)
 {
 	return a < b ? 1 : a > b ? -1 : 0;
 }
 
-static int
-compare_threads(const void *a, const void *b)
+static int compare_threads(const void *a, const void *b)
 {
 	unsigned i = *(const unsigned *)a, k = *(const unsigned *)b;
 	const struct hz3_top_thread *one = &sorted->now.thread[i], *other = &sorted->now.thread[k];
@@ -147,8 +138,7 @@ compare_threads(const void *a, const void *b)
 	return order != 0 ? order : compare_numbers(other->heap, one->heap);
 }
 
-static int
-compare_flows(const void *a, const void *b)
+static int compare_flows(const void *a, const void *b)
 {
 	unsigned i = *(const unsigned *)a, k = *(const unsigned *)b;
 	int order = compare_numbers(sorted->flow[i].blocks, sorted->flow[k].blocks);
@@ -157,8 +147,7 @@ compare_flows(const void *a, const void *b)
 	return order != 0 ? order : compare_numbers(k, i);
 }
 
-void
-top_model_sort(struct top_model *model, enum top_key key, bool reversed)
+void top_model_sort(struct top_model *model, enum top_key key, bool reversed)
 {
 	model->key = key;
 	model->reversed = reversed;
@@ -169,8 +158,7 @@ top_model_sort(struct top_model *model, enum top_key key, bool reversed)
 
 /* ---- The whole ---- */
 
-void
-top_model_put(struct top_model *model, const struct hz3_top_snapshot *snapshot)
+void top_model_put(struct top_model *model, const struct hz3_top_snapshot *snapshot)
 {
 	static struct hz3_top_snapshot last;
 	const struct hz3_top_snapshot *before = NULL;
@@ -198,8 +186,7 @@ top_model_put(struct top_model *model, const struct hz3_top_snapshot *snapshot)
 	top_model_sort(model, model->key, model->reversed);
 }
 
-unsigned
-top_model_threads(const struct top_model *model)
+unsigned top_model_threads(const struct top_model *model)
 {
 	return model->now.thread_rows + model->now.others;
 }

@@ -8,14 +8,12 @@
 /* A write takes microseconds, unless the writer is held up in it. */
 #define TRIES 100
 
-static bool
-is_terminated(const char *text, size_t bytes)
+static bool is_terminated(const char *text, size_t bytes)
 {
 	return memchr(text, '\0', bytes) != NULL;
 }
 
-const char *
-top_check(const struct hz3_top_file *file, size_t bytes, uint32_t pid)
+const char *top_check(const struct hz3_top_file *file, size_t bytes, uint32_t pid)
 {
 	if (bytes < sizeof(file->head))
 		return "publishes a file that is too short";
@@ -35,8 +33,7 @@ top_check(const struct hz3_top_file *file, size_t bytes, uint32_t pid)
 /* ---- Text ---- */
 
 /* The bytes of a well-formed character of UTF-8 with no control character in it; 0: it is none. */
-static size_t
-character_bytes(const unsigned char *s)
+static size_t character_bytes(const unsigned char *s)
 {
 	static const unsigned smallest[] = {0, 0, 0x80, 0x800, 0x10000};
 	size_t bytes = s[0] < 0x80 ? 1 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : 0;
@@ -52,8 +49,7 @@ character_bytes(const unsigned char *s)
 	return bytes == 1 && (code < ' ' || code == 0x7f) ? 0 : bytes;
 }
 
-void
-top_clean_text(char *text)
+void top_clean_text(char *text)
 {
 	while (*text != '\0') {
 		size_t bytes = character_bytes((const unsigned char *)text);
@@ -64,15 +60,13 @@ top_clean_text(char *text)
 	}
 }
 
-static void
-clean_name(char *name)
+static void clean_name(char *name)
 {
 	name[HZ3_TOP_NAME_BYTES - 1] = '\0';
 	top_clean_text(name);
 }
 
-static void
-clean(struct hz3_top_snapshot *s)
+static void clean(struct hz3_top_snapshot *s)
 {
 	if (s->thread_rows > HZ3_TOP_THREADS)
 		s->thread_rows = HZ3_TOP_THREADS;
@@ -86,8 +80,7 @@ clean(struct hz3_top_snapshot *s)
 	}
 }
 
-bool
-top_copy(const struct hz3_top_file *file, struct hz3_top_snapshot *out)
+bool top_copy(const struct hz3_top_file *file, struct hz3_top_snapshot *out)
 {
 	for (unsigned i = 0; i < TRIES; i++) {
 		if (hz3_seqlock_read(&file->sequence, file->words, (uint64_t *)out, HZ3_TOP_WORDS)) {

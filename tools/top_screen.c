@@ -33,8 +33,7 @@ struct screen {
 
 static volatile sig_atomic_t stopped;
 
-static void
-stop(int number)
+static void stop(int number)
 {
 	(void)number;
 	stopped = 1;
@@ -42,8 +41,7 @@ stop(int number)
 
 /* ---- Drawing ---- */
 
-static void
-put_line(void *arg, const char *text, enum top_style style)
+static void put_line(void *arg, const char *text, enum top_style style)
 {
 	static const attr_t attributes[] = {[TOP_PLAIN] = A_NORMAL, [TOP_STRONG] = A_BOLD, [TOP_HEADING] = A_REVERSE};
 	struct screen *screen = arg;
@@ -55,16 +53,14 @@ put_line(void *arg, const char *text, enum top_style style)
 	attrset(A_NORMAL);
 }
 
-static const char *
-state(const struct screen *screen)
+static const char *state(const struct screen *screen)
 {
 	const char *text = top_state_text(screen->news);
 
 	return text == NULL && screen->paused ? "PAUSED" : text;
 }
 
-static void
-draw_keys(const struct screen *screen)
+static void draw_keys(const struct screen *screen)
 {
 	char text[128];
 
@@ -73,8 +69,7 @@ draw_keys(const struct screen *screen)
 	mvaddnstr(LINES - 1, 0, text, COLS - 1);
 }
 
-static void
-draw(struct screen *screen)
+static void draw(struct screen *screen)
 {
 	erase();
 	screen->line = 0;
@@ -94,16 +89,14 @@ draw(struct screen *screen)
 
 /* ---- Keys ---- */
 
-static void
-scroll_by(struct screen *screen, long lines)
+static void scroll_by(struct screen *screen, long lines)
 {
 	long to = (long)screen->view.scroll + lines;
 
 	screen->view.scroll = to > 0 ? (unsigned)to : 0;
 }
 
-static void
-sort_by(struct screen *screen, int key)
+static void sort_by(struct screen *screen, int key)
 {
 	/* By the same again: the other way round. */
 	bool again = key == (int)screen->model->key;
@@ -111,8 +104,7 @@ sort_by(struct screen *screen, int key)
 	top_model_sort(screen->model, (enum top_key)key, again && !screen->model->reversed);
 }
 
-static void
-take_key(struct screen *screen, int key)
+static void take_key(struct screen *screen, int key)
 {
 	switch (key) {
 	case 'q':
@@ -163,8 +155,7 @@ take_key(struct screen *screen, int key)
 /* ---- The loop ---- */
 
 /* What is new of the process; a picture is counted when the model gets something new. */
-static void
-look(struct screen *screen, unsigned delay_ms)
+static void look(struct screen *screen, unsigned delay_ms)
 {
 	uint64_t now = top_now_ms();
 	enum top_news news;
@@ -183,8 +174,7 @@ look(struct screen *screen, unsigned delay_ms)
 		screen->quit = true;
 }
 
-static bool
-begin(void)
+static bool begin(void)
 {
 	SCREEN *terminal = newterm(NULL, stdout, stdin);
 
@@ -199,8 +189,7 @@ begin(void)
 	return true;
 }
 
-enum top_end
-top_screen_run(struct top_target *target, struct top_model *model, unsigned delay_ms, unsigned long count)
+enum top_end top_screen_run(struct top_target *target, struct top_model *model, unsigned delay_ms, unsigned long count)
 {
 	static struct screen screen;
 	struct sigaction action = {.sa_handler = stop};

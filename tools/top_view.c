@@ -40,8 +40,7 @@ static const struct {
 
 static const char *const sink_names[] = {"central", "page", "auto"};
 
-enum top_key
-top_key_by_name(const char *name)
+enum top_key top_key_by_name(const char *name)
 {
 	enum top_key key = TOP_NAME;
 
@@ -50,8 +49,7 @@ top_key_by_name(const char *name)
 	return key;
 }
 
-const char *
-top_key_name(enum top_key key)
+const char *top_key_name(enum top_key key)
 {
 	return columns[key].name;
 }
@@ -66,8 +64,7 @@ struct line {
 };
 
 /* How many columns a character takes, and how many bytes it has; what this locale has no character for is a byte that can't be shown. */
-static unsigned
-character(const char *text, size_t *bytes)
+static unsigned character(const char *text, size_t *bytes)
 {
 	mbstate_t state = {0};
 	wchar_t c;
@@ -79,8 +76,7 @@ character(const char *text, size_t *bytes)
 }
 
 /* As much of the text as fits into so many columns; how many it took. */
-static unsigned
-add_clipped(struct line *line, const char *text, unsigned room)
+static unsigned add_clipped(struct line *line, const char *text, unsigned room)
 {
 	unsigned used = 0;
 
@@ -105,28 +101,24 @@ add_clipped(struct line *line, const char *text, unsigned room)
 	return used;
 }
 
-static void
-add(struct line *line, const char *text)
+static void add(struct line *line, const char *text)
 {
 	(void)add_clipped(line, text, line->width_max);
 }
 
-static void
-add_spaces(struct line *line, unsigned n)
+static void add_spaces(struct line *line, unsigned n)
 {
 	while (n-- > 0)
 		add(line, " ");
 }
 
-static void
-add_left(struct line *line, const char *text, unsigned width)
+static void add_left(struct line *line, const char *text, unsigned width)
 {
 	add_spaces(line, width - add_clipped(line, text, width));
 }
 
 /* Of ASCII. */
-static void
-add_right(struct line *line, const char *text, unsigned width)
+static void add_right(struct line *line, const char *text, unsigned width)
 {
 	unsigned length = (unsigned)strlen(text);
 
@@ -134,16 +126,14 @@ add_right(struct line *line, const char *text, unsigned width)
 	add(line, text);
 }
 
-static void
-begin(struct line *line, const struct top_view *view)
+static void begin(struct line *line, const struct top_view *view)
 {
 	line->used = line->width = 0;
 	line->width_max = view->width;
 	line->text[0] = '\0';
 }
 
-static void
-clipped_put(const char *text, const struct top_view *view, enum top_style style, top_put_line *put, void *arg)
+static void clipped_put(const char *text, const struct top_view *view, enum top_style style, top_put_line *put, void *arg)
 {
 	struct line line;
 
@@ -159,8 +149,7 @@ struct number {
 };
 
 /* Three digits, and how many times the base was taken out. */
-static struct number
-scaled(double value, double base, bool is_whole)
+static struct number scaled(double value, double base, bool is_whole)
 {
 	static const char units[] = " kMGTPEZ";
 	unsigned unit = 0;
@@ -174,21 +163,18 @@ scaled(double value, double base, bool is_whole)
 	return out;
 }
 
-static struct number
-count(uint64_t value)
+static struct number count(uint64_t value)
 {
 	return scaled((double)value, 1000, true);
 }
 
-static struct number
-size(uint64_t value)
+static struct number size(uint64_t value)
 {
 	return scaled((double)value, 1024, true);
 }
 
 /* A second. */
-static struct number
-rate(const struct top_model *model, bool known, uint64_t growth, bool is_bytes)
+static struct number rate(const struct top_model *model, bool known, uint64_t growth, bool is_bytes)
 {
 	struct number none = {"-"};
 
@@ -197,8 +183,7 @@ rate(const struct top_model *model, bool known, uint64_t growth, bool is_bytes)
 	return scaled((double)growth * 1e6 / (double)model->interval_us, is_bytes ? 1024 : 1000, growth == 0);
 }
 
-static struct number
-ratio(uint64_t n, uint64_t d)
+static struct number ratio(uint64_t n, uint64_t d)
 {
 	struct number out = {"-"};
 
@@ -210,8 +195,7 @@ ratio(uint64_t n, uint64_t d)
 /* ---- The process ---- */
 
 /* "word value", two blanks between; nothing is begun that has no room. */
-static void
-add_value(struct line *line, const char *word, const char *value)
+static void add_value(struct line *line, const char *word, const char *value)
 {
 	if (line->width + strlen(word) + strlen(value) + 3 > line->width_max)
 		return;
@@ -221,8 +205,7 @@ add_value(struct line *line, const char *word, const char *value)
 	add(line, value);
 }
 
-static void
-draw_title(const struct top_model *model, const struct top_process *process, const char *version, const struct top_view *view, top_put_line *put, void *arg)
+static void draw_title(const struct top_model *model, const struct top_process *process, const char *version, const struct top_view *view, top_put_line *put, void *arg)
 {
 	char text[128];
 	struct line line;
@@ -240,8 +223,7 @@ draw_title(const struct top_model *model, const struct top_process *process, con
 	put(arg, line.text, TOP_STRONG);
 }
 
-static void
-draw_memory(const struct top_model *model, const struct top_view *view, top_put_line *put, void *arg)
+static void draw_memory(const struct top_model *model, const struct top_view *view, top_put_line *put, void *arg)
 {
 	const struct hz3_top_memory *memory = &model->now.memory;
 	struct line line;
@@ -258,8 +240,7 @@ draw_memory(const struct top_model *model, const struct top_view *view, top_put_
 	put(arg, line.text, TOP_PLAIN);
 }
 
-static void
-draw_blocks(const struct top_model *model, const struct top_view *view, top_put_line *put, void *arg)
+static void draw_blocks(const struct top_model *model, const struct top_view *view, top_put_line *put, void *arg)
 {
 	const struct hz3_top_counts *by = &model->total.by;
 	uint64_t freed = by->freed_local_blocks + by->out_blocks;
@@ -275,8 +256,7 @@ draw_blocks(const struct top_model *model, const struct top_view *view, top_put_
 	put(arg, line.text, TOP_PLAIN);
 }
 
-static void
-draw_remote(const struct top_model *model, const struct top_view *view, top_put_line *put, void *arg)
+static void draw_remote(const struct top_model *model, const struct top_view *view, top_put_line *put, void *arg)
 {
 	const struct hz3_top_counts *by = &model->total.by, *total = &model->now.total;
 	struct number held = size(total->held_bytes);
@@ -297,8 +277,7 @@ draw_remote(const struct top_model *model, const struct top_view *view, top_put_
 /* ---- Threads ---- */
 
 /* The columns that fit, as a set of bits. */
-static unsigned
-columns_that_fit(unsigned width)
+static unsigned columns_that_fit(unsigned width)
 {
 	unsigned set = 1u << TOP_NAME, used = NAME_WIDTH;
 
@@ -312,8 +291,7 @@ columns_that_fit(unsigned width)
 	return set;
 }
 
-static void
-draw_thread_heading(const struct top_model *model, const struct top_view *view, unsigned set, top_put_line *put, void *arg)
+static void draw_thread_heading(const struct top_model *model, const struct top_view *view, unsigned set, top_put_line *put, void *arg)
 {
 	struct line line;
 	char title[32];
@@ -332,9 +310,8 @@ draw_thread_heading(const struct top_model *model, const struct top_view *view, 
 	put(arg, line.text, TOP_HEADING);
 }
 
-static void
-draw_row(const struct top_model *model, const struct top_view *view, unsigned set, const char *name, uint32_t tid, const struct hz3_top_counts *now,
-	 const struct top_change *change, top_put_line *put, void *arg)
+static void draw_row(const struct top_model *model, const struct top_view *view, unsigned set, const char *name, uint32_t tid, const struct hz3_top_counts *now,
+		     const struct top_change *change, top_put_line *put, void *arg)
 {
 	struct line line;
 
@@ -358,14 +335,12 @@ draw_row(const struct top_model *model, const struct top_view *view, unsigned se
 }
 
 /* The rows of threads, and behind them what has no row. */
-static unsigned
-thread_lines(const struct top_model *model)
+static unsigned thread_lines(const struct top_model *model)
 {
 	return model->now.thread_rows + (model->now.others != 0) + (model->now.ended != 0);
 }
 
-static void
-draw_thread(const struct top_model *model, const struct top_view *view, unsigned set, unsigned i, top_put_line *put, void *arg)
+static void draw_thread(const struct top_model *model, const struct top_view *view, unsigned set, unsigned i, top_put_line *put, void *arg)
 {
 	const struct hz3_top_snapshot *now = &model->now;
 	char name[32];
@@ -383,8 +358,7 @@ draw_thread(const struct top_model *model, const struct top_view *view, unsigned
 	}
 }
 
-static void
-draw_threads(const struct top_model *model, struct top_view *view, unsigned room, top_put_line *put, void *arg)
+static void draw_threads(const struct top_model *model, struct top_view *view, unsigned room, top_put_line *put, void *arg)
 {
 	unsigned set = columns_that_fit(view->width), lines = thread_lines(model);
 
@@ -405,8 +379,7 @@ draw_threads(const struct top_model *model, struct top_view *view, unsigned room
 /* The width of "owner <- freed by", before columns of numbers as wide as those of threads. */
 #define FLOW_WIDTH (2 * NAME_WIDTH + 4)
 
-static void
-draw_flow_heading(const struct top_view *view, top_put_line *put, void *arg)
+static void draw_flow_heading(const struct top_view *view, top_put_line *put, void *arg)
 {
 	static const char *const titles[] = {"BLOCKS/s", "A CHAIN", "BYTES/s", "BLOCKS", "BYTES"};
 	struct line line;
@@ -419,8 +392,7 @@ draw_flow_heading(const struct top_view *view, top_put_line *put, void *arg)
 	put(arg, line.text, TOP_HEADING);
 }
 
-static void
-draw_flow(const struct top_model *model, const struct top_view *view, unsigned i, top_put_line *put, void *arg)
+static void draw_flow(const struct top_model *model, const struct top_view *view, unsigned i, top_put_line *put, void *arg)
 {
 	unsigned at = model->flow_order[i];
 	const struct hz3_top_flow *flow = &model->now.flow[at];
@@ -443,8 +415,7 @@ draw_flow(const struct top_model *model, const struct top_view *view, unsigned i
 	put(arg, line.text, TOP_PLAIN);
 }
 
-static void
-draw_flows(const struct top_model *model, const struct top_view *view, unsigned lines, top_put_line *put, void *arg)
+static void draw_flows(const struct top_model *model, const struct top_view *view, unsigned lines, top_put_line *put, void *arg)
 {
 	unsigned rows = model->now.flow_rows;
 
@@ -459,8 +430,7 @@ draw_flows(const struct top_model *model, const struct top_view *view, unsigned 
 /* ---- The whole ---- */
 
 /* Lines for threads and for flows, of those that are left; the flows get a third, or what the threads don't need. */
-static void
-share(const struct top_model *model, unsigned room, unsigned *threads, unsigned *flows)
+static void share(const struct top_model *model, unsigned room, unsigned *threads, unsigned *flows)
 {
 	unsigned wanted = (unsigned)hz3_max(model->now.flow_rows, 1), third = (unsigned)hz3_max(room / 3, FLOWS_SHOWN_MIN);
 	unsigned needed = thread_lines(model);
@@ -471,8 +441,7 @@ share(const struct top_model *model, unsigned room, unsigned *threads, unsigned 
 	*threads = room > wanted ? room - wanted : 0;
 }
 
-void
-top_view_draw(const struct top_model *model, const struct top_process *process, const char *version, struct top_view *view, top_put_line *put, void *arg)
+void top_view_draw(const struct top_model *model, const struct top_process *process, const char *version, struct top_view *view, top_put_line *put, void *arg)
 {
 	/* Beside the lists: four lines of the process, an empty one, a heading; then an empty line and a heading for the flows. */
 	unsigned fixed = 6 + view->keys, threads, flows = 0;
@@ -500,8 +469,7 @@ top_view_draw(const struct top_model *model, const struct top_process *process, 
 		draw_flows(model, view, flows, put, arg);
 }
 
-void
-top_view_draw_help(struct top_view *view, top_put_line *put, void *arg)
+void top_view_draw_help(struct top_view *view, top_put_line *put, void *arg)
 {
 	static const char *const lines[] = {
 		"q            quit",

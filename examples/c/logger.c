@@ -42,8 +42,7 @@ static struct queue log_queue = QUEUE(WORKERS);
 static struct queue request_queue = QUEUE(READERS);
 static int in_order;
 
-static void
-put(struct queue *q, void *p)
+static void put(struct queue *q, void *p)
 {
 	pthread_mutex_lock(&q->lock);
 	while (q->used == QUEUE_SLOTS)
@@ -54,8 +53,7 @@ put(struct queue *q, void *p)
 }
 
 /* NULL: all writers have left. */
-static void *
-take(struct queue *q)
+static void *take(struct queue *q)
 {
 	void *p = NULL;
 
@@ -72,8 +70,7 @@ take(struct queue *q)
 	return p;
 }
 
-static void
-leave(struct queue *q)
+static void leave(struct queue *q)
 {
 	pthread_mutex_lock(&q->lock);
 	q->writers--;
@@ -81,8 +78,7 @@ leave(struct queue *q)
 	pthread_mutex_unlock(&q->lock);
 }
 
-static void *
-allocate(size_t bytes)
+static void *allocate(size_t bytes)
 {
 	void *p = malloc(bytes);
 
@@ -91,8 +87,7 @@ allocate(size_t bytes)
 	return p;
 }
 
-static void *
-reader(void *arg)
+static void *reader(void *arg)
 {
 	char name[16];
 
@@ -104,8 +99,7 @@ reader(void *arg)
 	return NULL;
 }
 
-static void *
-worker(void *arg)
+static void *worker(void *arg)
 {
 	unsigned random = (unsigned)(size_t)arg + 1;
 	char name[16];
@@ -126,16 +120,14 @@ worker(void *arg)
 	return NULL;
 }
 
-static int
-by_severity(const void *a, const void *b)
+static int by_severity(const void *a, const void *b)
 {
 	unsigned x = (*(struct message *const *)a)->severity, y = (*(struct message *const *)b)->severity;
 
 	return x < y ? -1 : x > y;
 }
 
-static void *
-logger(void *arg)
+static void *logger(void *arg)
 {
 	static struct message *batch[SORTED];
 	size_t n;
@@ -152,8 +144,7 @@ logger(void *arg)
 	return arg;
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	pthread_t thread[WORKERS + READERS + 1];
 	int n = 0;

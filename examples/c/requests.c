@@ -28,8 +28,7 @@ struct header {
 	char *name, *value;
 };
 
-static char *
-copy(hz3_arena_t *arena, const char *text, unsigned n)
+static char *copy(hz3_arena_t *arena, const char *text, unsigned n)
 {
 	size_t bytes = strlen(text) + 12;
 	char *p = hz3_arena_malloc(arena, bytes);
@@ -43,8 +42,7 @@ copy(hz3_arena_t *arena, const char *text, unsigned n)
 }
 
 /* Returns the length of what it found: something that outlives the request. */
-static size_t
-serve(hz3_arena_t *arena, unsigned request)
+static size_t serve(hz3_arena_t *arena, unsigned request)
 {
 	struct header *headers = NULL;
 	size_t length = 0;
@@ -74,8 +72,7 @@ struct place {
 };
 
 /* hz3 has put ordinary memory there: if there is nothing better, it can stay. */
-static int
-map(void *address, size_t bytes, void *context)
+static int map(void *address, size_t bytes, void *context)
 {
 	struct place *place = context;
 	void *p;
@@ -101,15 +98,13 @@ map(void *address, size_t bytes, void *context)
 }
 
 /* The contents are not needed; the place in the file is. */
-static void
-purge(void *address, size_t bytes, void *context)
+static void purge(void *address, size_t bytes, void *context)
 {
 	(void)context;
 	(void)madvise(address, bytes, MADV_REMOVE);
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static const struct hz3_os_hooks hooks = {.map = map, .purge = purge};
 	struct place place = {.fd = -1};

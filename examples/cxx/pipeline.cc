@@ -103,8 +103,7 @@ text_of(int i)
 	return "message number " + std::to_string(i) + ", long enough to be in a block of its own";
 }
 
-static void
-produce(queue &q, int count)
+static void produce(queue &q, int count)
 {
 	for (int i = 0; i < count; i++) {
 		auto m = std::make_unique<message>();
@@ -117,8 +116,7 @@ produce(queue &q, int count)
 	hz3_thread_idle();
 }
 
-static long
-consume(queue &q)
+static long consume(queue &q)
 {
 	long sum = 0;
 
@@ -139,8 +137,7 @@ statistic(const char *name)
 	return value;
 }
 
-int
-main()
+int main()
 {
 	const int count = 100000;
 	queue q;

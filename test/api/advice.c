@@ -11,21 +11,18 @@
 static void *blocks[N];
 static _Atomic int stage;
 
-static void
-reach(int n)
+static void reach(int n)
 {
 	stage = n;
 }
 
-static void
-wait_for(int n)
+static void wait_for(int n)
 {
 	while (stage != n)
 		nap(1);
 }
 
-static void
-name_thread(const void *name)
+static void name_thread(const void *name)
 {
 	if (name != NULL)
 		pthread_setname_np(pthread_self(), name);
@@ -35,8 +32,7 @@ name_thread(const void *name)
 
 static size_t block_bytes = 100;
 
-static void *
-producer(void *name)
+static void *producer(void *name)
 {
 	name_thread(name);
 	for (int round = 0; round < ROUNDS; round++) {
@@ -49,8 +45,7 @@ producer(void *name)
 	return NULL;
 }
 
-static void
-shuffle(void)
+static void shuffle(void)
 {
 	unsigned random = 12345;
 
@@ -63,8 +58,7 @@ shuffle(void)
 	}
 }
 
-static void
-consume(const char *producer_name, const char *name, bool shuffled)
+static void consume(const char *producer_name, const char *name, bool shuffled)
 {
 	pthread_t thread = start(producer, producer_name);
 
@@ -80,20 +74,17 @@ consume(const char *producer_name, const char *name, bool shuffled)
 	pthread_join(thread, NULL);
 }
 
-static void
-shuffled_consumer(void)
+static void shuffled_consumer(void)
 {
 	consume("maker", "logger", true);
 }
 
-static void
-orderly_consumer(void)
+static void orderly_consumer(void)
 {
 	consume("maker", "logger", false);
 }
 
-static void
-nameless(void)
+static void nameless(void)
 {
 	consume(NULL, NULL, false);
 }
@@ -106,8 +97,7 @@ nameless(void)
 static void *mail[AT_ONCE];
 static bool answers_in_new_blocks;
 
-static void *
-answering(void *name)
+static void *answering(void *name)
 {
 	name_thread(name);
 	for (int n = 0; n < QUESTIONS / AT_ONCE; n++) {
@@ -123,8 +113,7 @@ answering(void *name)
 	return NULL;
 }
 
-static void
-ask(void)
+static void ask(void)
 {
 	pthread_t thread = start(answering, "answers");
 
@@ -140,15 +129,13 @@ ask(void)
 	pthread_join(thread, NULL);
 }
 
-static void
-answers_new(void)
+static void answers_new(void)
 {
 	answers_in_new_blocks = true;
 	ask();
 }
 
-static void
-answers_in_place(void)
+static void answers_in_place(void)
 {
 	ask();
 }
@@ -158,8 +145,7 @@ answers_in_place(void)
 static bool owner_is_idle;
 static _Atomic int64_t idle_ms;	/* when it was idle last */
 
-static int64_t
-now_ms(void)
+static int64_t now_ms(void)
 {
 	struct timespec now;
 
@@ -167,8 +153,7 @@ now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static void *
-sleeping_owner(void *name)
+static void *sleeping_owner(void *name)
 {
 	void (*idle)(void) = (void (*)(void))find("hz3_thread_idle");
 
@@ -186,8 +171,7 @@ sleeping_owner(void *name)
 }
 
 /* Looks at the statistics while the owner sleeps. */
-static bool
-has_rule_while_asleep(const char *rule)
+static bool has_rule_while_asleep(const char *rule)
 {
 	pthread_t thread = start(sleeping_owner, "sleeper");
 	bool seen = false;
@@ -213,8 +197,7 @@ has_rule_while_asleep(const char *rule)
 
 /* ---- memory that stays ---- */
 
-static void
-one_of_so_many_lives(int n)
+static void one_of_so_many_lives(int n)
 {
 	for (int i = 0; i < N; i++)
 		blocks[i] = allocate(block_bytes);
@@ -223,30 +206,26 @@ one_of_so_many_lives(int n)
 			free(blocks[i]);
 }
 
-static void
-one_in_each_page_lives(void)
+static void one_in_each_page_lives(void)
 {
 	one_of_so_many_lives(400);
 }
 
-static void
-all_live_or_none(void)
+static void all_live_or_none(void)
 {
 	one_of_so_many_lives(0);
 	for (int i = 0; i < N / 2; i++)
 		blocks[i] = allocate(block_bytes);
 }
 
-static void
-nothing_lives(void)
+static void nothing_lives(void)
 {
 	one_of_so_many_lives(0);
 }
 
 /* ---- bounds ---- */
 
-static void *
-free_and_wait(void *name)
+static void *free_and_wait(void *name)
 {
 	name_thread(name);
 	for (int i = 0; i < N; i++)
@@ -256,8 +235,7 @@ free_and_wait(void *name)
 
 static int owners;
 
-static void *
-owner_of_few(void *arg)
+static void *owner_of_few(void *arg)
 {
 	int i = (int)(uintptr_t)arg;
 
@@ -269,8 +247,7 @@ owner_of_few(void *arg)
 	return NULL;
 }
 
-static void
-frees_of_many(void)
+static void frees_of_many(void)
 {
 	static pthread_t thread[100];
 
@@ -284,15 +261,13 @@ frees_of_many(void)
 		pthread_join(thread[i], NULL);
 }
 
-static void
-more_owners_than_rows(void)
+static void more_owners_than_rows(void)
 {
 	owners = 90;
 	frees_of_many();
 }
 
-static void
-fewer_owners_than_rows(void)
+static void fewer_owners_than_rows(void)
 {
 	owners = 30;
 	frees_of_many();
@@ -300,8 +275,7 @@ fewer_owners_than_rows(void)
 
 static int names;
 
-static void
-many_names(void)
+static void many_names(void)
 {
 	static char name[16];
 
@@ -316,15 +290,13 @@ many_names(void)
 	}
 }
 
-static void
-more_names(void)
+static void more_names(void)
 {
 	names = 400;
 	many_names();
 }
 
-static void
-fewer_names(void)
+static void fewer_names(void)
 {
 	names = 50;
 	many_names();
@@ -364,8 +336,7 @@ static const struct test {
 
 #define TESTS (sizeof(tests) / sizeof(tests[0]))
 
-static int
-run_test(const struct test *test)
+static int run_test(const struct test *test)
 {
 	char quoted[64];
 	bool seen;
@@ -384,8 +355,7 @@ run_test(const struct test *test)
 	return EXIT_FAILURE;
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	char number[16];
 

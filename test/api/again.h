@@ -23,16 +23,14 @@
 #define AGAIN_SECONDS 100
 
 /* In the child of a fork: become the case. */
-static _Noreturn void UNUSED
-become(const char *name)
+static _Noreturn void UNUSED become(const char *name)
 {
 	self_exec((char *[]){(char *)(uintptr_t)name, NULL});
 	_exit(127);
 }
 
 /* The exit status of the case, or -1. */
-static int UNUSED
-again(const char *name, const char *conf)
+static int UNUSED again(const char *name, const char *conf)
 {
 	int status = -1;
 	pid_t pid = fork();
@@ -55,8 +53,7 @@ struct again_case {
 };
 
 /* The case of that name; NULL: all of them, each in a process of its own. */
-static void UNUSED
-run_cases(const struct again_case *cases, const char *name, const char *given)
+static void UNUSED run_cases(const struct again_case *cases, const char *name, const char *given)
 {
 	char conf[256];
 
@@ -75,8 +72,7 @@ run_cases(const struct again_case *cases, const char *name, const char *given)
  * Run a case in a process with the settings of this one, after before (which may be NULL): it has to end well, and to say one line on
  * standard error, with this beginning.
  */
-static void UNUSED
-expect_complaint(const char *name, void (*before)(void), const char *beginning)
+static void UNUSED expect_complaint(const char *name, void (*before)(void), const char *beginning)
 {
 	char text[512];
 	int pair[2], status = -1;
@@ -105,8 +101,7 @@ expect_complaint(const char *name, void (*before)(void), const char *beginning)
 	CHECK(strchr(text, '\n') == text + used - 1 || getenv("HZ3_EMULATOR") != NULL, "more than one line: %s", text);
 }
 
-static void UNUSED
-nap(unsigned ms)
+static void UNUSED nap(unsigned ms)
 {
 	struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
 
@@ -116,8 +111,7 @@ nap(unsigned ms)
 
 static char again_text[512 * 1024];
 
-static void
-again_collect(void *arg, const char *piece)
+static void again_collect(void *arg, const char *piece)
 {
 	size_t *used = arg, length = strlen(piece);
 
@@ -128,8 +122,7 @@ again_collect(void *arg, const char *piece)
 }
 
 /* The statistics; the text is good until the next call. */
-static UNUSED const char *
-statistics(const char *opts)
+static UNUSED const char *statistics(const char *opts)
 {
 	void (*print)(void (*)(void *, const char *), void *, const char *) =
 		(void (*)(void (*)(void *, const char *), void *, const char *))find("hz3_stats_print");
@@ -141,8 +134,7 @@ statistics(const char *opts)
 	return again_text;
 }
 
-static UNUSED void *
-allocate(size_t bytes)
+static UNUSED void *allocate(size_t bytes)
 {
 	void *p = malloc(bytes);
 
@@ -151,8 +143,7 @@ allocate(size_t bytes)
 	return opaque(memset(p, 1, bytes));
 }
 
-static pthread_t UNUSED
-start(void *(*f)(void *), const char *name)
+static pthread_t UNUSED start(void *(*f)(void *), const char *name)
 {
 	pthread_t thread;
 

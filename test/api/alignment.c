@@ -17,15 +17,13 @@ enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
 /* Compilers know what posix_memalign does to errno; the test asks whether it does. */
 static int (*volatile posix_memalign_)(void **, size_t, size_t) = posix_memalign;
 
-static bool
-aligned(const void *p, size_t alignment)
+static bool aligned(const void *p, size_t alignment)
 {
 	return ((uintptr_t)p & (alignment - 1)) == 0;
 }
 
 /* Whether the whole block can be used and freed; what it says of its size goes for aligned blocks as well. */
-static void
-use_and_free(const char *what, void *p, size_t alignment, size_t size)
+static void use_and_free(const char *what, void *p, size_t alignment, size_t size)
 {
 	size_t usable = malloc_usable_size(p);
 
@@ -36,8 +34,7 @@ use_and_free(const char *what, void *p, size_t alignment, size_t size)
 	free(p);
 }
 
-static void
-sweep_posix_memalign(size_t alignment, size_t size)
+static void sweep_posix_memalign(size_t alignment, size_t size)
 {
 	void *const before = (void *)(uintptr_t)0x1234;
 	void *p = before;
@@ -60,8 +57,7 @@ sweep_posix_memalign(size_t alignment, size_t size)
 
 typedef void *aligner(size_t, size_t);
 
-static void
-sweep(const char *what, aligner *get, size_t alignment, size_t size)
+static void sweep(const char *what, aligner *get, size_t alignment, size_t size)
 {
 	void *p;
 
@@ -74,8 +70,7 @@ sweep(const char *what, aligner *get, size_t alignment, size_t size)
 		      alignment, size, errno);
 }
 
-static void
-test_powers_of_two(void)
+static void test_powers_of_two(void)
 {
 	for (unsigned shift = 0; shift < 64; shift++) {
 		size_t alignment = opaque_size((size_t)1 << shift);
@@ -89,8 +84,7 @@ test_powers_of_two(void)
 }
 
 /* Many blocks at once: they must not overlap. */
-static void
-test_overlap(void)
+static void test_overlap(void)
 {
 	enum { N = 64 };
 	static unsigned char *p[N];
@@ -112,8 +106,7 @@ test_overlap(void)
 	}
 }
 
-static void
-test_bad_alignments(void)
+static void test_bad_alignments(void)
 {
 	static const size_t bad[] = {0, 3, 6, 7, 9, 12, 15, 24, 48, 100, 4095, 4097, ((size_t)1 << 63) + 1, SIZE_MAX};
 
@@ -134,8 +127,7 @@ test_bad_alignments(void)
 }
 
 /* glibc rounds the alignment of memalign up, and programs rely on it. */
-static void
-test_memalign_rounds_up(void)
+static void test_memalign_rounds_up(void)
 {
 	for (size_t alignment = 0; alignment < 70000; alignment += 1 + alignment / 7) {
 		size_t power = 1;
@@ -151,8 +143,7 @@ test_memalign_rounds_up(void)
 	CHECK(errno == EINVAL, "memalign over 2^63: errno %d", errno);
 }
 
-static void
-test_impossible_sizes(void)
+static void test_impossible_sizes(void)
 {
 	static const size_t huge[] = {(size_t)PTRDIFF_MAX + 1, SIZE_MAX - 65536, SIZE_MAX - 4095, SIZE_MAX};
 
@@ -177,8 +168,7 @@ test_impossible_sizes(void)
 	}
 }
 
-static void
-test_pages(void)
+static void test_pages(void)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
@@ -208,8 +198,7 @@ test_pages(void)
 }
 
 /* An aligned block may be realloc'ed like any other; the contents stay, the alignment need not. */
-static void
-test_realloc_of_aligned(void)
+static void test_realloc_of_aligned(void)
 {
 	for (size_t alignment = 16; alignment <= 1 << 20; alignment *= 2) {
 		for (int i = 0; i < SIZES; i++) {
@@ -227,8 +216,7 @@ test_realloc_of_aligned(void)
 	}
 }
 
-int
-main(void)
+int main(void)
 {
 	test_powers_of_two();
 	test_overlap();

@@ -30,37 +30,32 @@ static unsigned failures;
 	} while (0)
 
 /* Hides where a value comes from, so that the compiler neither reasons about it nor warns. */
-static inline void *
-opaque(void *p)
+static inline void *opaque(void *p)
 {
 	__asm__ volatile("" : "+r"(p) : : "memory");
 	return p;
 }
 
-static inline size_t
-opaque_size(size_t n)
+static inline size_t opaque_size(size_t n)
 {
 	__asm__ volatile("" : "+r"(n));
 	return n;
 }
 
 /* A function that not every malloc has; NULL then. */
-static inline void *
-find(const char *name)
+static inline void *find(const char *name)
 {
 	return dlsym(RTLD_DEFAULT, name);
 }
 
 /* Is it hz3?  Where manual pages leave room, the tests ask for hz3's choice only then. */
-static inline bool
-on_hz3(void)
+static inline bool on_hz3(void)
 {
 	return find("hz3_version") != NULL;
 }
 
 /* Is it hz3, built with this?  A name of the manual's, "config.stats". */
-static inline bool
-on_hz3_with(const char *what)
+static inline bool on_hz3_with(const char *what)
 {
 	int (*control)(const char *, void *, size_t *, void *, size_t) =
 		(int (*)(const char *, void *, size_t *, void *, size_t))find("hz3_control");
@@ -71,29 +66,25 @@ on_hz3_with(const char *what)
 }
 
 /* Does it count what it does? */
-static inline bool
-on_hz3_with_statistics(void)
+static inline bool on_hz3_with_statistics(void)
 {
 	return on_hz3_with("config.stats");
 }
 
 /* A byte for each position and seed, without a short period. */
-static inline unsigned char
-pattern(size_t i, unsigned seed)
+static inline unsigned char pattern(size_t i, unsigned seed)
 {
 	return (unsigned char)((i * 2654435761u + seed * 40503u) >> 13);
 }
 
-static inline void
-fill(void *p, size_t from, size_t to, unsigned seed)
+static inline void fill(void *p, size_t from, size_t to, unsigned seed)
 {
 	for (size_t i = from; i < to; i++)
 		((unsigned char *)p)[i] = pattern(i, seed);
 }
 
 /* The first position that is not as filled; n if all are. */
-static inline size_t
-first_difference(const void *p, size_t n, unsigned seed)
+static inline size_t first_difference(const void *p, size_t n, unsigned seed)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (((const unsigned char *)p)[i] != pattern(i, seed))
@@ -102,8 +93,7 @@ first_difference(const void *p, size_t n, unsigned seed)
 	return n;
 }
 
-static inline int
-finish(void)
+static inline int finish(void)
 {
 	if (failures != 0)
 		fprintf(stderr, "%u checks failed\n", failures);

@@ -34,8 +34,7 @@ static struct {
 
 #define FIND(function, name) ((hz3.function = (__typeof__(hz3.function))find(name)) != NULL)
 
-static bool
-find_all(void)
+static bool find_all(void)
 {
 	return FIND(create, "hz3_arena_create") && FIND(malloc, "hz3_arena_malloc") && FIND(calloc, "hz3_arena_calloc") &&
 	       FIND(aligned_alloc, "hz3_arena_aligned_alloc") && FIND(realloc, "hz3_arena_realloc") &&
@@ -43,8 +42,7 @@ find_all(void)
 	       FIND(purge, "hz3_purge") && FIND(thread_flush, "hz3_thread_flush") && FIND(control, "hz3_control");
 }
 
-static struct hz3_arena_stats
-stats_of(hz3_arena_t *arena)
+static struct hz3_arena_stats stats_of(hz3_arena_t *arena)
 {
 	struct hz3_arena_stats stats;
 
@@ -52,8 +50,7 @@ stats_of(hz3_arena_t *arena)
 	return stats;
 }
 
-static size_t
-statistic(const char *name)
+static size_t statistic(const char *name)
 {
 	size_t value = 0, bytes = sizeof(value);
 
@@ -61,8 +58,7 @@ statistic(const char *name)
 	return value;
 }
 
-static unsigned
-arenas_created(void)
+static unsigned arenas_created(void)
 {
 	unsigned value = 0;
 	size_t bytes = sizeof(value);
@@ -78,8 +74,7 @@ static const size_t sizes[] = {0,     1,     16,    17,    100,    1000,   1024,
 
 /* ---- one thread ---- */
 
-static void
-test_blocks(void)
+static void test_blocks(void)
 {
 	hz3_arena_t *arena = hz3.create(NULL, NULL);
 	void *block[SIZES];
@@ -104,8 +99,7 @@ test_blocks(void)
 	hz3.destroy(NULL);
 }
 
-static void
-test_calloc(void)
+static void test_calloc(void)
 {
 	hz3_arena_t *arena = hz3.create(NULL, NULL);
 
@@ -129,8 +123,7 @@ test_calloc(void)
 	hz3.destroy(arena);
 }
 
-static void
-test_alignment(void)
+static void test_alignment(void)
 {
 	hz3_arena_t *arena = hz3.create(NULL, NULL);
 
@@ -156,8 +149,7 @@ test_alignment(void)
 }
 
 /* An alignment that would take address space of which there is little for good. */
-static void
-test_far_alignment(void)
+static void test_far_alignment(void)
 {
 	hz3_arena_t *arena = hz3.create(NULL, NULL);
 	int (*control)(const char *, void *, size_t *, void *, size_t) =
@@ -180,8 +172,7 @@ test_far_alignment(void)
 	hz3.destroy(arena);
 }
 
-static void
-test_realloc(void)
+static void test_realloc(void)
 {
 	hz3_arena_t *arena = hz3.create(NULL, NULL), *other = hz3.create(NULL, NULL);
 	unsigned char *p = hz3.malloc(arena, 10);
@@ -223,8 +214,7 @@ test_realloc(void)
 }
 
 /* A request of some blocks of all kinds, of which some are freed. */
-static void
-request(hz3_arena_t *arena, unsigned seed)
+static void request(hz3_arena_t *arena, unsigned seed)
 {
 	enum { BLOCKS = 2000 };
 	static unsigned char *block[BLOCKS];
@@ -242,8 +232,7 @@ request(hz3_arena_t *arena, unsigned seed)
 		free(block[i]);
 }
 
-static void
-test_reset(void)
+static void test_reset(void)
 {
 	hz3_arena_t *arena = hz3.create(NULL, NULL);
 	struct hz3_arena_stats first, last;
@@ -277,8 +266,7 @@ test_reset(void)
 	hz3.destroy(arena);
 }
 
-static void
-test_many(void)
+static void test_many(void)
 {
 	enum { AT_ONCE = 300, TIMES = 10000 };
 	static hz3_arena_t *arena[AT_ONCE];
@@ -311,8 +299,7 @@ test_many(void)
 }
 
 /* A longer block than any before takes the place of shorter free ones. */
-static void
-test_long_blocks(void)
+static void test_long_blocks(void)
 {
 	hz3_arena_t *arena = hz3.create(NULL, NULL);
 
@@ -340,8 +327,7 @@ static struct {
 } shared;
 
 /* Blocks begin with their size and a seed that tells the rest. */
-static void
-mark(unsigned char *p, size_t size, unsigned seed)
+static void mark(unsigned char *p, size_t size, unsigned seed)
 {
 	memcpy(p, &size, sizeof(size));
 	memcpy(p + 8, &seed, sizeof(seed));
@@ -349,8 +335,7 @@ mark(unsigned char *p, size_t size, unsigned seed)
 		fill(p, 16, size < 300 ? size : 300, seed);
 }
 
-static void
-end(unsigned char *p)
+static void end(unsigned char *p)
 {
 	size_t size, checked;
 	unsigned seed;
@@ -370,8 +355,7 @@ end(unsigned char *p)
 }
 
 /* Another thread's, perhaps; the contents go with it. */
-static void
-regrow(_Atomic(unsigned char *) *place, unsigned seed)
+static void regrow(_Atomic(unsigned char *) *place, unsigned seed)
 {
 	unsigned char *p = atomic_exchange(place, NULL);
 	size_t size;
@@ -385,8 +369,7 @@ regrow(_Atomic(unsigned char *) *place, unsigned seed)
 	end(atomic_exchange(place, q));
 }
 
-static void *
-trader(void *arg)
+static void *trader(void *arg)
 {
 	unsigned me = (unsigned)(uintptr_t)arg;
 	uint64_t random = me + 1;
@@ -420,8 +403,7 @@ trader(void *arg)
 	return NULL;
 }
 
-static void
-test_threads(void)
+static void test_threads(void)
 {
 	pthread_t thread[THREADS];
 
@@ -446,8 +428,7 @@ static struct {
 } held;
 
 /* Frees blocks of the arena among those of the main thread's heap, which wait in this thread's buffer; flushes when it is told to. */
-static void *
-holder(void *arg)
+static void *holder(void *arg)
 {
 	for (unsigned i = 0; i < HELD; i++) {
 		free(held.block[i]);
@@ -460,8 +441,7 @@ holder(void *arg)
 	return arg;
 }
 
-static void
-hold_over(hz3_arena_t **arena, bool destroy)
+static void hold_over(hz3_arena_t **arena, bool destroy)
 {
 	enum { AGAIN = 2 * HELD };
 	static unsigned char *again[AGAIN];
@@ -497,8 +477,7 @@ hold_over(hz3_arena_t **arena, bool destroy)
 	pthread_join(thread, NULL);
 }
 
-static void
-test_buffers(void)
+static void test_buffers(void)
 {
 	hz3_arena_t *arena = hz3.create(NULL, NULL);
 
@@ -522,8 +501,7 @@ struct place {
 	size_t bad;
 };
 
-static int
-map(void *address, size_t bytes, void *context)
+static int map(void *address, size_t bytes, void *context)
 {
 	struct place *place = context;
 
@@ -542,8 +520,7 @@ map(void *address, size_t bytes, void *context)
 	return 0;
 }
 
-static void
-unmap(void *address, size_t bytes, void *context)
+static void unmap(void *address, size_t bytes, void *context)
 {
 	struct place *place = context;
 
@@ -552,8 +529,7 @@ unmap(void *address, size_t bytes, void *context)
 	place->bytes_unmapped += bytes;
 }
 
-static void
-purge(void *address, size_t bytes, void *context)
+static void purge(void *address, size_t bytes, void *context)
 {
 	struct place *place = context;
 
@@ -565,8 +541,7 @@ purge(void *address, size_t bytes, void *context)
 
 static const struct hz3_os_hooks hooks = {map, unmap, purge};
 
-static void
-check_place(const struct place *place)
+static void check_place(const struct place *place)
 {
 	CHECK(place->bad == 0, "%zu odd addresses or sizes", place->bad);
 	CHECK(place->mapped == place->unmapped && place->bytes_mapped == place->bytes_unmapped,
@@ -574,8 +549,7 @@ check_place(const struct place *place)
 	      place->bytes_unmapped);
 }
 
-static void
-use_hooks(struct place *place)
+static void use_hooks(struct place *place)
 {
 	hz3_arena_t *arena = hz3.create(&hooks, place);
 
@@ -603,8 +577,7 @@ use_hooks(struct place *place)
 }
 
 /* What hooks put there is not there any more. */
-static void
-check_mappings(void)
+static void check_mappings(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "r");
 	char line[512];
@@ -615,8 +588,7 @@ check_mappings(void)
 		fclose(maps);
 }
 
-static void
-test_hooks(void)
+static void test_hooks(void)
 {
 	struct place plain = {.fd = -1}, file = {.fd = memfd_create("arena", MFD_CLOEXEC)};
 
@@ -627,8 +599,7 @@ test_hooks(void)
 	close(file.fd);
 }
 
-static void
-test_failing_hooks(void)
+static void test_failing_hooks(void)
 {
 	for (unsigned fail_at = 1; fail_at < 12; fail_at++) {
 		struct place place = {.fd = fail_at % 2 ? -1 : memfd_create("arena", MFD_CLOEXEC), .fail_at = fail_at};
@@ -661,8 +632,7 @@ test_failing_hooks(void)
 }
 
 /* Hooks that want to know of nothing but the memory. */
-static void
-test_few_hooks(void)
+static void test_few_hooks(void)
 {
 	static const struct hz3_os_hooks only_map = {map, NULL, NULL}, none = {NULL, unmap, purge};
 	struct place place = {.fd = -1};
@@ -684,8 +654,7 @@ test_few_hooks(void)
 
 static atomic_bool stop;
 
-static void *
-restless(void *arg)
+static void *restless(void *arg)
 {
 	hz3_arena_t *arena = arg;
 
@@ -702,8 +671,7 @@ restless(void *arg)
 	return NULL;
 }
 
-static void
-child(hz3_arena_t *arena, unsigned char *kept)
+static void child(hz3_arena_t *arena, unsigned char *kept)
 {
 	/* What failed before is the parent's to tell. */
 	failures = 0;
@@ -721,16 +689,14 @@ child(hz3_arena_t *arena, unsigned char *kept)
 }
 
 /* Locks and heaps are found as they are. */
-static pid_t
-fork_without_handlers(void)
+static pid_t fork_without_handlers(void)
 {
 	pid_t (*bare)(void) = (pid_t (*)(void))find("_Fork");
 
 	return bare ? bare() : fork();
 }
 
-static void
-test_fork(void)
+static void test_fork(void)
 {
 	hz3_arena_t *arena = hz3.create(NULL, NULL);
 	unsigned char *kept = hz3.malloc(arena, 5000);
@@ -759,8 +725,7 @@ test_fork(void)
 /* A thread is inside of a hook, and holds the arena's lock; a child without it. */
 static atomic_bool in_hook, go_on;
 
-static int
-wait_in_map(void *address, size_t bytes, void *context)
+static int wait_in_map(void *address, size_t bytes, void *context)
 {
 	(void)address;
 	(void)bytes;
@@ -771,8 +736,7 @@ wait_in_map(void *address, size_t bytes, void *context)
 	return 0;
 }
 
-static void *
-waiter(void *arena)
+static void *waiter(void *arena)
 {
 	unsigned char *p = hz3.malloc(arena, 3000);
 
@@ -780,8 +744,7 @@ waiter(void *arena)
 	return p;
 }
 
-static void
-test_fork_in_hook(void)
+static void test_fork_in_hook(void)
 {
 	static const struct hz3_os_hooks slow = {wait_in_map, NULL, NULL};
 	hz3_arena_t *arena;
@@ -815,8 +778,7 @@ test_fork_in_hook(void)
 
 /* ---- mistakes ---- */
 
-static void
-free_after_destroy(void)
+static void free_after_destroy(void)
 {
 	hz3_arena_t *arena = hz3.create(NULL, NULL);
 	void *p = hz3.malloc(arena, 100);
@@ -825,8 +787,7 @@ free_after_destroy(void)
 	free(opaque(p));
 }
 
-static void
-free_after_reset(void)
+static void free_after_reset(void)
 {
 	hz3_arena_t *arena = hz3.create(NULL, NULL);
 	void *p = hz3.malloc(arena, 100000);
@@ -835,8 +796,7 @@ free_after_reset(void)
 	free(opaque(p));
 }
 
-static void
-use_after_destroy(void)
+static void use_after_destroy(void)
 {
 	hz3_arena_t *arena = hz3.create(NULL, NULL);
 
@@ -844,8 +804,7 @@ use_after_destroy(void)
 	(void)!hz3.malloc(arena, 1);
 }
 
-static void
-destroy_twice(void)
+static void destroy_twice(void)
 {
 	hz3_arena_t *arena = hz3.create(NULL, NULL);
 
@@ -853,8 +812,7 @@ destroy_twice(void)
 	hz3.destroy(arena);
 }
 
-static void
-free_inside(void)
+static void free_inside(void)
 {
 	hz3_arena_t *arena = hz3.create(NULL, NULL);
 	char *p = hz3.malloc(arena, 100);
@@ -862,8 +820,7 @@ free_inside(void)
 	free(opaque(p + 16));
 }
 
-static void
-dies(void (*mistake)(void), const char *what)
+static void dies(void (*mistake)(void), const char *what)
 {
 	int status = 0;
 	pid_t pid = fork();
@@ -878,8 +835,7 @@ dies(void (*mistake)(void), const char *what)
 	      (unsigned)status);
 }
 
-static void
-test_mistakes(void)
+static void test_mistakes(void)
 {
 	dies(free_after_destroy, "free of a destroyed arena's block");
 	dies(free_after_reset, "free of a block from before a reset");
@@ -888,8 +844,7 @@ test_mistakes(void)
 	dies(free_inside, "free of the inside of a block");
 }
 
-int
-main(void)
+int main(void)
 {
 	if (!find_all()) {
 		puts("SKIP: not on hz3");

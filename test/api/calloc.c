@@ -3,8 +3,7 @@
 #include "api_test.h"
 #include "../glibc_family.h"
 
-static bool
-all_zero(const void *p, size_t n)
+static bool all_zero(const void *p, size_t n)
 {
 	const unsigned char *s = p;
 
@@ -15,8 +14,7 @@ static const size_t sizes[] = {1,     8,     16,     24,     100,    500,     10
 			       33000, 65536, 100000, 131073, 500000, 1 << 20, 3 << 20, 20 << 20, 33 << 20, 100 << 20};
 enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
 
-static void
-check_zero(size_t count, size_t size)
+static void check_zero(size_t count, size_t size)
 {
 	unsigned char *p = opaque(calloc(count, size));
 
@@ -28,8 +26,7 @@ check_zero(size_t count, size_t size)
 }
 
 /* Dirty as many blocks as fit into 8 MiB, all of them live at once, then free them. */
-static void
-make_dirty(size_t size)
+static void make_dirty(size_t size)
 {
 	enum { MOST = 20000 };
 	static void *p[MOST];
@@ -46,8 +43,7 @@ make_dirty(size_t size)
 		free(p[i]);
 }
 
-static void
-test_dirty_reuse(void)
+static void test_dirty_reuse(void)
 {
 	for (int i = 0; i < SIZES; i++) {
 		int rounds = sizes[i] < 1 << 20 ? 20 : 2;
@@ -65,8 +61,7 @@ test_dirty_reuse(void)
 }
 
 /* Memory that was dirty as one size and comes back as another. */
-static void
-test_other_sizes(void)
+static void test_other_sizes(void)
 {
 	for (int i = 0; i < SIZES; i++) {
 		make_dirty(sizes[i]);
@@ -76,8 +71,7 @@ test_other_sizes(void)
 }
 
 /* Many live at once, so that they come from every part of a page. */
-static void
-test_many_live(void)
+static void test_many_live(void)
 {
 	enum { N = 3000 };
 	static unsigned char *p[N];
@@ -94,8 +88,7 @@ test_many_live(void)
 	}
 }
 
-int
-main(void)
+int main(void)
 {
 	test_dirty_reuse();
 	test_other_sizes();

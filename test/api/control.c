@@ -6,8 +6,7 @@
 
 static int (*control)(const char *, void *, size_t *, void *, size_t);
 
-static size_t
-read_size(const char *name)
+static size_t read_size(const char *name)
 {
 	size_t value = 0, bytes = sizeof(value);
 	int error = control(name, &value, &bytes, NULL, 0);
@@ -16,8 +15,7 @@ read_size(const char *name)
 	return value;
 }
 
-static const char *
-read_string(const char *name)
+static const char *read_string(const char *name)
 {
 	const char *value = NULL;
 	size_t bytes = sizeof(value);
@@ -27,14 +25,12 @@ read_string(const char *name)
 	return value != NULL ? value : "";
 }
 
-static int
-write_string(const char *name, const char *value)
+static int write_string(const char *name, const char *value)
 {
 	return control(name, NULL, NULL, &value, sizeof(value));
 }
 
-static void
-test_errors(void)
+static void test_errors(void)
 {
 	size_t value, bytes = sizeof(value);
 	char small;
@@ -53,8 +49,7 @@ test_errors(void)
 	CHECK(errno == 17, "errno became %d", errno);
 }
 
-static void
-test_sink(void)
+static void test_sink(void)
 {
 	const char *before = read_string("remote.sink"), *old = "page";
 	size_t bytes = sizeof(old);
@@ -70,8 +65,7 @@ test_sink(void)
 	CHECK(strcmp(read_string("remote.sink"), before) == 0, "%s", read_string("remote.sink"));
 }
 
-static void *
-remote_free(void *arg)
+static void *remote_free(void *arg)
 {
 	void **blocks = arg;
 
@@ -81,8 +75,7 @@ remote_free(void *arg)
 	return NULL;
 }
 
-static void
-test_statistics(void)
+static void test_statistics(void)
 {
 	static void *blocks[10000];
 	size_t allocated = read_size("stats.allocated"), freed = read_size("stats.blocks_freed");
@@ -110,8 +103,7 @@ test_statistics(void)
 	CHECK(read_size("stats.mapped") >= read_size("stats.active"), "mapped and active");
 }
 
-static void
-test_calls(void)
+static void test_calls(void)
 {
 	size_t (*good_size)(size_t) = (size_t(*)(size_t))find("hz3_good_size");
 	size_t (*purge)(void) = (size_t(*)(void))find("hz3_purge");
@@ -134,8 +126,7 @@ test_calls(void)
 /* What hz3_stats_print hands over, joined. */
 static char report[200000];
 
-static void
-collect(void *arg, const char *text)
+static void collect(void *arg, const char *text)
 {
 	size_t used = strlen(report);
 
@@ -144,8 +135,7 @@ collect(void *arg, const char *text)
 		memcpy(report + used, text, strlen(text) + 1);
 }
 
-static void
-test_stats_print(void)
+static void test_stats_print(void)
 {
 	void (*print)(void (*)(void *, const char *), void *, const char *) =
 		(void (*)(void (*)(void *, const char *), void *, const char *))find("hz3_stats_print");
@@ -158,8 +148,7 @@ test_stats_print(void)
 	CHECK(strstr(report, "mapped") != NULL && strstr(report, "Memory") != NULL, "%s", report);
 }
 
-int
-main(void)
+int main(void)
 {
 	control = (int (*)(const char *, void *, size_t *, void *, size_t))find("hz3_control");
 	if (control == NULL) {

@@ -12,8 +12,7 @@
 
 static int (*control)(const char *, void *, size_t *, void *, size_t);
 
-static size_t
-live(void)
+static size_t live(void)
 {
 	size_t value = 0, bytes = sizeof(value);
 
@@ -24,15 +23,13 @@ live(void)
 
 static void *blocks[BLOCKS];
 
-static void
-take(void)
+static void take(void)
 {
 	for (unsigned i = 0; i < BLOCKS; i++)
 		blocks[i] = allocate(BYTES);
 }
 
-static void
-drop(void)
+static void drop(void)
 {
 	for (unsigned i = 0; i < BLOCKS; i++)
 		free(blocks[i]);
@@ -42,16 +39,14 @@ drop(void)
  * The blocks that are there more than before: all of them, and of other threads that run perhaps what only waits to be handed out; or none
  * but what libc has for a thread.
  */
-static void
-expect_kept(const char *when, size_t before)
+static void expect_kept(const char *when, size_t before)
 {
 	size_t now = live();
 
 	CHECK(now >= before + BLOCKS, "%s: %zu blocks live, %zu before", when, now, before);
 }
 
-static void
-expect_home(const char *when, size_t before)
+static void expect_home(const char *when, size_t before)
 {
 	size_t now = live();
 
@@ -60,8 +55,7 @@ expect_home(const char *when, size_t before)
 
 /* ---- Told to ---- */
 
-static void
-gives_up_by(const char *name)
+static void gives_up_by(const char *name)
 {
 	void (*give_up)(void) = (void (*)(void))find(name);
 	size_t before = live();
@@ -75,20 +69,17 @@ gives_up_by(const char *name)
 	}
 }
 
-static void
-idle(void)
+static void idle(void)
 {
 	gives_up_by("hz3_thread_idle");
 }
 
-static void
-purge(void)
+static void purge(void)
 {
 	gives_up_by("hz3_purge");
 }
 
-static void
-trim(void)
+static void trim(void)
 {
 	gives_up_by("malloc_trim");
 }
@@ -97,8 +88,7 @@ trim(void)
 
 static size_t live_before;
 
-static void *
-frees_its_own(void *arg)
+static void *frees_its_own(void *arg)
 {
 	(void)arg;
 	take();
@@ -107,8 +97,7 @@ frees_its_own(void *arg)
 	return NULL;
 }
 
-static void *
-frees_others(void *arg)
+static void *frees_others(void *arg)
 {
 	(void)arg;
 	free(allocate(1));
@@ -117,8 +106,7 @@ frees_others(void *arg)
 	return NULL;
 }
 
-static void
-end(void)
+static void end(void)
 {
 	live_before = live();
 	for (unsigned round = 0; round < 3; round++) {
@@ -134,8 +122,7 @@ end(void)
 
 static pthread_barrier_t barrier;
 
-static void *
-waits(void *arg)
+static void *waits(void *arg)
 {
 	frees_its_own(arg);
 	pthread_barrier_wait(&barrier);
@@ -143,8 +130,7 @@ waits(void *arg)
 	return NULL;
 }
 
-static void
-child(void)
+static void child(void)
 {
 	int status = -1;
 
@@ -165,8 +151,7 @@ child(void)
 
 /* ---- No memory ---- */
 
-static void
-no_memory(void)
+static void no_memory(void)
 {
 	struct rlimit limit = {(size_t)256 << 20, (size_t)256 << 20};
 
@@ -191,8 +176,7 @@ static const struct again_case cases[] = {
 	{0},
 };
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	control = (int (*)(const char *, void *, size_t *, void *, size_t))find("hz3_control");
 	if (!on_hz3_with_statistics() || !on_hz3_with("config.safety_checks")) {

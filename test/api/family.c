@@ -8,8 +8,7 @@
 #include <unistd.h>
 
 /* The report goes to standard error; it must be there, and look right, and not be more than a screenful or two. */
-static size_t
-capture(void (*print)(void), char *text, size_t cap)
+static size_t capture(void (*print)(void), char *text, size_t cap)
 {
 	FILE *file = tmpfile();
 	int kept = dup(STDERR_FILENO);
@@ -27,8 +26,7 @@ capture(void (*print)(void), char *text, size_t cap)
 	return n > 0 ? (size_t)n : 0;
 }
 
-static void
-test_malloc_stats(void)
+static void test_malloc_stats(void)
 {
 	static char text[65536];
 	static const char *const words[] = {"allocated", "active", "resident", "mapped", "metadata", "Remote frees",
@@ -43,8 +41,7 @@ test_malloc_stats(void)
 	CHECK(text[n - 1] == '\n', "the last line has no end");
 }
 
-static void
-test_mallopt(void)
+static void test_mallopt(void)
 {
 	CHECK(mallopt(M_MMAP_THRESHOLD, 1 << 20) == 1, "M_MMAP_THRESHOLD");
 	CHECK(mallopt(M_TRIM_THRESHOLD, 1 << 20) == 1, "M_TRIM_THRESHOLD");
@@ -54,8 +51,7 @@ test_mallopt(void)
 	CHECK(mallopt(-77, 1) == 0 || !on_hz3(), "a parameter that does not exist");
 }
 
-static void
-test_mallinfo2(void)
+static void test_mallinfo2(void)
 {
 	enum { BYTES = 10 << 20 };
 	struct mallinfo2 before = mallinfo2(), with, after;
@@ -74,8 +70,7 @@ test_mallinfo2(void)
 }
 
 /* What programs take for the memory in use is uordblks + hblkhd: a huge block is in one of them. */
-static void
-test_mallinfo2_huge(void)
+static void test_mallinfo2_huge(void)
 {
 	const size_t bytes = (size_t)200 << 20;
 	struct mallinfo2 before = mallinfo2(), with;
@@ -94,8 +89,7 @@ test_mallinfo2_huge(void)
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
 /* The int fields say as much as they can. */
-static void
-test_mallinfo(void)
+static void test_mallinfo(void)
 {
 	enum { N = 5 };
 	const size_t bytes = (size_t)600 << 20;
@@ -117,8 +111,7 @@ test_mallinfo(void)
 	      info.hblkhd);
 }
 
-static void
-test_malloc_info(void)
+static void test_malloc_info(void)
 {
 	char *text = NULL;
 	size_t bytes = 0;
@@ -135,8 +128,7 @@ test_malloc_info(void)
 	free(text);
 }
 
-static void
-test_malloc_trim(void)
+static void test_malloc_trim(void)
 {
 	enum { N = 20000 };
 	static void *p[N];
@@ -153,8 +145,7 @@ test_malloc_trim(void)
 	CHECK(malloc_trim(0) == 0 || !on_hz3(), "everything was given back before");
 }
 
-int
-main(void)
+int main(void)
 {
 	test_malloc_stats();
 	test_malloc_trim();

@@ -7,20 +7,17 @@
 
 #include <unistd.h>
 
-static void
-terminated(void)
+static void terminated(void)
 {
 	_exit(EXIT_SUCCESS);
 }
 
-static void
-call(void *function, size_t size)
+static void call(void *function, size_t size)
 {
 	CHECK(((void *(*)(size_t))function)(opaque_size(size)) == NULL, "memory that no machine has");
 }
 
-int
-main(void)
+int main(void)
 {
 	void *runtime = dlopen("libstdc++.so.6", RTLD_LAZY | RTLD_LOCAL);
 	void *(*set_terminate)(void (*)(void));

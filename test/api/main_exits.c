@@ -19,8 +19,7 @@ static void *block[BLOCKS];
 static bool keeps_blocks, has_nothing_to_do;
 
 /* Enough to do for a background thread, and time enough for it to start. */
-static void *
-work(void *arg)
+static void *work(void *arg)
 {
 	struct timespec moment = { 0, 400000000 };
 
@@ -43,8 +42,7 @@ work(void *arg)
 }
 
 /* Signals do not end a process of which only malloc's thread is left. */
-static void
-wait_for(pid_t pid)
+static void wait_for(pid_t pid)
 {
 	struct timespec moment = { 0, 10000000 };
 	int status = -1;
@@ -59,8 +57,7 @@ wait_for(pid_t pid)
 }
 
 /* A program of its own: in the child of a fork musl 1.2.3 does not survive the end of the first thread. */
-static void
-child_ends(char *way, const char *conf)
+static void child_ends(char *way, const char *conf)
 {
 	pid_t pid = fork();
 
@@ -74,8 +71,7 @@ child_ends(char *way, const char *conf)
 	wait_for(pid);
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static char keep[] = "keep", signal[] = "signal";
 	pthread_t thread;

@@ -26,8 +26,7 @@
 #pragma GCC diagnostic ignored "-Wfree-nonheap-object"
 
 /* What the line is to name; told before the misuse. */
-static void *
-name(void *p)
+static void *name(void *p)
 {
 	char line[40];
 	int length = snprintf(line, sizeof(line), "%p\n", p);
@@ -38,29 +37,25 @@ name(void *p)
 	return opaque(p);
 }
 
-static void
-call(const char *function)
+static void call(const char *function)
 {
 	void (*f)(void) = (void (*)(void))find(function);
 
 	f();
 }
 
-static void
-flush(void)
+static void flush(void)
 {
 	call("hz3_thread_flush");
 }
 
-static void
-idle(void)
+static void idle(void)
 {
 	call("hz3_thread_idle");
 }
 
 /* Run by another thread, to its end. */
-static void
-elsewhere(void *(*run)(void *), void *arg)
+static void elsewhere(void *(*run)(void *), void *arg)
 {
 	pthread_t thread;
 
@@ -71,42 +66,36 @@ elsewhere(void *(*run)(void *), void *arg)
 
 /* ---- What is no block ---- */
 
-static void
-free_static(void)
+static void free_static(void)
 {
 	static long long memory[100];
 
 	free(name(&memory[2]));
 }
 
-static void
-free_stack(void)
+static void free_stack(void)
 {
 	_Alignas(16) char memory[100];
 
 	free(name(memory));
 }
 
-static void
-free_code(void)
+static void free_code(void)
 {
 	free(name((void *)((uintptr_t)free_code & ~(uintptr_t)15)));
 }
 
-static void
-free_low_address(void)
+static void free_low_address(void)
 {
 	free(name((void *)(uintptr_t)0x1230));
 }
 
-static void
-free_high_address(void)
+static void free_high_address(void)
 {
 	free(name((void *)(UINTPTR_MAX & ~(uintptr_t)0xfff)));
 }
 
-static void
-free_unmapped(void)
+static void free_unmapped(void)
 {
 	char *p = mmap(NULL, 1 << 16, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -114,30 +103,26 @@ free_unmapped(void)
 	free(name(p));
 }
 
-static void
-free_mapped(void)
+static void free_mapped(void)
 {
 	free(name(mmap(NULL, 1 << 16, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)));
 }
 
-static void
-free_misaligned(void)
+static void free_misaligned(void)
 {
 	char *p = malloc(100);
 
 	free(name(p + 8));
 }
 
-static void
-free_misaligned_large(void)
+static void free_misaligned_large(void)
 {
 	char *p = malloc(1 << 20);
 
 	free(name(p + 1));
 }
 
-static void
-free_interior_of_small(void)
+static void free_interior_of_small(void)
 {
 	char *p = malloc(100);
 
@@ -145,16 +130,14 @@ free_interior_of_small(void)
 }
 
 /* A block's place, in a page that has others which were handed out. */
-static void
-free_never_allocated(void)
+static void free_never_allocated(void)
 {
 	char *p = malloc(20000), *q = malloc(20000);
 
 	free(name(p < q ? q + (q - p) : q + 2 * (p - q)));
 }
 
-static void
-free_unused_page(void)
+static void free_unused_page(void)
 {
 	char *p = malloc(4 << 20);
 
@@ -162,24 +145,21 @@ free_unused_page(void)
 	free(name(p + (1 << 20)));
 }
 
-static void
-free_interior_of_large(void)
+static void free_interior_of_large(void)
 {
 	char *p = malloc(4 << 20);
 
 	free(name(p + (1 << 20)));
 }
 
-static void
-free_near_start_of_large(void)
+static void free_near_start_of_large(void)
 {
 	char *p = malloc(4 << 20);
 
 	free(name(p + 4096));
 }
 
-static void
-free_interior_of_huge(void)
+static void free_interior_of_huge(void)
 {
 	char *p = malloc(100 << 20);
 
@@ -188,8 +168,7 @@ free_interior_of_huge(void)
 
 /* ---- Double free ---- */
 
-static void
-twice_at_once(void)
+static void twice_at_once(void)
 {
 	void *p = malloc(100), *q = malloc(100);
 
@@ -198,8 +177,7 @@ twice_at_once(void)
 	free(opaque(q));
 }
 
-static void
-twice_later(void)
+static void twice_later(void)
 {
 	void *p = malloc(100), *q = malloc(100);
 
@@ -208,8 +186,7 @@ twice_later(void)
 	free(name(p));
 }
 
-static void *
-free_both_and_again(void *arg)
+static void *free_both_and_again(void *arg)
 {
 	void **blocks = arg;
 
@@ -219,8 +196,7 @@ free_both_and_again(void *arg)
 	return NULL;
 }
 
-static void
-twice_in_buffer(void)
+static void twice_in_buffer(void)
 {
 	void *blocks[2] = {malloc(100), malloc(100)};
 
@@ -228,8 +204,7 @@ twice_in_buffer(void)
 	idle();
 }
 
-static void *
-free_flush_and_again(void *arg)
+static void *free_flush_and_again(void *arg)
 {
 	void **blocks = arg;
 
@@ -240,24 +215,21 @@ free_flush_and_again(void *arg)
 	return NULL;
 }
 
-static void
-twice_in_sink(void)
+static void twice_in_sink(void)
 {
 	void *blocks[2] = {malloc(100), malloc(100)};
 
 	elsewhere(free_flush_and_again, blocks);
 }
 
-static void *
-free_it(void *arg)
+static void *free_it(void *arg)
 {
 	free(opaque(arg));
 	return NULL;
 }
 
 /* By its owner, after another thread has sent it on its way. */
-static void
-twice_here_and_there(void)
+static void twice_here_and_there(void)
 {
 	void *p = malloc(100);
 
@@ -267,16 +239,14 @@ twice_here_and_there(void)
 
 static pthread_barrier_t gate;
 
-static void *
-meet_and_free(void *arg)
+static void *meet_and_free(void *arg)
 {
 	pthread_barrier_wait(&gate);
 	free(opaque(arg));
 	return NULL;
 }
 
-static void
-twice_together(void)
+static void twice_together(void)
 {
 	pthread_t thread;
 	void *p = malloc(100);
@@ -289,8 +259,7 @@ twice_together(void)
 }
 
 /* In between, its place was another block's. */
-static void
-twice_after_reuse(void)
+static void twice_after_reuse(void)
 {
 	void *p = malloc(100);
 
@@ -303,32 +272,28 @@ twice_after_reuse(void)
 
 typedef struct hz3_pool arena;
 
-static arena *
-arena_new(void)
+static arena *arena_new(void)
 {
 	arena *(*create)(const void *hooks, void *context) = (arena *(*)(const void *, void *))find("hz3_arena_create");
 
 	return create(NULL, NULL);
 }
 
-static void *
-arena_block(arena *from)
+static void *arena_block(arena *from)
 {
 	void *(*get)(arena *from, size_t size) = (void *(*)(arena *, size_t))find("hz3_arena_malloc");
 
 	return get(from, 100);
 }
 
-static void
-arena_call(const char *function, arena *of)
+static void arena_call(const char *function, arena *of)
 {
 	void (*f)(arena *of) = (void (*)(arena *))find(function);
 
 	f(of);
 }
 
-static void
-arena_reset(void)
+static void arena_reset(void)
 {
 	arena *of = arena_new();
 	void *p = arena_block(of);
@@ -337,8 +302,7 @@ arena_reset(void)
 	free(name(p));
 }
 
-static void
-arena_destroyed(void)
+static void arena_destroyed(void)
 {
 	arena *of = arena_new();
 	void *p = arena_block(of);
@@ -347,8 +311,7 @@ arena_destroyed(void)
 	free(name(p));
 }
 
-static void
-arena_twice(void)
+static void arena_twice(void)
 {
 	void *p = arena_block(arena_new());
 
@@ -356,8 +319,7 @@ arena_twice(void)
 	free(name(p));
 }
 
-static void
-arena_twice_elsewhere(void)
+static void arena_twice_elsewhere(void)
 {
 	void *p = arena_block(arena_new());
 
@@ -365,14 +327,12 @@ arena_twice_elsewhere(void)
 	free(name(p));
 }
 
-static void
-arena_inside(void)
+static void arena_inside(void)
 {
 	free(name((char *)arena_block(arena_new()) + 16));
 }
 
-static void
-twice_large(void)
+static void twice_large(void)
 {
 	void *p = malloc(1 << 20);
 
@@ -380,8 +340,7 @@ twice_large(void)
 	free(name(p));
 }
 
-static void
-twice_huge(void)
+static void twice_huge(void)
 {
 	void *p = malloc(100 << 20);
 
@@ -391,24 +350,21 @@ twice_huge(void)
 
 /* ---- Other calls that take a block ---- */
 
-static void
-realloc_foreign(void)
+static void realloc_foreign(void)
 {
 	static long long memory[100];
 
 	(void)!opaque(realloc(name(memory), 1000));
 }
 
-static void
-realloc_interior(void)
+static void realloc_interior(void)
 {
 	char *p = malloc(100);
 
 	(void)!opaque(realloc(name(p + 32), 1000));
 }
 
-static void
-realloc_freed(void)
+static void realloc_freed(void)
 {
 	void *p = malloc(100), *q = malloc(100);
 
@@ -417,8 +373,7 @@ realloc_freed(void)
 	(void)!opaque(realloc(name(p), 1000));
 }
 
-static void
-realloc_freed_huge(void)
+static void realloc_freed_huge(void)
 {
 	void *p = malloc(100 << 20);
 
@@ -426,24 +381,21 @@ realloc_freed_huge(void)
 	(void)!opaque(realloc(name(p), 1000));
 }
 
-static void
-size_of_foreign(void)
+static void size_of_foreign(void)
 {
 	static long long memory[100];
 
 	(void)!malloc_usable_size(name(memory));
 }
 
-static void
-size_of_interior(void)
+static void size_of_interior(void)
 {
 	char *p = malloc(100);
 
 	(void)!malloc_usable_size(name(p + 32));
 }
 
-static void
-size_of_freed(void)
+static void size_of_freed(void)
 {
 	void *p = malloc(100);
 
@@ -451,28 +403,24 @@ size_of_freed(void)
 	(void)!malloc_usable_size(name(p));
 }
 
-static void
-sized(const char *function, size_t size)
+static void sized(const char *function, size_t size)
 {
 	void (*f)(void *, size_t) = (void (*)(void *, size_t))find(function);
 
 	f(name(malloc(100)), size);
 }
 
-static void
-sized_too_large(void)
+static void sized_too_large(void)
 {
 	sized("free_sized", 100000);
 }
 
-static void
-sized_wrong(void)
+static void sized_wrong(void)
 {
 	sized("free_sized", 101);
 }
 
-static void
-aligned_sized_wrong(void)
+static void aligned_sized_wrong(void)
 {
 	void (*f)(void *, size_t, size_t) = (void (*)(void *, size_t, size_t))find("free_aligned_sized");
 	char *p = malloc(100), *q = malloc(100);
@@ -480,16 +428,14 @@ aligned_sized_wrong(void)
 	f(name((uintptr_t)p % 64 ? p : q), 64, 100);
 }
 
-static void
-delete_wrong(void)
+static void delete_wrong(void)
 {
 	sized("_ZdlPvm", 50);
 }
 
 /* ---- Writes past the ends ---- */
 
-static void
-overflow_at_free(void)
+static void overflow_at_free(void)
 {
 	char *p = malloc(100);
 
@@ -498,8 +444,7 @@ overflow_at_free(void)
 }
 
 /* No gap for rounding: the next byte is not the block's. */
-static void
-overflow_without_gap(void)
+static void overflow_without_gap(void)
 {
 	char *p = malloc(96), *volatile q = malloc(96);
 
@@ -508,8 +453,7 @@ overflow_without_gap(void)
 	free(q);
 }
 
-static void
-overflow_at_realloc(void)
+static void overflow_at_realloc(void)
 {
 	char *p = malloc(100);
 
@@ -517,8 +461,7 @@ overflow_at_realloc(void)
 	(void)!opaque(realloc(p, 1000));
 }
 
-static void
-overflow_of_large(void)
+static void overflow_of_large(void)
 {
 	char *p = malloc((1 << 20) - 100);
 
@@ -526,8 +469,7 @@ overflow_of_large(void)
 	free(opaque(p));
 }
 
-static void
-overflow_of_huge(void)
+static void overflow_of_huge(void)
 {
 	char *p = malloc((100 << 20) - 100);
 
@@ -536,8 +478,7 @@ overflow_of_huge(void)
 }
 
 /* By more than there is before the next block. */
-static void
-overflow_by_far(void)
+static void overflow_by_far(void)
 {
 	char *p = malloc(1000), *volatile q = malloc(1000);
 
@@ -546,8 +487,7 @@ overflow_by_far(void)
 	free(q);
 }
 
-static void
-underflow(void)
+static void underflow(void)
 {
 	char *p = malloc(4096), *q = malloc(4096), *first = p < q ? p : q, *second = p < q ? q : p;
 
@@ -557,8 +497,7 @@ underflow(void)
 	free(opaque(first));
 }
 
-static void
-underflow_small(void)
+static void underflow_small(void)
 {
 	char *p = malloc(112), *q = malloc(112), *first = p < q ? p : q, *second = p < q ? q : p;
 
@@ -570,8 +509,7 @@ underflow_small(void)
 
 /* ---- Use after free ---- */
 
-static void
-read_freed(void)
+static void read_freed(void)
 {
 	volatile char *p = name(malloc(100));
 
@@ -580,15 +518,13 @@ read_freed(void)
 }
 
 /* The link is what a free block begins with. */
-static void
-allocate_all(size_t size)
+static void allocate_all(size_t size)
 {
 	for (int i = 0; i < 5000; i++)
 		(void)!opaque(malloc(size));
 }
 
-static void
-write_link(void)
+static void write_link(void)
 {
 	char *p = malloc(1000);
 
@@ -597,8 +533,7 @@ write_link(void)
 	allocate_all(1000);
 }
 
-static void
-write_zero_link(void)
+static void write_zero_link(void)
 {
 	char *p = malloc(1000), *q = malloc(1000);
 
@@ -608,8 +543,7 @@ write_zero_link(void)
 	allocate_all(1000);
 }
 
-static void
-write_inside(void)
+static void write_inside(void)
 {
 	char *p = malloc(1000);
 
@@ -619,8 +553,7 @@ write_inside(void)
 }
 
 /* In a page that was full, and is taken again when the current one is full as well. */
-static void
-write_link_in_awake_page(void)
+static void write_link_in_awake_page(void)
 {
 	enum { N = 3000 };
 	static char *p[N];
@@ -634,8 +567,7 @@ write_link_in_awake_page(void)
 	allocate_all(1000);
 }
 
-static void *
-free_and_flush(void *arg)
+static void *free_and_flush(void *arg)
 {
 	free(opaque(arg));
 	flush();
@@ -643,8 +575,7 @@ free_and_flush(void *arg)
 }
 
 /* Of a block that another thread has freed, and that waits for its owner. */
-static void
-write_in_sink(void)
+static void write_in_sink(void)
 {
 	char *p = malloc(1000);
 
@@ -654,8 +585,7 @@ write_in_sink(void)
 	allocate_all(1000);
 }
 
-static void
-write_zero_in_sink(void)
+static void write_zero_in_sink(void)
 {
 	char *p = malloc(1000);
 
@@ -809,8 +739,7 @@ static const struct row {
 
 /* ---- As text ---- */
 
-static void
-print_outcome(const struct outcome *outcome)
+static void print_outcome(const struct outcome *outcome)
 {
 	static const char *const word[] = {"-", "", "crash", "SIGSEGV, "};
 
@@ -829,8 +758,7 @@ print_outcome(const struct outcome *outcome)
 	putchar('`');
 }
 
-static void
-print_table(void)
+static void print_table(void)
 {
 	puts("| misuse | every build | `--enable-debug` | `--enable-safety-checks` | `guard_sample:1`, if sampled |");
 	puts("| --- | --- | --- | --- | --- |");
@@ -858,8 +786,7 @@ struct text {
 	char buf[4000];
 };
 
-static void
-collect(struct text *text)
+static void collect(struct text *text)
 {
 	ssize_t n;
 
@@ -876,8 +803,7 @@ collect(struct text *text)
 }
 
 /* The row in a process of its own, with these options; its status, what it named, what it wrote. */
-static int
-run(size_t row, const char *conf, struct text *named, struct text *lines)
+static int run(size_t row, const char *conf, struct text *named, struct text *lines)
 {
 	char number[16], *args[] = {(char *)"--run", number, NULL};
 	int status = -1;
@@ -908,8 +834,7 @@ run(size_t row, const char *conf, struct text *named, struct text *lines)
 }
 
 /* The first line after "hz3: " matches, with the pointer that was named for %p. */
-static bool
-matches(const char *line, const char *wanted, const char *pointer)
+static bool matches(const char *line, const char *wanted, const char *pointer)
 {
 	char pattern[300], *end = pattern;
 	const char *newline = strchr(line, '\n');
@@ -930,8 +855,7 @@ matches(const char *line, const char *wanted, const char *pointer)
 	return fnmatch(pattern, first, 0) == 0;
 }
 
-static unsigned
-count_lines(const char *text)
+static unsigned count_lines(const char *text)
 {
 	unsigned n = 0;
 
@@ -940,14 +864,12 @@ count_lines(const char *text)
 	return n;
 }
 
-static bool
-ended_by(int status, int signal)
+static bool ended_by(int status, int signal)
 {
 	return WIFSIGNALED(status) && WTERMSIG(status) == signal;
 }
 
-static void
-check(size_t row, const char *conf, const struct outcome *wanted, bool stacks)
+static void check(size_t row, const char *conf, const struct outcome *wanted, bool stacks)
 {
 	static struct text named, lines;
 	const char *what = rows[row].what;
@@ -978,8 +900,7 @@ check(size_t row, const char *conf, const struct outcome *wanted, bool stacks)
 }
 
 /* Guarded in a build with safety checks: whichever sees it first. */
-static void
-check_caught(size_t row, const char *conf)
+static void check_caught(size_t row, const char *conf)
 {
 	static struct text named, lines;
 	int status = run(row, conf, &named, &lines);
@@ -988,8 +909,7 @@ check_caught(size_t row, const char *conf)
 	      "%s (%s): status %#x: %s", rows[row].what, conf, (unsigned)status, lines.buf);
 }
 
-static void
-check_row(size_t row)
+static void check_row(size_t row)
 {
 	const struct outcome *wanted = on_hz3_with("config.safety_checks") ? &rows[row].safety :
 				       on_hz3_with("config.debug")	  ? &rows[row].debug :
@@ -1007,8 +927,7 @@ check_row(size_t row)
 		check(row, conf, &rows[row].guarded, true);
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	if (argc == 2 && strcmp(argv[1], "--table") == 0) {
 		print_table();

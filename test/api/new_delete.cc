@@ -13,20 +13,17 @@ void operator delete(void *p, size_t size, std::align_val_t alignment) noexcept;
 void operator delete[](void *p, size_t size, std::align_val_t alignment) noexcept;
 
 /* Nothing has so much memory, and no compiler warns of it. */
-static size_t
-too_much()
+static size_t too_much()
 {
 	return opaque_size(static_cast<size_t>(PTRDIFF_MAX) / 2);
 }
 
-static bool
-aligned(const void *p, size_t alignment)
+static bool aligned(const void *p, size_t alignment)
 {
 	return reinterpret_cast<uintptr_t>(p) % alignment == 0;
 }
 
-static void
-use(void *p, size_t size, size_t alignment)
+static void use(void *p, size_t size, size_t alignment)
 {
 	CHECK(p != nullptr, "%zu bytes aligned to %zu", size, alignment);
 	if (p == nullptr)
@@ -37,8 +34,7 @@ use(void *p, size_t size, size_t alignment)
 }
 
 /* Each form of new with each form of delete that may end its life. */
-static void
-test_plain_forms()
+static void test_plain_forms()
 {
 	for (size_t size = 0; size < 200000; size = size * 2 + 1) {
 		void *p = ::operator new(size);
@@ -66,8 +62,7 @@ test_plain_forms()
 	::operator delete[](nullptr, size_t{8});
 }
 
-static void
-test_aligned_forms()
+static void test_aligned_forms()
 {
 	for (size_t alignment = 1; alignment <= 1 << 20; alignment *= 2) {
 		const std::align_val_t a{alignment};
@@ -98,8 +93,7 @@ test_aligned_forms()
 }
 
 template <typename Call>
-static void
-expect_bad_alloc(const char *what, Call call)
+static void expect_bad_alloc(const char *what, Call call)
 {
 	bool caught = false;
 
@@ -114,8 +108,7 @@ expect_bad_alloc(const char *what, Call call)
 
 static const std::align_val_t page{4096};
 
-static void
-test_bad_alloc()
+static void test_bad_alloc()
 {
 	expect_bad_alloc("new", [] { return ::operator new(too_much()); });
 	expect_bad_alloc("new[]", [] { return ::operator new[](too_much()); });
@@ -145,16 +138,14 @@ struct Counted {
 };
 int Counted::alive;
 
-static void *
-deep(int depth)
+static void *deep(int depth)
 {
 	Counted counted;
 
 	return depth == 0 ? ::operator new(too_much()) : deep(depth - 1);
 }
 
-static void
-test_unwinding()
+static void test_unwinding()
 {
 	expect_bad_alloc("deep new", [] { return deep(20); });
 	CHECK(Counted::alive == 0, "%d objects were not destroyed", Counted::alive);
@@ -164,15 +155,13 @@ test_unwinding()
 
 static int calls;
 
-static void
-gives_up_after_three()
+static void gives_up_after_three()
 {
 	if (++calls == 3)
 		std::set_new_handler(nullptr);
 }
 
-static void
-throws_bad_alloc()
+static void throws_bad_alloc()
 {
 	calls++;
 	throw std::bad_alloc();
@@ -182,16 +171,14 @@ struct Mine {
 	int value;
 };
 
-static void
-throws_mine()
+static void throws_mine()
 {
 	calls++;
 	throw Mine{42};
 }
 
 template <typename Call>
-static void
-expect_three_calls(const char *what, Call call)
+static void expect_three_calls(const char *what, Call call)
 {
 	calls = 0;
 	std::set_new_handler(gives_up_after_three);
@@ -200,8 +187,7 @@ expect_three_calls(const char *what, Call call)
 }
 
 template <typename Call>
-static void
-expect_null(const char *what, std::new_handler handler, int expected_calls, Call call)
+static void expect_null(const char *what, std::new_handler handler, int expected_calls, Call call)
 {
 	void *p = &calls;
 
@@ -217,8 +203,7 @@ expect_null(const char *what, std::new_handler handler, int expected_calls, Call
 	std::set_new_handler(nullptr);
 }
 
-static void
-test_handler_is_called()
+static void test_handler_is_called()
 {
 	expect_three_calls("new", [] { return ::operator new(too_much()); });
 	expect_three_calls("new[]", [] { return ::operator new[](too_much()); });
@@ -234,8 +219,7 @@ test_handler_is_called()
 }
 
 /* "I cannot help" may be said by throwing; new passes it on, nothrow new returns null. */
-static void
-test_handler_that_throws()
+static void test_handler_that_throws()
 {
 	std::set_new_handler(throws_bad_alloc);
 	expect_bad_alloc("new", [] { return ::operator new(too_much()); });
@@ -260,8 +244,7 @@ test_handler_that_throws()
  */
 static std::vector<void *> reserve;
 
-static void
-frees_the_reserve()
+static void frees_the_reserve()
 {
 	calls++;
 	if (reserve.empty()) {
@@ -273,8 +256,7 @@ frees_the_reserve()
 	reserve.clear();
 }
 
-static void
-test_handler_that_helps()
+static void test_handler_that_helps()
 {
 	const size_t chunk = size_t{100} << 20;
 	rlimit before, limit;
@@ -304,8 +286,7 @@ test_handler_that_helps()
 }
 
 /* What people really write. */
-static void
-test_expressions()
+static void test_expressions()
 {
 	struct alignas(128) Wide {
 		char text[300];
@@ -330,8 +311,7 @@ test_expressions()
 	delete[] wides;
 }
 
-int
-main()
+int main()
 {
 	test_plain_forms();
 	test_aligned_forms();

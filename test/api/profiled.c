@@ -25,8 +25,7 @@ typedef int control_function(const char *name, void *old, size_t *old_bytes, voi
 static void **block;
 static size_t blocks;
 
-APART void *
-makes_blocks(size_t size)
+APART void *makes_blocks(size_t size)
 {
 	char *p = malloc(size);
 
@@ -35,8 +34,7 @@ makes_blocks(size_t size)
 	return opaque(p);
 }
 
-APART void *
-makes_and_drops(size_t size)
+APART void *makes_and_drops(size_t size)
 {
 	void *p = malloc(size);
 
@@ -44,16 +42,14 @@ makes_and_drops(size_t size)
 	return NULL;
 }
 
-APART void *
-grows(size_t from, size_t to)
+APART void *grows(size_t from, size_t to)
 {
 	void *p = opaque(malloc(from));
 
 	return opaque(realloc(p, to));
 }
 
-static void *
-logger(void *arg)
+static void *logger(void *arg)
 {
 	prctl(PR_SET_NAME, "logger");
 	for (size_t i = 0; i < blocks; i++)
@@ -62,8 +58,7 @@ logger(void *arg)
 	return arg;
 }
 
-static void
-flow(void)
+static void flow(void)
 {
 	pthread_t thread;
 
@@ -78,8 +73,7 @@ flow(void)
 }
 
 /* Small blocks that move at each step, and a large one that mostly doesn't. */
-APART void
-regrows(void)
+APART void regrows(void)
 {
 	static const size_t last = 3200, large = (size_t)1 << 20;
 	void *p = NULL;
@@ -96,8 +90,7 @@ regrows(void)
 
 static atomic_bool done;
 
-static void *
-busy(void *arg)
+static void *busy(void *arg)
 {
 	void *p[64] = { NULL };
 
@@ -110,8 +103,7 @@ busy(void *arg)
 	return arg;
 }
 
-static _Noreturn void
-child_of_fork(void)
+static _Noreturn void child_of_fork(void)
 {
 	for (size_t i = 0; i < 2000; i++)
 		makes_and_drops(1 + i);
@@ -121,8 +113,7 @@ child_of_fork(void)
 static void *arena;
 static void *(*arena_malloc)(void *arena, size_t size);
 
-static _Noreturn void
-child_of_bare_fork(void)
+static _Noreturn void child_of_bare_fork(void)
 {
 	alarm(20);
 	for (size_t i = 0; i < 200; i++)
@@ -130,8 +121,7 @@ child_of_bare_fork(void)
 	_exit(0);
 }
 
-static void
-forks(pid_t (*make_child)(void), void (*be_child)(void))
+static void forks(pid_t (*make_child)(void), void (*be_child)(void))
 {
 	pthread_t thread[4];
 	int status;
@@ -149,8 +139,7 @@ forks(pid_t (*make_child)(void), void (*be_child)(void))
 		pthread_join(thread[i], NULL);
 }
 
-static void
-bare_forks(void)
+static void bare_forks(void)
 {
 	pid_t (*bare_fork)(void) = (pid_t (*)(void))find("_Fork");
 	void *(*create)(void *hooks, void *context) = (void *(*)(void *, void *))find("hz3_arena_create");
@@ -163,8 +152,7 @@ bare_forks(void)
 	forks(bare_fork, child_of_bare_fork);
 }
 
-static void
-control(control_function *call)
+static void control(control_function *call)
 {
 	bool off = false, on = true, active = false;
 	size_t bytes = sizeof(active);
@@ -181,8 +169,7 @@ control(control_function *call)
 	free(block[0]);
 }
 
-static void
-by_signal(void)
+static void by_signal(void)
 {
 	const char *file = getenv("PROFILED_FILE");
 
@@ -195,8 +182,7 @@ by_signal(void)
 	_exit(failures != 0);
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	control_function *call = (control_function *)find("hz3_control");
 

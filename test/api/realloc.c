@@ -4,8 +4,7 @@
 
 #include <malloc.h>
 
-static void
-check_step(unsigned char **p, size_t from, size_t to, unsigned seed)
+static void check_step(unsigned char **p, size_t from, size_t to, unsigned seed)
 {
 	size_t kept = from < to ? from : to;
 	unsigned char *q = opaque(realloc(*p, to));
@@ -21,8 +20,7 @@ check_step(unsigned char **p, size_t from, size_t to, unsigned seed)
 	*p = q;
 }
 
-static void
-test_all_pairs(void)
+static void test_all_pairs(void)
 {
 	static const size_t sizes[] = {1,     15,    16,     17,     100,    129,     1000,
 				       1025,  4096,  5000,   32000,  32768,  32769,   65536,
@@ -41,8 +39,7 @@ test_all_pairs(void)
 }
 
 /* One byte at a time, with other blocks in the way. */
-static void
-test_small_steps(void)
+static void test_small_steps(void)
 {
 	unsigned char *p = opaque(malloc(1)), *in_the_way;
 
@@ -59,8 +56,7 @@ test_small_steps(void)
 }
 
 /* As a vector grows: by half, to 500 MiB, then back down. */
-static void
-test_large_growth(void)
+static void test_large_growth(void)
 {
 	const size_t most = (size_t)500 << 20;
 	unsigned char *p = opaque(malloc(1000));
@@ -101,8 +97,7 @@ test_large_growth(void)
 }
 
 /* Several that grow in turn by pages, so that none can simply extend. */
-static void
-test_interleaved_growth(void)
+static void test_interleaved_growth(void)
 {
 	enum { N = 8 };
 	unsigned char *p[N] = {NULL};
@@ -116,8 +111,7 @@ test_interleaved_growth(void)
 }
 
 /* A block that shrinks a lot must not keep its old memory: 2000 times 1 MiB, each cut to 100 bytes. */
-static void
-test_shrinking_gives_back(void)
+static void test_shrinking_gives_back(void)
 {
 	enum { N = 2000 };
 	static void *p[N];
@@ -136,8 +130,7 @@ test_shrinking_gives_back(void)
 }
 
 /* Shrinking by little keeps the block where it is. */
-static void
-test_small_shrink_stays(void)
+static void test_small_shrink_stays(void)
 {
 	for (size_t size = 64; size < 1 << 20; size = size * 3 / 2 + 7) {
 		void *p = opaque(malloc(size));
@@ -150,8 +143,7 @@ test_small_shrink_stays(void)
 }
 
 /* A block that is made larger than 32 KiB stays where it is, until there is no room behind it. */
-static void
-test_growth_stays(void)
+static void test_growth_stays(void)
 {
 	void *p = opaque(realloc(opaque(malloc(32000)), 33000));
 	unsigned moves = 0;
@@ -166,8 +158,7 @@ test_growth_stays(void)
 	free(p);
 }
 
-int
-main(void)
+int main(void)
 {
 	test_all_pairs();
 	test_small_steps();

@@ -43,14 +43,12 @@ operator delete(void *p) noexcept
 	free(start);
 }
 
-static void
-expect(const char *what, long expected)
+static void expect(const char *what, long expected)
 {
 	CHECK(live == expected, "after %s %ld are live, not %ld", what, live, expected);
 }
 
-int
-main()
+int main()
 {
 	void *p = opaque(::operator new(100));
 

@@ -7,16 +7,14 @@
 static const size_t impossible[] = {TOO_LARGE, TOO_LARGE + 1, TOO_LARGE + 4096, SIZE_MAX - 65536, SIZE_MAX - 4096,
 				    SIZE_MAX - 15, SIZE_MAX - 1, SIZE_MAX};
 
-static void
-check_no_memory(const char *what, const void *p, size_t size)
+static void check_no_memory(const char *what, const void *p, size_t size)
 {
 	CHECK(p == NULL, "%s of %zu bytes gave %p", what, size, p);
 	CHECK(errno == ENOMEM, "%s of %zu bytes: errno %d", what, size, errno);
 	errno = 0;
 }
 
-static void
-test_malloc_zero_is_unique(void)
+static void test_malloc_zero_is_unique(void)
 {
 	enum { N = 1000 };
 	static char *p[N];
@@ -34,8 +32,7 @@ test_malloc_zero_is_unique(void)
 		free(p[i]);
 }
 
-static void
-test_impossible_sizes(void)
+static void test_impossible_sizes(void)
 {
 	for (size_t i = 0; i < sizeof(impossible) / sizeof(impossible[0]); i++) {
 		size_t size = opaque_size(impossible[i]);
@@ -57,8 +54,7 @@ test_impossible_sizes(void)
 }
 
 /* The largest legal size: no machine has the memory, and nothing may wrap around on the way to saying so. */
-static void
-test_ptrdiff_max(void)
+static void test_ptrdiff_max(void)
 {
 	for (size_t less = 0; less <= 1 << 21; less = less * 3 + 1) {
 		size_t size = opaque_size((size_t)PTRDIFF_MAX - less);
@@ -70,8 +66,7 @@ test_ptrdiff_max(void)
 	}
 }
 
-static void
-test_products_that_overflow(void)
+static void test_products_that_overflow(void)
 {
 	static const size_t pairs[][2] = {{SIZE_MAX, 2}, {2, SIZE_MAX}, {(size_t)1 << 32, (size_t)1 << 32},
 					  {SIZE_MAX / 2 + 1, 2}, {((size_t)1 << 32) + 1, ((size_t)1 << 32)},
@@ -91,8 +86,7 @@ test_products_that_overflow(void)
 	}
 }
 
-static void
-test_realloc_edges(void)
+static void test_realloc_edges(void)
 {
 	char *p = opaque(realloc(NULL, opaque_size(10)));
 	void *q;
@@ -115,8 +109,7 @@ test_realloc_edges(void)
 }
 
 /* realloc(p, 0) must free: 100,000 blocks of 64 KiB would be 6 GiB otherwise. */
-static void
-test_realloc_zero_frees(void)
+static void test_realloc_zero_frees(void)
 {
 	for (int i = 0; i < 100000; i++) {
 		char *p = opaque(malloc(opaque_size(65536)));
@@ -130,8 +123,7 @@ test_realloc_zero_frees(void)
 	}
 }
 
-static void
-test_free_keeps_errno(void)
+static void test_free_keeps_errno(void)
 {
 	static const size_t sizes[] = {0, 1, 100, 5000, 40000, 200000, 3 << 20, 70 << 20};
 
@@ -153,8 +145,7 @@ test_free_keeps_errno(void)
 }
 
 /* Success may change errno by the standard, but programs that test errno after a good malloc exist. */
-static void
-test_success_keeps_errno(void)
+static void test_success_keeps_errno(void)
 {
 	errno = 99;
 	for (size_t size = 0; size < 300000; size += 1 + size / 3) {
@@ -168,8 +159,7 @@ test_success_keeps_errno(void)
 	CHECK(!on_hz3() || errno == 99, "errno %d", errno);
 }
 
-static void
-test_other_names_of_free(void)
+static void test_other_names_of_free(void)
 {
 	void (*cfree_)(void *) = (void (*)(void *))find("cfree");
 	void (*free_sized_)(void *, size_t) = (void (*)(void *, size_t))find("free_sized");
@@ -196,8 +186,7 @@ test_other_names_of_free(void)
 	CHECK(!on_hz3() || errno == 55, "errno %d", errno);
 }
 
-int
-main(void)
+int main(void)
 {
 	test_malloc_zero_is_unique();
 	test_impossible_sizes();

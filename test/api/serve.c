@@ -16,8 +16,7 @@ static char directory[] = "/tmp/hz3-serve-XXXXXX";
 static char contents[512 * 1024];
 
 /* The whole file; 0: there is none. */
-static size_t
-read_file(const char *path)
+static size_t read_file(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	size_t used = 0;
@@ -34,8 +33,7 @@ read_file(const char *path)
 }
 
 /* Wait until the file is there and has the text; false after some seconds. */
-static bool
-comes(const char *path, const char *text)
+static bool comes(const char *path, const char *text)
 {
 	for (int i = 0; i < 3000; i++) {
 		if (read_file(path) > 0 && strstr(contents, text) != NULL)
@@ -46,8 +44,7 @@ comes(const char *path, const char *text)
 }
 
 /* The value of an item of HZ3_CONF, for what a case writes to. */
-static const char *
-setting(const char *name)
+static const char *setting(const char *name)
 {
 	static char value[256];
 	const char *at = strstr(getenv("HZ3_CONF"), name);
@@ -60,8 +57,7 @@ setting(const char *name)
 /* ---- cases ---- */
 
 /* A process with one thread that does nothing any more. */
-static void
-signal_in_idle_process(void)
+static void signal_in_idle_process(void)
 {
 	CHECK(kill(getpid(), SIGUSR2) == 0, "kill");
 	CHECK(comes(setting("stats_file"), "\"hz3_stats_version\": 1,"), "no statistics came");
@@ -74,8 +70,7 @@ signal_in_idle_process(void)
 }
 
 /* As text, where standard error was when the program began. */
-static void
-signal_as_text(void)
+static void signal_as_text(void)
 {
 	int pair[2];
 	size_t used = 0;
@@ -103,8 +98,7 @@ signal_as_text(void)
 	waitpid(pid, NULL, 0);
 }
 
-static void
-wait_for_signal(void)
+static void wait_for_signal(void)
 {
 	if (write(STDERR_FILENO, ".", 1) != 1)
 		_exit(1);
@@ -113,8 +107,7 @@ wait_for_signal(void)
 }
 
 /* In the child of a fork there is no thread at first. */
-static void
-signal_in_child(void)
+static void signal_in_child(void)
 {
 	int status = -1;
 	pid_t pid = fork();
@@ -136,8 +129,7 @@ signal_in_child(void)
 	unlink(setting("stats_file"));
 }
 
-static void *
-churn(void *arg)
+static void *churn(void *arg)
 {
 	static _Atomic(void *) slots[64];
 
@@ -148,8 +140,7 @@ churn(void *arg)
 
 static _Atomic bool done;
 
-static void *
-shoot(void *arg)
+static void *shoot(void *arg)
 {
 	while (!done) {
 		kill(getpid(), SIGUSR2);
@@ -159,8 +150,7 @@ shoot(void *arg)
 }
 
 /* Whatever is interrupted: the handler touches nothing of it. */
-static void
-signals_while_allocating(void)
+static void signals_while_allocating(void)
 {
 	pthread_t shooter = start(shoot, ""), other = start(churn, "");
 
@@ -174,14 +164,12 @@ signals_while_allocating(void)
 
 static volatile sig_atomic_t own_handler;
 
-static void
-handle(int number)
+static void handle(int number)
 {
 	own_handler = number;
 }
 
-static void
-program_has_a_handler(void)
+static void program_has_a_handler(void)
 {
 	signal(SIGUSR2, handle);
 	raise(SIGUSR2);
@@ -193,8 +181,7 @@ program_has_a_handler(void)
 }
 
 /* No thread, no handler, where nothing was asked for. */
-static void
-nothing_asked(void)
+static void nothing_asked(void)
 {
 	struct sigaction action;
 	struct stat tasks;
@@ -205,8 +192,7 @@ nothing_asked(void)
 }
 
 /* Renewed as one: whoever reads sees one file or the next. */
-static void
-metrics_are_renewed(void)
+static void metrics_are_renewed(void)
 {
 	ino_t seen = 0;
 	int files = 0;
@@ -231,14 +217,12 @@ metrics_are_renewed(void)
 }
 
 /* It can't be written: one line, and nothing else. */
-static void
-metrics_cannot_be_written(void)
+static void metrics_cannot_be_written(void)
 {
 	expect_complaint("nap", NULL, "hz3: cannot write metrics_file /no/");
 }
 
-static void
-nap_a_second(void)
+static void nap_a_second(void)
 {
 	nap(1200);
 }
@@ -260,8 +244,7 @@ static const struct again_case cases[] = {
 	{0},
 };
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	char leftover[300];
 

@@ -25,8 +25,7 @@
 #define SEQUENCE_BYTE 40
 
 /* The number of the descriptor of the published file of a process; -1: there is none. */
-static int
-published(pid_t pid)
+static int published(pid_t pid)
 {
 	char path[64], link[128];
 	struct dirent *entry;
@@ -48,8 +47,7 @@ published(pid_t pid)
 }
 
 /* An independent descriptor of it, for reading. */
-static int
-open_published(int fd)
+static int open_published(int fd)
 {
 	char path[64];
 
@@ -58,24 +56,21 @@ open_published(int fd)
 }
 
 /* How often it was written, twice; 0: it can't be read. */
-static uint64_t
-writes(int fd)
+static uint64_t writes(int fd)
 {
 	uint64_t sequence = 0;
 
 	return pread(fd, &sequence, sizeof(sequence), SEQUENCE_BYTE) == sizeof(sequence) ? sequence : 0;
 }
 
-static uint32_t
-publisher(int fd)
+static uint32_t publisher(int fd)
 {
 	uint32_t word[PID_WORD + 1] = {0};
 
 	return pread(fd, word, sizeof(word), 0) == sizeof(word) ? word[PID_WORD] : 0;
 }
 
-static bool
-is_renewed(int fd, uint64_t since)
+static bool is_renewed(int fd, uint64_t since)
 {
 	for (int i = 0; i < 3000; i++) {
 		if (writes(fd) > since + 1)
@@ -85,15 +80,13 @@ is_renewed(int fd, uint64_t since)
 	return false;
 }
 
-static void
-nothing_asked(void)
+static void nothing_asked(void)
 {
 	CHECK(published(getpid()) == -1, "published, and nobody asked");
 }
 
 /* Linux 5.1 and later. */
-static bool
-kernel_seals_writing(void)
+static bool kernel_seals_writing(void)
 {
 	struct utsname name;
 	int major = 0, minor = 0;
@@ -102,8 +95,7 @@ kernel_seals_writing(void)
 }
 
 /* There from the start, renewed, and for reading only, whatever others try. */
-static void
-is_sealed(void)
+static void is_sealed(void)
 {
 	int fd = published(getpid()), other;
 	char path[64], byte = 1;
@@ -132,8 +124,7 @@ is_sealed(void)
 	close(other);
 }
 
-static bool
-has_mapping(void)
+static bool has_mapping(void)
 {
 	static char line[1024];
 	FILE *maps = fopen("/proc/self/maps", "re");
@@ -147,8 +138,7 @@ has_mapping(void)
 }
 
 /* In the child: no mapping of the parent's, and after some slow paths a file of its own. */
-static int
-child_publishes(int parents)
+static int child_publishes(int parents)
 {
 	uint32_t pid = 0;
 
@@ -167,8 +157,7 @@ child_publishes(int parents)
 	return publisher(parents) == (uint32_t)getppid() ? 0 : 3;
 }
 
-static void
-child_has_its_own(void)
+static void child_has_its_own(void)
 {
 	int fd = published(getpid()), status = -1, parents = open_published(fd);
 	pid_t pid;
@@ -184,8 +173,7 @@ child_has_its_own(void)
 }
 
 /* A program may close everything; what it opens in that place is its own. */
-static void
-descriptors_are_closed(void)
+static void descriptors_are_closed(void)
 {
 	int fd = published(getpid()), own, found = -1;
 	struct stat before, after;
@@ -203,8 +191,7 @@ descriptors_are_closed(void)
 	CHECK(is_renewed(open_published(found), 0), "what is published is not written");
 }
 
-static void
-limit_files(void)
+static void limit_files(void)
 {
 	struct rlimit limit = {4096, 4096};
 
@@ -212,14 +199,12 @@ limit_files(void)
 }
 
 /* Where no file may be so long: one line, and all else goes on. */
-static void
-file_too_long(void)
+static void file_too_long(void)
 {
 	expect_complaint("live on", limit_files, "hz3: cannot publish for hz3top");
 }
 
-static void
-live_on(void)
+static void live_on(void)
 {
 	CHECK(published(getpid()) == -1, "published");
 	nap(1200);
@@ -237,8 +222,7 @@ static const struct again_case cases[] = {
 	{0},
 };
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	if (!on_hz3()) {
 		printf("SKIP: not hz3\n");

@@ -6,8 +6,7 @@
 
 static size_t (*good_size)(size_t);
 
-static void
-check_size(size_t size)
+static void check_size(size_t size)
 {
 	unsigned char *p = opaque(malloc(size)), *q = opaque(malloc(size));
 	size_t usable = malloc_usable_size(p);
@@ -35,8 +34,7 @@ check_size(size_t size)
 }
 
 /* A block that is filled to its usable size keeps what is in it while others come and go. */
-static void
-test_neighbours(void)
+static void test_neighbours(void)
 {
 	enum { N = 4000 };
 	static unsigned char *p[N];
@@ -60,8 +58,7 @@ test_neighbours(void)
 	}
 }
 
-int
-main(void)
+int main(void)
 {
 	good_size = (size_t(*)(size_t))find("hz3_good_size");
 	CHECK(malloc_usable_size(NULL) == 0, "of NULL");

@@ -16,8 +16,7 @@ static const size_t sizes[] = {24, 200, 3000, 9000, 20000, 60000, 100000, 1 << 2
 static int mirror[2];
 
 /* Memory as the kernel sees it, which doesn't mind if it isn't there. */
-static size_t
-secrets_in(uintptr_t address, size_t bytes)
+static size_t secrets_in(uintptr_t address, size_t bytes)
 {
 	unsigned char chunk[CHUNK];
 	size_t found = 0;
@@ -35,16 +34,14 @@ secrets_in(uintptr_t address, size_t bytes)
 	return found;
 }
 
-static void
-expect_nothing(const char *how, uintptr_t address, size_t from, size_t to)
+static void expect_nothing(const char *how, uintptr_t address, size_t from, size_t to)
 {
 	size_t found = secrets_in(address + from, to - from);
 
 	CHECK(found == 0, "%s, a block of %zu bytes: %zu of the secret can still be read", how, to, found);
 }
 
-static void *
-secret(size_t size)
+static void *secret(size_t size)
 {
 	void *p = malloc(size);
 
@@ -54,8 +51,7 @@ secret(size_t size)
 	return opaque(p);
 }
 
-static void
-lose(const char *how, void *p, size_t size)
+static void lose(const char *how, void *p, size_t size)
 {
 	uintptr_t address = (uintptr_t)p;
 
@@ -63,23 +59,20 @@ lose(const char *how, void *p, size_t size)
 	expect_nothing(how, address, FOR_LINKS, size);
 }
 
-static void
-lose_own(const char *how)
+static void lose_own(const char *how)
 {
 	for (unsigned i = 0; i < SIZES; i++)
 		lose(how, secret(sizes[i]), sizes[i]);
 }
 
-static void *
-loses_own(void *how)
+static void *loses_own(void *how)
 {
 	lose_own(how);
 	return NULL;
 }
 
 /* What proves that there is something to see. */
-static void
-is_seen(void)
+static void is_seen(void)
 {
 	void *p = secret(3000);
 
@@ -89,37 +82,32 @@ is_seen(void)
 
 static void *held[SIZES];
 
-static void *
-hold(void *arg)
+static void *hold(void *arg)
 {
 	for (unsigned i = 0; i < SIZES; i++)
 		held[i] = secret(sizes[i]);
 	return arg;
 }
 
-static void
-lose_held(const char *how)
+static void lose_held(const char *how)
 {
 	for (unsigned i = 0; i < SIZES; i++)
 		lose(how, held[i], sizes[i]);
 }
 
-static void *
-loses_held(void *how)
+static void *loses_held(void *how)
 {
 	lose_held(how);
 	return NULL;
 }
 
-static void
-own(void)
+static void own(void)
 {
 	is_seen();
 	lose_own("by its own thread");
 }
 
-static void
-others(void)
+static void others(void)
 {
 	hold(NULL);
 	pthread_join(start(loses_held, "by another thread"), NULL);
@@ -128,15 +116,13 @@ others(void)
 }
 
 /* A heap that is used again knows where pages are from before. */
-static void
-heirs(void)
+static void heirs(void)
 {
 	for (unsigned i = 0; i < 4; i++)
 		pthread_join(start(loses_own, "by a thread with the heap of another"), NULL);
 }
 
-static void
-in_child(void)
+static void in_child(void)
 {
 	int status;
 
@@ -150,21 +136,18 @@ in_child(void)
 	lose_held("after a fork");
 }
 
-static void
-late(void *p)
+static void late(void *p)
 {
 	lose("by a destructor of the thread's", p, 3000);
 }
 
-static void *
-has_destructor(void *key)
+static void *has_destructor(void *key)
 {
 	pthread_setspecific(*(pthread_key_t *)key, secret(3000));
 	return NULL;
 }
 
-static void
-destructors(void)
+static void destructors(void)
 {
 	pthread_key_t key;
 
@@ -173,8 +156,7 @@ destructors(void)
 }
 
 /* Another block, or the same without its end. */
-static void
-resized(void)
+static void resized(void)
 {
 	for (unsigned i = 0; i < SIZES; i++)
 		for (size_t divisor = 2; divisor < 8; divisor += 3) {
@@ -190,8 +172,7 @@ resized(void)
 		}
 }
 
-static void
-sized(void)
+static void sized(void)
 {
 	void (*free_sized)(void *, size_t) = (void (*)(void *, size_t))find("free_sized");
 	void *(*new)(size_t) = (void *(*)(size_t))find("_Znwm");
@@ -221,8 +202,7 @@ static const struct again_case cases[] = {
 	{0},
 };
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	if (!on_hz3()) {
 		puts("SKIP: zero_on_free is hz3's");

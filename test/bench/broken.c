@@ -68,8 +68,7 @@ static __thread struct {
 
 /* ---- at first ---- */
 
-static int
-find_program(struct dl_phdr_info *info, size_t size, void *unused)
+static int find_program(struct dl_phdr_info *info, size_t size, void *unused)
 {
 	(void)size, (void)unused;
 	for (int i = 0; i < info->dlpi_phnum; i++) {
@@ -104,15 +103,13 @@ begin(void)
 
 /* ---- what is wrong ---- */
 
-static bool
-in_pool(const void *block)
+static bool in_pool(const void *block)
 {
 	return (uintptr_t)block - (uintptr_t)pool < POOL_BYTES;
 }
 
 /* A block with as much room behind it, zeroed; NULL: no more. */
-static void *
-take_victim(size_t size, size_t alignment)
+static void *take_victim(size_t size, size_t alignment)
 {
 	size_t need = 2 * size + alignment, used = atomic_load(&pool_used);
 
@@ -127,8 +124,7 @@ take_victim(size_t size, size_t alignment)
 }
 
 /* Do to the victim what is to be done, in a call for so many bytes; NULL: this call is served as it should be. */
-static void *
-hurt_victim(size_t size, size_t alignment, uint64_t call)
+static void *hurt_victim(size_t size, size_t alignment, uint64_t call)
 {
 	char *block = victim.block, *end = block + victim.size;
 
@@ -153,15 +149,13 @@ hurt_victim(size_t size, size_t alignment, uint64_t call)
 	}
 }
 
-static bool
-from_program(const void *caller)
+static bool from_program(const void *caller)
 {
 	return (uintptr_t)caller - program_start < program_end - program_start;
 }
 
 /* Whether this call of the program is one of those that go wrong in this way, so many of a thousand. */
-static bool
-goes_wrong(int how, unsigned of_1000, const void *caller)
+static bool goes_wrong(int how, unsigned of_1000, const void *caller)
 {
 	if ((int)fault != how || !from_program(caller))
 		return false;
@@ -169,8 +163,7 @@ goes_wrong(int how, unsigned of_1000, const void *caller)
 }
 
 /* A bad block for the program, or NULL: it gets a good one. */
-static void *
-make_badly(size_t size, size_t alignment, const void *caller)
+static void *make_badly(size_t size, size_t alignment, const void *caller)
 {
 	uint64_t call;
 
@@ -193,8 +186,7 @@ make_badly(size_t size, size_t alignment, const void *caller)
 
 #define CALLER __builtin_return_address(0)
 
-static void *
-make(size_t size, size_t alignment, const void *caller)
+static void *make(size_t size, size_t alignment, const void *caller)
 {
 	void *block = make_badly(size, alignment, caller);
 
@@ -209,15 +201,13 @@ make(size_t size, size_t alignment, const void *caller)
 	return alignment <= 16 ? __libc_malloc(size) : __libc_memalign(alignment, size);
 }
 
-void *
-malloc(size_t size)
+void *malloc(size_t size)
 {
 	return make(size, 16, CALLER);
 }
 
 /* As many an allocator does, it writes to what is freed: whoever else has that block finds no mark there. */
-void
-free(void *block)
+void free(void *block)
 {
 	if (goes_wrong(BAD_ERRNO, 10, CALLER))
 		errno = EBADF;
@@ -230,8 +220,7 @@ free(void *block)
 	memset(block, 0, 8);
 }
 
-void *
-calloc(size_t count, size_t size)
+void *calloc(size_t count, size_t size)
 {
 	size_t bytes;
 	void *block = NULL;
@@ -246,14 +235,12 @@ calloc(size_t count, size_t size)
 	return block;
 }
 
-size_t
-malloc_usable_size(void *block)
+size_t malloc_usable_size(void *block)
 {
 	return in_pool(block) ? pool_size[((char *)block - pool) / 8] : next_usable_size(block);
 }
 
-void *
-realloc(void *block, size_t size)
+void *realloc(void *block, size_t size)
 {
 	size_t bytes = malloc_usable_size(block);
 	void *moved;
@@ -275,20 +262,17 @@ realloc(void *block, size_t size)
 	return moved;
 }
 
-void *
-memalign(size_t alignment, size_t size)
+void *memalign(size_t alignment, size_t size)
 {
 	return make(size, alignment < 16 ? 16 : alignment, CALLER);
 }
 
-void *
-aligned_alloc(size_t alignment, size_t size)
+void *aligned_alloc(size_t alignment, size_t size)
 {
 	return make(size, alignment < 16 ? 16 : alignment, CALLER);
 }
 
-int
-posix_memalign(void **block, size_t alignment, size_t size)
+int posix_memalign(void **block, size_t alignment, size_t size)
 {
 	void *made;
 

@@ -20,8 +20,7 @@ static pid_t child;
 
 /* ---- The cgroup ---- */
 
-static bool
-write_to(const char *file, const char *text)
+static bool write_to(const char *file, const char *text)
 {
 	char path[512];
 
@@ -33,8 +32,7 @@ write_to(const char *file, const char *text)
 	return n == (ssize_t)strlen(text);
 }
 
-static size_t
-used(void)
+static size_t used(void)
 {
 	char path[512];
 
@@ -42,16 +40,14 @@ used(void)
 	return stress_read_number(path, NULL, 0);
 }
 
-static void
-remove_group(void)
+static void remove_group(void)
 {
 	/* A process that has ended may take a moment to leave. */
 	for (unsigned i = 0; i < 100 && rmdir(group) != 0 && errno == EBUSY; i++)
 		stress_sleep_ms(20);
 }
 
-static _Noreturn void
-skip(const char *why)
+static _Noreturn void skip(const char *why)
 {
 	printf("SKIP: %s\n", why);
 	if (group[0] != '\0')
@@ -59,8 +55,7 @@ skip(const char *why)
 	exit(SKIPPED);
 }
 
-static void
-make_group(void)
+static void make_group(void)
 {
 	char limit[32];
 	const char *root = NULL;
@@ -86,8 +81,7 @@ make_group(void)
 	(void)write_to(version_2 ? "memory.swap.max" : "memory.swappiness", "0");
 }
 
-static void
-end_child(int signal)
+static void end_child(int signal)
 {
 	if (child > 0)
 		kill(child, SIGKILL);
@@ -103,8 +97,7 @@ static void *blocks[THREADS][BLOCKS_MAX];
 static pthread_barrier_t gate;
 static unsigned rounds;
 
-static void *
-work(void *arg)
+static void *work(void *arg)
 {
 	unsigned me = (unsigned)(uintptr_t)arg;
 	uint64_t state = stress_state(me);
@@ -132,8 +125,7 @@ work(void *arg)
 	return NULL;
 }
 
-static void
-live_in_group(void)
+static void live_in_group(void)
 {
 	pthread_t thread[THREADS];
 	size_t peak = 0, now = 0;
@@ -154,8 +146,7 @@ live_in_group(void)
 	CHECK(now <= before + 16 * MIB, "%zu MiB stay in use by an idle process, of %zu MiB at first", now / MIB, before / MIB);
 }
 
-static void
-body(void)
+static void body(void)
 {
 	int status;
 
@@ -186,8 +177,7 @@ body(void)
 	CHECK(status == 0, "status %#x", (unsigned)status);
 }
 
-int
-main(void)
+int main(void)
 {
 	static const char *const variants[] = {"sink:page", "sink:central", NULL};
 	const char *in_group = getenv("HZ3_FAULT_CASE"), *version = getenv("HZ3_FAULT_SYSTEM");

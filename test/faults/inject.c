@@ -38,8 +38,7 @@ static bool may_fail;	/* the fault is armed */
 static uint64_t random_state;
 
 /* Called after a call that has returned p: NULL is allowed while the fault lasts, with ENOMEM; else errno is what it was. */
-static void
-judge(const char *call, size_t size, const void *p)
+static void judge(const char *call, size_t size, const void *p)
 {
 	int error = errno;
 
@@ -48,8 +47,7 @@ judge(const char *call, size_t size, const void *p)
 	CHECK(error == (p == NULL ? ENOMEM : 4321), "%s(%zu) = %p leaves errno %d", call, size, p, error);
 }
 
-static void
-drop(struct slot *slot)
+static void drop(struct slot *slot)
 {
 	if (slot->p == NULL)
 		return;
@@ -60,8 +58,7 @@ drop(struct slot *slot)
 	slot->p = NULL;
 }
 
-static void
-keep(struct slot *slot, void *p, size_t size)
+static void keep(struct slot *slot, void *p, size_t size)
 {
 	slot->p = p;
 	slot->size = size;
@@ -69,8 +66,7 @@ keep(struct slot *slot, void *p, size_t size)
 		stress_fill(p, size);
 }
 
-static void
-take(struct slot *slot, size_t size)
+static void take(struct slot *slot, size_t size)
 {
 	errno = 4321;
 	void *p = stress_opaque(malloc(size));
@@ -78,8 +74,7 @@ take(struct slot *slot, size_t size)
 	keep(slot, p, size);
 }
 
-static void
-take_zeroed(struct slot *slot, size_t size)
+static void take_zeroed(struct slot *slot, size_t size)
 {
 	errno = 4321;
 	char *p = stress_opaque(calloc(1, size));
@@ -90,8 +85,7 @@ take_zeroed(struct slot *slot, size_t size)
 	keep(slot, p, size);
 }
 
-static void
-take_aligned(struct slot *slot, size_t alignment, size_t size)
+static void take_aligned(struct slot *slot, size_t alignment, size_t size)
 {
 	void *p = &slot;
 	errno = 4321;
@@ -104,8 +98,7 @@ take_aligned(struct slot *slot, size_t alignment, size_t size)
 }
 
 /* To another size: what both have is kept; if there is no memory, all of it. */
-static void
-change(struct slot *slot, size_t size)
+static void change(struct slot *slot, size_t size)
 {
 	size_t before = stress_check(slot->p), same = (before < size ? before : size) & ~(size_t)7;
 	char head[64], *p;
@@ -123,21 +116,18 @@ change(struct slot *slot, size_t size)
 	keep(slot, p, size);
 }
 
-static void
-drop_all(void)
+static void drop_all(void)
 {
 	for (unsigned i = 0; i < SLOTS; i++)
 		drop(&slots[i]);
 }
 
-static struct slot *
-any_slot(unsigned n)
+static struct slot *any_slot(unsigned n)
 {
 	return &slots[stress_below(&random_state, n)];
 }
 
-static size_t
-size_between(size_t low, size_t high)
+static size_t size_between(size_t low, size_t high)
 {
 	size_t size = 0;
 
@@ -148,8 +138,7 @@ size_between(size_t low, size_t high)
 
 /* ---- Scenarios: each takes its steps once, and leaves some blocks ---- */
 
-static void
-blocks(unsigned n)
+static void blocks(unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
 		struct slot *slot = any_slot(SLOTS);
@@ -163,21 +152,18 @@ blocks(unsigned n)
 	}
 }
 
-static void
-small(void)
+static void small(void)
 {
 	blocks(1500);
 }
 
 /* Each that fails tries to set hz3 up, which takes many calls. */
-static void
-few(void)
+static void few(void)
 {
 	blocks(150);
 }
 
-static void
-large(void)
+static void large(void)
 {
 	for (unsigned i = 0; i < 60; i++) {
 		struct slot *slot = any_slot(20);
@@ -194,8 +180,7 @@ large(void)
 }
 
 /* Mappings of their own: enough of them for their table to grow. */
-static void
-huge(void)
+static void huge(void)
 {
 	for (unsigned i = 0; i < 140; i++) {
 		drop(&slots[i]);
@@ -205,8 +190,7 @@ huge(void)
 		drop(any_slot(140));
 }
 
-static void
-aligned(void)
+static void aligned(void)
 {
 	for (unsigned i = 0; i < 60; i++) {
 		struct slot *slot = any_slot(30);
@@ -217,8 +201,7 @@ aligned(void)
 	}
 }
 
-static void
-resize(void)
+static void resize(void)
 {
 	for (unsigned i = 0; i < 120; i++) {
 		struct slot *slot = any_slot(12);
@@ -230,15 +213,13 @@ resize(void)
 	}
 }
 
-static void
-nothing_written(void *arg, const char *text)
+static void nothing_written(void *arg, const char *text)
 {
 	*(size_t *)arg += strlen(text);
 }
 
 /* Looks at the statistics while there is little memory. */
-static void
-statistics(void)
+static void statistics(void)
 {
 	size_t bytes = 0;
 
@@ -262,8 +243,7 @@ static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t moved = PTHREAD_COND_INITIALIZER;
 static unsigned arrived, phase;	/* under gate */
 
-static void
-wait_for_phase(unsigned n)
+static void wait_for_phase(unsigned n)
 {
 	pthread_mutex_lock(&gate);
 	arrived++;
@@ -274,8 +254,7 @@ wait_for_phase(unsigned n)
 }
 
 /* By the thread that started the others: until all have come as far. */
-static void
-wait_for_workers(unsigned workers, unsigned n)
+static void wait_for_workers(unsigned workers, unsigned n)
 {
 	pthread_mutex_lock(&gate);
 	while (arrived < workers * n)
@@ -284,8 +263,7 @@ wait_for_workers(unsigned workers, unsigned n)
 }
 
 /* And then, the next phase. */
-static void
-let_go(unsigned workers, unsigned n)
+static void let_go(unsigned workers, unsigned n)
 {
 	wait_for_workers(workers, n);
 	pthread_mutex_lock(&gate);
@@ -294,24 +272,21 @@ let_go(unsigned workers, unsigned n)
 	pthread_mutex_unlock(&gate);
 }
 
-static void
-fill_part(unsigned part, uint64_t *state)
+static void fill_part(unsigned part, uint64_t *state)
 {
 	for (unsigned i = part * EACH; i < (part + 1) * EACH; i++)
 		if (slots[i].p == NULL)
 			take(&slots[i], 16 + stress_size(state, i % 16 == 0 ? 256 * KIB : 2 * KIB));
 }
 
-static void
-drop_part(unsigned part)
+static void drop_part(unsigned part)
 {
 	for (unsigned i = part * EACH; i < (part + 1) * EACH; i += 1 + i % 2)
 		drop(&slots[i]);
 }
 
 /* Gets blocks, frees those of the next thread, gets more, and ends with another's still in its buffer. */
-static void *
-work(void *arg)
+static void *work(void *arg)
 {
 	unsigned me = (unsigned)(uintptr_t)arg;
 	uint64_t state = stress_state(me);
@@ -326,8 +301,7 @@ work(void *arg)
 	return NULL;
 }
 
-static unsigned
-start_workers(pthread_t *threads)
+static unsigned start_workers(pthread_t *threads)
 {
 	pthread_attr_t attr;
 	unsigned n = 0;
@@ -345,15 +319,13 @@ start_workers(pthread_t *threads)
 	return n;
 }
 
-static void
-join_workers(pthread_t *threads, unsigned n)
+static void join_workers(pthread_t *threads, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		pthread_join(threads[i], NULL);
 }
 
-static void
-threads(void)
+static void threads(void)
 {
 	pthread_t workers[WORKERS];
 	unsigned n = start_workers(workers);
@@ -370,8 +342,7 @@ threads(void)
 static void end_steps(void);
 
 /* In the child: everything is there, and works; the threads are gone. */
-static _Noreturn void
-live_as_a_child(void)
+static _Noreturn void live_as_a_child(void)
 {
 	stress_limit(20);
 	for (unsigned i = 0; i < SLOTS; i++)
@@ -388,8 +359,7 @@ live_as_a_child(void)
 }
 
 /* While others wait in the middle of their work. */
-static void
-forks(void)
+static void forks(void)
 {
 	pthread_t workers[WORKERS];
 	unsigned n = start_workers(workers);
@@ -410,8 +380,7 @@ forks(void)
 }
 
 /* Enough of threads and dirty memory for the background thread to start. */
-static void
-background(void)
+static void background(void)
 {
 	pthread_t workers[WORKERS];
 	unsigned n = start_workers(workers);
@@ -460,8 +429,7 @@ static const struct scenario {
 
 static const struct scenario *scenario;
 
-static void
-end_steps(void)
+static void end_steps(void)
 {
 	drop_all();
 	stress_purge();
@@ -480,8 +448,7 @@ struct tally {
 	size_t live, active, dirty, mapped, metadata, limited, shim_mapped, resident, mappings;
 };
 
-static size_t
-count_mappings(void)
+static size_t count_mappings(void)
 {
 	static char text[64 * 1024];
 	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
@@ -499,16 +466,14 @@ count_mappings(void)
  * Not the pages of programs and libraries: which of those are there is the system's choice.  Counted page by page, where the system does
  * that: the numbers in status are sums of what each processor counts for itself, and off by hundreds of pages where there are many.
  */
-static size_t
-anonymous_bytes(void)
+static size_t anonymous_bytes(void)
 {
 	size_t kib = stress_read_number("/proc/self/smaps_rollup", "\nAnonymous:", 0);
 
 	return (kib != 0 ? kib : stress_read_number("/proc/self/status", "\nRssAnon:", 0)) * KIB;
 }
 
-static struct tally
-look(void)
+static struct tally look(void)
 {
 	struct tally t = {.hits = shim->hits};
 
@@ -526,8 +491,7 @@ look(void)
 	return t;
 }
 
-static bool
-is_balanced(const struct tally *t)
+static bool is_balanced(const struct tally *t)
 {
 	return t->dirty == 0 && t->mapped + t->metadata == t->shim_mapped && t->limited == t->active + t->dirty + t->metadata;
 }
@@ -537,8 +501,7 @@ is_balanced(const struct tally *t)
  * dirty, and what it is giving back is so for the system and not yet for the statistics.  Nobody gives it more to do, so the books
  * balance when it has done; what is lost never comes back.
  */
-static struct tally
-tally(void)
+static struct tally tally(void)
 {
 	double until = stress_now() + BALANCED_AFTER;
 	struct tally t = look();
@@ -552,8 +515,7 @@ tally(void)
 
 /* ---- One run, in a process of its own ---- */
 
-static void
-arm(long call, long nth, long count, int error)
+static void arm(long call, long nth, long count, int error)
 {
 	shim->call = -1;
 	shim->nth = nth;
@@ -564,16 +526,14 @@ arm(long call, long nth, long count, int error)
 	shim->call = (int)call;
 }
 
-static void
-all_steps(void)
+static void all_steps(void)
 {
 	random_state = stress_state(1);
 	scenario->steps();
 }
 
 /* Again and again: what one failure loses may be too little to be seen. */
-static void
-run_rounds(long *fault)
+static void run_rounds(long *fault)
 {
 	struct tally early = {0}, late;
 
@@ -601,8 +561,7 @@ run_rounds(long *fault)
 }
 
 /* Ends with a tally on the descriptor that it was given. */
-static void
-run(void)
+static void run(void)
 {
 	const char *later = getenv("HZ3_FAULT_LATER"), *out = getenv("HZ3_FAULT_OUT");
 	long fault[4] = {-1, 0, 0, 0}, calls[FAULT_CALLS];
@@ -643,8 +602,7 @@ run(void)
 
 static char preload[8192];
 
-static void
-start_run(const struct scenario *s, const char *fault, int out)
+static void start_run(const struct scenario *s, const char *fault, int out)
 {
 	char text[32];
 
@@ -667,8 +625,7 @@ start_run(const struct scenario *s, const char *fault, int out)
 }
 
 /* False: the run has failed. */
-static bool
-run_with(const struct scenario *s, const char *fault, struct tally *t)
+static bool run_with(const struct scenario *s, const char *fault, struct tally *t)
 {
 	int out[2], status;
 
@@ -691,8 +648,7 @@ run_with(const struct scenario *s, const char *fault, struct tally *t)
 }
 
 /* The run with a fault holds no more than the one without, and all that it holds is known. */
-static bool
-accounted(const struct scenario *s, const char *fault, const struct tally *t, const struct tally *plain)
+static bool accounted(const struct scenario *s, const char *fault, const struct tally *t, const struct tally *plain)
 {
 	/* Which of several threads gets which page is chance. */
 	size_t slack = s->threads ? 2 * MIB : 128 * KIB;
@@ -760,14 +716,12 @@ static const struct fault {
 
 static unsigned runs, failures;
 
-static long
-next_n(long n, const struct fault *kind)
+static long next_n(long n, const struct fault *kind)
 {
 	return stress_long || kind->count == 1 || n < 6 ? n + 1 : n + 7;
 }
 
-static void
-again_and_again(const struct scenario *s, const struct fault *kind)
+static void again_and_again(const struct scenario *s, const struct fault *kind)
 {
 	struct tally t;
 	char fault[64];
@@ -778,8 +732,7 @@ again_and_again(const struct scenario *s, const struct fault *kind)
 		failures++;
 }
 
-static void
-every_n(const struct scenario *s, const struct fault *kind, const struct tally *plain)
+static void every_n(const struct scenario *s, const struct fault *kind, const struct tally *plain)
 {
 	struct tally t;
 	char fault[64];
@@ -802,8 +755,7 @@ every_n(const struct scenario *s, const struct fault *kind, const struct tally *
 	}
 }
 
-static void
-try_scenario(const struct scenario *s)
+static void try_scenario(const struct scenario *s)
 {
 	double started = stress_now();
 	unsigned runs_before = runs;
@@ -826,8 +778,7 @@ try_scenario(const struct scenario *s)
 	printf(": %u runs, %.1f s\n", runs - runs_before, stress_now() - started);
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	const char *name = getenv("HZ3_FAULT_CASE"), *seed = getenv("HZ3_STRESS_SEED");
 	const char *form = getenv("HZ3_STRESS"), *lib = getenv("HZ3_LIB"), *build = getenv("HZ3_BUILDDIR");

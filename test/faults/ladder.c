@@ -20,8 +20,7 @@ struct link {
 };
 
 /* A list of blocks until there is no memory; how many. */
-static size_t
-fill(struct link **list, size_t size, size_t most)
+static size_t fill(struct link **list, size_t size, size_t most)
 {
 	size_t n = 0;
 
@@ -40,8 +39,7 @@ fill(struct link **list, size_t size, size_t most)
 	return n;
 }
 
-static void
-drop(struct link **list)
+static void drop(struct link **list)
 {
 	for (struct link *link = *list, *next; link != NULL; link = next) {
 		next = link->next;
@@ -56,8 +54,7 @@ static struct link *lists[THREADS];
 static size_t thread_size;
 static _Atomic unsigned filled, started;
 
-static void *
-fill_and_drop(void *arg)
+static void *fill_and_drop(void *arg)
 {
 	unsigned me = (unsigned)(uintptr_t)arg;
 
@@ -70,8 +67,7 @@ fill_and_drop(void *arg)
 }
 
 /* As many as can be started; the list of one that could not is empty. */
-static unsigned
-run_threads(size_t size)
+static unsigned run_threads(size_t size)
 {
 	pthread_t thread[THREADS];
 	pthread_attr_t attr;
@@ -98,8 +94,7 @@ run_threads(size_t size)
 	return n;
 }
 
-static void
-fill_all(void)
+static void fill_all(void)
 {
 	static const size_t sizes[] = {40 * MIB, MIB, 100000, 3000, 200};
 	enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
@@ -155,8 +150,7 @@ static const struct {
 } limits[] = {{"address space", RLIMIT_AS}, {"data", RLIMIT_DATA}};
 
 /* The status of a shell command, or of ourselves, under the limit, with or without hz3. */
-static int
-run_limited(int resource, unsigned mib, const char *command, const char *lib)
+static int run_limited(int resource, unsigned mib, const char *command, const char *lib)
 {
 	int status;
 
@@ -184,8 +178,7 @@ run_limited(int resource, unsigned mib, const char *command, const char *lib)
 	return status;
 }
 
-static bool
-climb(int resource, unsigned mib, const char *lib)
+static bool climb(int resource, unsigned mib, const char *lib)
 {
 	bool fine = true;
 	unsigned work = 0;
@@ -214,8 +207,7 @@ climb(int resource, unsigned mib, const char *lib)
 	return fine;
 }
 
-static void
-body(void)
+static void body(void)
 {
 	bool fine = true;
 	const char *lib = getenv("LD_PRELOAD");
@@ -239,8 +231,7 @@ body(void)
 	CHECK(fine, "see above");
 }
 
-int
-main(void)
+int main(void)
 {
 	static const char *const variants[] = {"sink:page", NULL};
 

@@ -17,8 +17,7 @@
 
 static uint64_t random_state;
 
-static size_t
-count_mappings(void)
+static size_t count_mappings(void)
 {
 	static char text[64 * 1024];
 	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
@@ -43,8 +42,7 @@ static struct {
 	size_t count, bytes;
 } hoard;
 
-static bool
-add(size_t size)
+static bool add(size_t size)
 {
 	CHECK(hoard.count < BLOCKS_MAX, "more than %d blocks", BLOCKS_MAX);
 	errno = 0;
@@ -59,8 +57,7 @@ add(size_t size)
 	return true;
 }
 
-static void
-forget(size_t i)
+static void forget(size_t i)
 {
 	stress_check(hoard.p[i]);
 	free(hoard.p[i]);
@@ -72,8 +69,7 @@ forget(size_t i)
 
 static size_t low, high;
 
-static size_t
-some_size(void)
+static size_t some_size(void)
 {
 	size_t size = 0;
 
@@ -83,8 +79,7 @@ some_size(void)
 }
 
 /* Blocks of three times as many bytes, of which a random two thirds go. */
-static void
-make_live(size_t bytes)
+static void make_live(size_t bytes)
 {
 	while (hoard.bytes < 3 * bytes)
 		CHECK(add(some_size()), "no memory after %zu MiB", hoard.bytes / MIB);
@@ -92,15 +87,13 @@ make_live(size_t bytes)
 		forget(stress_below(&random_state, hoard.count));
 }
 
-static void
-drop_all(void)
+static void drop_all(void)
 {
 	while (hoard.count > 0)
 		forget(hoard.count - 1);
 }
 
-static void
-check_mappings(const char *when, size_t before)
+static void check_mappings(const char *when, size_t before)
 {
 	stress_purge();
 	size_t now = count_mappings();
@@ -108,8 +101,7 @@ check_mappings(const char *when, size_t before)
 	CHECK(now <= before + MAPPINGS_PER_GIB, "%s: %zu mappings before, %zu with 1 GiB of live blocks", when, before, now);
 }
 
-static void
-live(void)
+static void live(void)
 {
 	size_t before = count_mappings();
 
@@ -128,16 +120,14 @@ live(void)
 	check_mappings("in the end", before);
 }
 
-static void
-live_large(void)
+static void live_large(void)
 {
 	low = 33 * KIB;
 	high = 512 * KIB;
 	live();
 }
 
-static void
-live_mixed(void)
+static void live_mixed(void)
 {
 	low = 2 * KIB;
 	high = 60 * MIB;
@@ -145,16 +135,14 @@ live_mixed(void)
 }
 
 /* Runs of just the length that a purge gives up where address space is scarce. */
-static void
-live_scarce(void)
+static void live_scarce(void)
 {
 	low = MIB / 2;
 	high = 3 * MIB;
 	live();
 }
 
-static void
-live_after_failure(void)
+static void live_after_failure(void)
 {
 	low = 33 * KIB;
 	high = 4 * MIB;
@@ -167,8 +155,7 @@ live_after_failure(void)
 	drop_all();
 }
 
-static void
-live_in_a_child(void)
+static void live_in_a_child(void)
 {
 	low = 33 * KIB;
 	high = 8 * MIB;
@@ -194,15 +181,13 @@ live_in_a_child(void)
 static char *filler;
 static size_t filler_pages;
 
-static size_t
-max_map_count(void)
+static size_t max_map_count(void)
 {
 	return stress_read_number("/proc/sys/vm/max_map_count", NULL, 0);
 }
 
 /* Of one reservation, every other page is readable: each is a mapping.  Until there can be no more. */
-static void
-use_up_mappings(void)
+static void use_up_mappings(void)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
@@ -217,22 +202,19 @@ use_up_mappings(void)
 		;
 }
 
-static void
-give_mappings_back(void)
+static void give_mappings_back(void)
 {
 	CHECK(munmap(filler, filler_pages * (size_t)sysconf(_SC_PAGESIZE)) == 0, "munmap: %s", strerror(errno));
 }
 
-static size_t
-fill_up(size_t limit)
+static size_t fill_up(size_t limit)
 {
 	while (hoard.bytes < limit && add(some_size()))
 		;
 	return hoard.bytes;
 }
 
-static void
-exhausted(void)
+static void exhausted(void)
 {
 	static const struct { size_t low, high; } sizes[] = {{16, KIB}, {KIB, 32 * KIB}, {33 * KIB, MIB}};
 	size_t mapped_before = stress_stat("stats.mapped");
@@ -319,8 +301,7 @@ static const struct {
 
 #define CASES (sizeof(cases) / sizeof(cases[0]))
 
-static void
-start_case(unsigned i)
+static void start_case(unsigned i)
 {
 	char number[16];
 
@@ -342,8 +323,7 @@ start_case(unsigned i)
 	stress_wait_for(pid, 0, cases[i].name);
 }
 
-static void
-body(void)
+static void body(void)
 {
 	const char *number = getenv("HZ3_FAULT_CASE");
 
@@ -364,8 +344,7 @@ body(void)
 			start_case(i);
 }
 
-int
-main(void)
+int main(void)
 {
 	static const char *const variants[] = {"sink:page", NULL};
 

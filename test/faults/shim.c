@@ -31,15 +31,13 @@ static uintptr_t hz3_start, hz3_end;
 static uintptr_t reserved_start, reserved_end;
 static size_t reserved_used;
 
-static bool
-is_reserved(const void *p)
+static bool is_reserved(const void *p)
 {
 	return (uintptr_t)p >= reserved_start && (uintptr_t)p < reserved_end;
 }
 
 /* After an end was cut off, or all of it was. */
-static void
-cut_reserved(const void *p, size_t bytes)
+static void cut_reserved(const void *p, size_t bytes)
 {
 	uintptr_t from = (uintptr_t)p, to = from + bytes;
 
@@ -53,8 +51,7 @@ cut_reserved(const void *p, size_t bytes)
 	}
 }
 
-static int
-note_hz3(struct dl_phdr_info *info, size_t bytes, void *arg)
+static int note_hz3(struct dl_phdr_info *info, size_t bytes, void *arg)
 {
 	(void)bytes;
 	(void)arg;
@@ -72,8 +69,7 @@ note_hz3(struct dl_phdr_info *info, size_t bytes, void *arg)
 }
 
 /* "CALL:NTH:COUNT:ERRNO", and what the system is like. */
-static void
-read_environment(void)
+static void read_environment(void)
 {
 	const char *fault = getenv("HZ3_FAULT"), *system = getenv("HZ3_FAULT_SYSTEM");
 	long number[4] = {-1, 0, 0, 0};
@@ -91,8 +87,7 @@ read_environment(void)
 		faults.system = atoi(system);
 }
 
-static bool
-from_hz3(const void *caller)
+static bool from_hz3(const void *caller)
 {
 	if (hz3_start == 0) {
 		dl_iterate_phdr(note_hz3, NULL);
@@ -102,8 +97,7 @@ from_hz3(const void *caller)
 }
 
 /* Count a call, and say whether it is to fail. */
-static bool
-fails(enum fault_call call)
+static bool fails(enum fault_call call)
 {
 	faults.calls[call]++;
 	if (faults.call != (int)call)
@@ -117,27 +111,23 @@ fails(enum fault_call call)
 
 #define FAILS(call) (from_hz3(__builtin_return_address(0)) && fails(call))
 
-static bool
-system_is(int bit)
+static bool system_is(int bit)
 {
 	return (faults.system & bit) != 0;
 }
 
-static void *
-real_mmap(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
+static void *real_mmap(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
 	return (void *)syscall(SYS_mmap, hint, bytes, prot, flags, fd, offset);
 }
 
-static void *
-refused(void)
+static void *refused(void)
 {
 	errno = faults.error;
 	return MAP_FAILED;
 }
 
-void *
-mmap(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
+void *mmap(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
 	if (!from_hz3(__builtin_return_address(0)))
 		return real_mmap(hint, bytes, prot, flags, fd, offset);
@@ -156,8 +146,7 @@ mmap(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
 	return p;
 }
 
-int
-munmap(void *p, size_t bytes)
+int munmap(void *p, size_t bytes)
 {
 	bool ours = from_hz3(__builtin_return_address(0));
 
@@ -173,8 +162,7 @@ munmap(void *p, size_t bytes)
 	return error;
 }
 
-void *
-mremap(void *p, size_t old_bytes, size_t new_bytes, int flags, ...)
+void *mremap(void *p, size_t old_bytes, size_t new_bytes, int flags, ...)
 {
 	void *place = NULL;
 	va_list args;
@@ -192,8 +180,7 @@ mremap(void *p, size_t old_bytes, size_t new_bytes, int flags, ...)
 	return q;
 }
 
-int
-mprotect(void *p, size_t bytes, int prot)
+int mprotect(void *p, size_t bytes, int prot)
 {
 	bool ours = from_hz3(__builtin_return_address(0));
 
@@ -210,8 +197,7 @@ mprotect(void *p, size_t bytes, int prot)
 	return error;
 }
 
-int
-madvise(void *p, size_t bytes, int advice)
+int madvise(void *p, size_t bytes, int advice)
 {
 	bool ours = from_hz3(__builtin_return_address(0));
 
@@ -230,22 +216,19 @@ madvise(void *p, size_t bytes, int advice)
 	if (next == NULL)                                                                                            \
 		*(void **)&next = dlsym(RTLD_NEXT, #function)
 
-int
-pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *), void *arg)
+int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *), void *arg)
 {
 	NEXT(pthread_create);
 	return FAILS(FAULT_PTHREAD_CREATE) ? faults.error : next(thread, attr, f, arg);
 }
 
-int
-pthread_key_create(pthread_key_t *key, void (*destructor)(void *))
+int pthread_key_create(pthread_key_t *key, void (*destructor)(void *))
 {
 	NEXT(pthread_key_create);
 	return FAILS(FAULT_PTHREAD_KEY_CREATE) ? faults.error : next(key, destructor);
 }
 
-int
-pthread_setspecific(pthread_key_t key, const void *value)
+int pthread_setspecific(pthread_key_t key, const void *value)
 {
 	NEXT(pthread_setspecific);
 	return FAILS(FAULT_PTHREAD_SETSPECIFIC) ? faults.error : next(key, value);
@@ -254,8 +237,7 @@ pthread_setspecific(pthread_key_t key, const void *value)
 /* What pthread_atfork, which every library has a copy of, calls. */
 int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library);
 
-int
-__register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library)
+int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library)
 {
 	NEXT(__register_atfork);
 	return FAILS(FAULT_PTHREAD_ATFORK) ? faults.error : next(prepare, parent, child, library);

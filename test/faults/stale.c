@@ -11,21 +11,18 @@
 
 static uint64_t random_state;
 
-static size_t
-some_size(unsigned i)
+static size_t some_size(unsigned i)
 {
 	return i % 4 == 0 ? 1 + stress_below(&random_state, 2 * KIB) : 1 + stress_below(&random_state, 3 * MIB);
 }
 
-static void
-check_zero(const unsigned char *p, size_t size)
+static void check_zero(const unsigned char *p, size_t size)
 {
 	for (size_t i = 0; i < size; i++)
 		CHECK(p[i] == 0, "calloc(%zu): byte %zu is %#x", size, i, p[i]);
 }
 
-static void
-dirty_and_look(void)
+static void dirty_and_look(void)
 {
 	unsigned char *p[BLOCKS];
 
@@ -43,15 +40,13 @@ dirty_and_look(void)
 	}
 }
 
-static void *
-dirty_in_a_thread(void *arg)
+static void *dirty_in_a_thread(void *arg)
 {
 	dirty_and_look();
 	return arg;
 }
 
-static void
-look(void)
+static void look(void)
 {
 	struct faults *shim = dlsym(RTLD_DEFAULT, "faults");
 
@@ -65,8 +60,7 @@ look(void)
 	}
 }
 
-int
-main(void)
+int main(void)
 {
 	static char preload[8192];
 	const char *form = getenv("HZ3_STRESS"), *lib = getenv("HZ3_LIB"), *build = getenv("HZ3_BUILDDIR");

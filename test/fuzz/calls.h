@@ -31,14 +31,12 @@ static struct {
 	size_t (*good_size)(size_t);
 } call;
 
-static void
-plain_free_sized(void *p, size_t size UNUSED)
+static void plain_free_sized(void *p, size_t size UNUSED)
 {
 	call.free(p);
 }
 
-static void
-plain_free_aligned_sized(void *p, size_t alignment UNUSED, size_t size UNUSED)
+static void plain_free_aligned_sized(void *p, size_t alignment UNUSED, size_t size UNUSED)
 {
 	call.free(p);
 }
@@ -49,8 +47,7 @@ plain_free_aligned_sized(void *p, size_t alignment UNUSED, size_t size UNUSED)
 #define CALL(name) dlsym(RTLD_DEFAULT, #name)
 #endif
 
-static void
-find_calls(void)
+static void find_calls(void)
 {
 	*(void **)&call.malloc = CALL(malloc);
 	*(void **)&call.calloc = CALL(calloc);

@@ -42,8 +42,7 @@ static struct table table;
 /* ---- Names ---- */
 
 /* "<i>" replaced. */
-static void
-with_index(const char *text, const char *index, char *out, size_t cap)
+static void with_index(const char *text, const char *index, char *out, size_t cap)
 {
 	const char *at = strstr(text, "<i>");
 
@@ -53,8 +52,7 @@ with_index(const char *text, const char *index, char *out, size_t cap)
 		snprintf(out, cap, "%.*s%s%s", (int)(at - text), text, index, at + 3);
 }
 
-static void
-learn_name(const char *text)
+static void learn_name(const char *text)
 {
 	struct name *name = &names[n_names++];
 	char full[NAME_BYTES];
@@ -69,8 +67,7 @@ learn_name(const char *text)
 	name->writable = name->bytes > 0 && hz3_control(full, NULL, NULL, value, name->bytes + 1) == EINVAL;
 }
 
-static void
-learn_names(void)
+static void learn_names(void)
 {
 	const char *text;
 
@@ -89,8 +86,7 @@ learn_names(void)
 }
 
 /* Which indices there are. */
-static bool
-has_index(const char *pattern, int index)
+static bool has_index(const char *pattern, int index)
 {
 	if (strncmp(pattern, "arena.", 6) == 0 || strncmp(pattern, "stats.arenas.", 13) == 0)
 		return index < (int)hz3_arenas_count() || index == 4096;
@@ -98,8 +94,7 @@ has_index(const char *pattern, int index)
 }
 
 /* An index is a number without sign or zeros before it. */
-static bool
-fits(const char *pattern, const char *text)
+static bool fits(const char *pattern, const char *text)
 {
 	const char *at = strstr(pattern, "<i>");
 	size_t before = at != NULL ? (size_t)(at - pattern) : 0, digits;
@@ -116,8 +111,7 @@ fits(const char *pattern, const char *text)
 	return has_index(pattern, atoi(number)) && strcmp(at + 3, text + before + digits) == 0;
 }
 
-static const struct name *
-find_name(const char *text)
+static const struct name *find_name(const char *text)
 {
 	for (unsigned i = 0; i < n_names; i++) {
 		if (fits(names[i].text, text))
@@ -127,8 +121,7 @@ find_name(const char *text)
 }
 
 /* A name as it is, or not quite. */
-static void
-draw_name(const struct request *q, char *out, size_t cap)
+static void draw_name(const struct request *q, char *out, size_t cap)
 {
 	static const char *const odd[] = {"", "-1", "01", "00", "+1", " 1", "1 ", "4294967296", "99999999999999999999", "4096", "4097", "<i>", "x", "1.1"};
 	char index[32];
@@ -174,8 +167,7 @@ static const struct range {
 	{"remote.batch", 0, 1},
 };
 
-static const struct range *
-range_of(const struct name *name)
+static const struct range *range_of(const struct name *name)
 {
 	for (size_t i = 0; name != NULL && i < sizeof(ranges) / sizeof(ranges[0]); i++) {
 		if (strcmp(ranges[i].name, name->text) == 0)
@@ -185,8 +177,7 @@ range_of(const struct name *name)
 }
 
 /* An end of the range or what is next to it, or anything. */
-static uint64_t
-draw_value(const struct request *q, const struct range *range)
+static uint64_t draw_value(const struct request *q, const struct range *range)
 {
 	switch (q->value % 8) {
 	case 0:
@@ -206,8 +197,7 @@ draw_value(const struct request *q, const struct range *range)
 	}
 }
 
-static const char *
-draw_string(const struct request *q)
+static const char *draw_string(const struct request *q)
 {
 	static const char *const strings[] = {"central", "page", "auto", "", "x", "Page", "page ", NULL,
 					      "pagepagepagepagepagepagepagepagepagepagepagepagepagepagepagepagepage"};
@@ -215,8 +205,7 @@ draw_string(const struct request *q)
 	return strings[q->value % (sizeof(strings) / sizeof(strings[0]))];
 }
 
-static uint64_t
-read_value(const char *text, size_t bytes)
+static uint64_t read_value(const char *text, size_t bytes)
 {
 	uint64_t value = 0;
 	int error = hz3_control(text, &value, &bytes, NULL, 0);
@@ -235,16 +224,14 @@ struct buffers {
 	size_t new_bytes_given;
 };
 
-static size_t
-draw_bytes(unsigned draw, size_t right)
+static size_t draw_bytes(unsigned draw, size_t right)
 {
 	static const size_t sizes[] = {0, 1, 2, 4, 7, 8, 9, 16, SIZE_MAX, (size_t)1 << 32 | 8};
 
 	return draw % 3 != 0 ? right : sizes[draw / 3 % (sizeof(sizes) / sizeof(sizes[0]))];
 }
 
-static void
-prepare(const struct request *q, const struct name *name, struct buffers *b)
+static void prepare(const struct request *q, const struct name *name, struct buffers *b)
 {
 	const struct range *range = range_of(name);
 	size_t bytes = name != NULL ? name->bytes : 8;
@@ -266,8 +253,7 @@ prepare(const struct request *q, const struct name *name, struct buffers *b)
 /* The errors that the request may have, as bits; 0: it has to go well, as far as the value is good. */
 #define MAY(error) (1ull << (error))
 
-static uint64_t
-errors_of(const struct name *name, const struct buffers *b)
+static uint64_t errors_of(const struct name *name, const struct buffers *b)
 {
 	uint64_t errors = 0;
 
@@ -284,8 +270,7 @@ errors_of(const struct name *name, const struct buffers *b)
 	return errors;
 }
 
-static void
-check_old(const char *text, const struct name *name, const struct buffers *b, int error)
+static void check_old(const char *text, const struct name *name, const struct buffers *b, int error)
 {
 	size_t bytes = error == 0 || (error == EINVAL && b->new_given != NULL && name != NULL) ? name->bytes : 0;
 
@@ -305,8 +290,7 @@ check_old(const char *text, const struct name *name, const struct buffers *b, in
 }
 
 /* What was to be set is set if it is in the range, and else nothing is. */
-static void
-check_new(const char *text, const struct name *name, const struct buffers *b, uint64_t before, int error)
+static void check_new(const char *text, const struct name *name, const struct buffers *b, uint64_t before, int error)
 {
 	const struct range *range = range_of(name);
 	uint64_t value = 0, now = read_value(text, name->bytes);
@@ -322,8 +306,7 @@ check_new(const char *text, const struct name *name, const struct buffers *b, ui
 		   (long long)value);
 }
 
-static void
-ask(const struct request *q)
+static void ask(const struct request *q)
 {
 	char text[NAME_BYTES * 4];
 	struct buffers b;
@@ -353,8 +336,7 @@ ask(const struct request *q)
 
 /* ---- Other input ---- */
 
-static void
-count_braces(void *arg, const char *piece)
+static void count_braces(void *arg, const char *piece)
 {
 	int *depth = arg;
 
@@ -362,8 +344,7 @@ count_braces(void *arg, const char *piece)
 		*depth += (*piece == '{') - (*piece == '}');
 }
 
-static void
-print_with(const struct request *q)
+static void print_with(const struct request *q)
 {
 	char letters[9] = "";
 	int braces = 0;
@@ -373,8 +354,7 @@ print_with(const struct request *q)
 	FUZZ_CHECK(braces == 0, "statistics by \"%s\" have %d braces too many", letters, braces);
 }
 
-static void
-set_parameter(const struct request *q)
+static void set_parameter(const struct request *q)
 {
 	int param = q->index % 2 == 0 ? (int)(q->index % 24) - 12 : (int)q->value;
 	int heard = hz3_mallopt(param, (int)(q->value >> 32));
@@ -384,16 +364,14 @@ set_parameter(const struct request *q)
 
 /* ---- A case ---- */
 
-static void *
-free_table(void *arg)
+static void *free_table(void *arg)
 {
 	free_all(arg);
 	return NULL;
 }
 
 /* Two operations on the heap, out of what the request has to offer. */
-static void
-use_heap(const struct request *q)
+static void use_heap(const struct request *q)
 {
 	struct record r = {.op = (uint8_t)(q->index % (LOOK + 1)), .slot = (uint16_t)(q->value % 256), .extra = q->old};
 
@@ -405,8 +383,7 @@ use_heap(const struct request *q)
 	do_op(&table, &r, true);
 }
 
-static void
-run(const uint8_t *data, size_t bytes)
+static void run(const uint8_t *data, size_t bytes)
 {
 	struct settings before;
 	struct request q;
@@ -431,8 +408,7 @@ run(const uint8_t *data, size_t bytes)
 	restore_settings(&before);
 }
 
-static size_t
-make(uint64_t *random, uint8_t *data)
+static size_t make(uint64_t *random, uint8_t *data)
 {
 	size_t n = stress_size(random, REQUESTS_MAX);
 

@@ -56,8 +56,7 @@ static const char *fuzz_minimized;	/* where what is left goes */
 
 /* ---- Failing ---- */
 
-static const char *UNUSED
-fuzz_environment(const char *name)
+static const char *UNUSED fuzz_environment(const char *name)
 {
 	const char *value = getenv(name);
 
@@ -65,8 +64,7 @@ fuzz_environment(const char *name)
 }
 
 /* The command that runs the present case again. */
-static void UNUSED
-fuzz_command(char *out, size_t cap)
+static void UNUSED fuzz_command(char *out, size_t cap)
 {
 	const char *conf = fuzz_environment("HZ3_CONF"), *preload = fuzz_environment("LD_PRELOAD");
 	char program[512], broken[64] = "", input[512];
@@ -84,8 +82,7 @@ fuzz_command(char *out, size_t cap)
 }
 
 /* One line: what is wrong, and how to see it again.  No allocation and no lock: the heap may be damaged. */
-static void UNUSED
-fuzz_say(const char *what)
+static void UNUSED fuzz_say(const char *what)
 {
 	char line[FUZZ_TEXT_BYTES], command[FUZZ_TEXT_BYTES / 2];
 	int n;
@@ -127,8 +124,7 @@ fuzz_fail(const char *format, ...)
 
 /* A sanitizer's first complaint ends the case, whose process leaves by _exit(). */
 const char *__tsan_default_options(void) __attribute__((visibility("default")));
-const char *
-__tsan_default_options(void)
+const char *__tsan_default_options(void)
 {
 	return "halt_on_error=1:die_after_fork=0";
 }
@@ -137,23 +133,20 @@ __tsan_default_options(void)
 
 /* ---- One case, in a process of its own ---- */
 
-static void
-fuzz_alarm(int signal UNUSED)
+static void fuzz_alarm(int signal UNUSED)
 {
 	fuzz_fail("it hangs, or is far too slow");
 }
 
 /* The calling process, a child made by a case too, has so long from now. */
-static void
-fuzz_limit(void)
+static void fuzz_limit(void)
 {
 	signal(SIGALRM, fuzz_alarm);
 	alarm(FUZZ_CASE_SECONDS);
 }
 
 /* Does what f says in a child; its wait status. */
-static int
-fuzz_in_child(void (*f)(const void *, size_t), const void *data, size_t n)
+static int fuzz_in_child(void (*f)(const void *, size_t), const void *data, size_t n)
 {
 	int status;
 	pid_t pid;
@@ -170,15 +163,13 @@ fuzz_in_child(void (*f)(const void *, size_t), const void *data, size_t n)
 	return status;
 }
 
-static void
-fuzz_run(const void *data, size_t bytes)
+static void fuzz_run(const void *data, size_t bytes)
 {
 	fuzz_target->run(data, bytes);
 }
 
 /* Whether the child has ended well; says so if not, and the child hasn't. */
-static bool
-fuzz_ended_well(int status)
+static bool fuzz_ended_well(int status)
 {
 	char what[128];
 
@@ -193,8 +184,7 @@ fuzz_ended_well(int status)
 
 /* ---- The minimizer: leave out records, fewer and fewer at a time, as long as the case still fails ---- */
 
-static void
-fuzz_write(const char *path, const uint8_t *data, size_t bytes)
+static void fuzz_write(const char *path, const uint8_t *data, size_t bytes)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
@@ -202,8 +192,7 @@ fuzz_write(const char *path, const uint8_t *data, size_t bytes)
 	close(fd);
 }
 
-static size_t
-fuzz_without(const uint8_t *data, size_t bytes, size_t from, size_t n, uint8_t *out)
+static size_t fuzz_without(const uint8_t *data, size_t bytes, size_t from, size_t n, uint8_t *out)
 {
 	n = from + n > bytes ? bytes - from : n;
 	memcpy(out, data, from);
@@ -211,8 +200,7 @@ fuzz_without(const uint8_t *data, size_t bytes, size_t from, size_t n, uint8_t *
 	return bytes - n;
 }
 
-static bool
-fuzz_fails_quietly(const uint8_t *data, size_t bytes)
+static bool fuzz_fails_quietly(const uint8_t *data, size_t bytes)
 {
 	int saved = fuzz_stderr, null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
@@ -224,8 +212,7 @@ fuzz_fails_quietly(const uint8_t *data, size_t bytes)
 }
 
 /* In place; the bytes that are left. */
-static size_t
-fuzz_minimize(uint8_t *data, size_t bytes)
+static size_t fuzz_minimize(uint8_t *data, size_t bytes)
 {
 	static uint8_t fewer[FUZZ_CASE_BYTES];
 	size_t record = fuzz_target->record, n = bytes / record;
@@ -245,8 +232,7 @@ fuzz_minimize(uint8_t *data, size_t bytes)
 }
 
 /* Runs the case here or in a child; if it fails and that was asked for, makes it smaller. */
-static bool
-fuzz_try(uint8_t *data, size_t bytes, bool here)
+static bool fuzz_try(uint8_t *data, size_t bytes, bool here)
 {
 	if (here) {
 		fuzz_target->run(data, bytes);
@@ -267,8 +253,7 @@ fuzz_try(uint8_t *data, size_t bytes, bool here)
 
 static uint8_t fuzz_data[FUZZ_CASE_BYTES];
 
-static size_t
-fuzz_make_case(unsigned long number)
+static size_t fuzz_make_case(unsigned long number)
 {
 	stress_seed = fuzz_seed;
 	uint64_t random = stress_state(number);
@@ -276,15 +261,13 @@ fuzz_make_case(unsigned long number)
 }
 
 /* The next n cases. */
-static void
-fuzz_run_batch(const void *unused UNUSED, size_t n)
+static void fuzz_run_batch(const void *unused UNUSED, size_t n)
 {
 	for (; n > 0; n--, ++*fuzz_case)
 		fuzz_target->run(fuzz_data, fuzz_make_case(*fuzz_case));
 }
 
-static int
-fuzz_for(double seconds)
+static int fuzz_for(double seconds)
 {
 	double end = stress_now() + seconds;
 	unsigned long batch = fuzz_target->batch > 0 ? fuzz_target->batch : 1;
@@ -299,8 +282,7 @@ fuzz_for(double seconds)
 }
 
 /* This program again, for a while under another HZ3_CONF; what the user has set comes first. */
-static int
-fuzz_run_variant(unsigned i, double seconds)
+static int fuzz_run_variant(unsigned i, double seconds)
 {
 	char conf[2 * FUZZ_CONF_BYTES], seed[32], time[32];
 	const char *given = fuzz_environment("HZ3_CONF");
@@ -324,8 +306,7 @@ fuzz_run_variant(unsigned i, double seconds)
 }
 
 /* A dozen variants in a short run; a long one stays with each a little. */
-static int
-fuzz_variants(double seconds)
+static int fuzz_variants(double seconds)
 {
 	double end = stress_now() + seconds, slice = seconds / 12 < 10 ? seconds / 12 : 10;
 	int status = 0;
@@ -339,8 +320,7 @@ fuzz_variants(double seconds)
 
 /* ---- Cases from files ---- */
 
-static size_t
-fuzz_read(const char *path)
+static size_t fuzz_read(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd >= 0 ? read(fd, fuzz_data, sizeof(fuzz_data)) : -1;
@@ -353,8 +333,7 @@ fuzz_read(const char *path)
 	return (size_t)n;
 }
 
-static int
-fuzz_files(char **files, bool here)
+static int fuzz_files(char **files, bool here)
 {
 	int failures = 0;
 
@@ -367,15 +346,13 @@ fuzz_files(char **files, bool here)
 
 /* ---- The program ---- */
 
-static _Noreturn void
-fuzz_usage(void)
+static _Noreturn void fuzz_usage(void)
 {
 	fprintf(stderr, "usage: %s [-t SECONDS] [-s SEED [-k CASE [-o FILE]]] [-m OUT] [-n] [FILE...]\n", fuzz_target->name);
 	exit(2);
 }
 
-static int
-fuzz_one(unsigned long number, const char *out, bool here)
+static int fuzz_one(unsigned long number, const char *out, bool here)
 {
 	size_t bytes = fuzz_make_case(number);
 
@@ -387,8 +364,7 @@ fuzz_one(unsigned long number, const char *out, bool here)
 	return fuzz_try(fuzz_data, bytes, here) ? 0 : 1;
 }
 
-static int UNUSED
-fuzz_main(const struct fuzz_target *target, int argc, char **argv)
+static int UNUSED fuzz_main(const struct fuzz_target *target, int argc, char **argv)
 {
 	const char *limit = getenv("HZ3_FUZZ_SECONDS"), *seed = getenv("HZ3_FUZZ_SEED"), *out = NULL, *one = NULL;
 	double seconds = limit != NULL ? strtod(limit, NULL) : target->seconds;
@@ -447,8 +423,7 @@ fuzz_main(const struct fuzz_target *target, int argc, char **argv)
 
 /* ---- libFuzzer, which runs all cases in one process and tells itself how to repeat one ---- */
 
-static void
-fuzz_limit(void)
+static void fuzz_limit(void)
 {
 }
 

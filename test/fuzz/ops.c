@@ -50,14 +50,12 @@ static struct {
 	unsigned ops;		/* until then */
 } refusal;
 
-static uint64_t
-own_clock(void)
+static uint64_t own_clock(void)
 {
 	return clock_ms;
 }
 
-static bool
-is_refused(unsigned kind)
+static bool is_refused(unsigned kind)
 {
 	if (refusal.left == 0 || (refusal.which >> kind & 1) == 0)
 		return false;
@@ -66,38 +64,32 @@ is_refused(unsigned kind)
 	return true;
 }
 
-static void *
-refusing_mmap(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
+static void *refusing_mmap(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
 	return is_refused(0) ? MAP_FAILED : system_calls.mmap(hint, bytes, prot, flags, fd, offset);
 }
 
-static int
-refusing_mprotect(void *p, size_t bytes, int prot)
+static int refusing_mprotect(void *p, size_t bytes, int prot)
 {
 	return is_refused(1) ? -1 : system_calls.mprotect(p, bytes, prot);
 }
 
-static void *
-refusing_mremap(void *p, size_t old_bytes, size_t new_bytes, int flags)
+static void *refusing_mremap(void *p, size_t old_bytes, size_t new_bytes, int flags)
 {
 	return is_refused(2) ? MAP_FAILED : system_calls.mremap(p, old_bytes, new_bytes, flags);
 }
 
-static int
-refusing_madvise(void *p, size_t bytes, int advice)
+static int refusing_madvise(void *p, size_t bytes, int advice)
 {
 	return is_refused(3) ? -1 : system_calls.madvise(p, bytes, advice);
 }
 
-static int
-refusing_munmap(void *p, size_t bytes)
+static int refusing_munmap(void *p, size_t bytes)
 {
 	return is_refused(4) ? -1 : system_calls.munmap(p, bytes);
 }
 
-static void
-replace_system(void)
+static void replace_system(void)
 {
 	if (system_calls.mmap != NULL)
 		return;
@@ -109,8 +101,7 @@ replace_system(void)
 	hz3_os_clock = own_clock;
 }
 
-static void
-refuse(const struct record *r)
+static void refuse(const struct record *r)
 {
 	refusal.left = 1 + r->extra % 8;
 	refusal.which = r->align;
@@ -119,29 +110,25 @@ refuse(const struct record *r)
 }
 
 /* Before each operation: refusals come to an end. */
-static void
-time_goes_on(void)
+static void time_goes_on(void)
 {
 	if (refusal.ops > 0 && --refusal.ops == 0)
 		refusal.left = 0;
 	requests_may_fail = refusal.left > 0;
 }
 
-static void
-tick(const struct record *r)
+static void tick(const struct record *r)
 {
 	clock_ms += r->extra * (r->align % 4 == 0 ? 64u : 1u);
 }
 
-static void
-heal(void)
+static void heal(void)
 {
 	refusal.left = 0;
 	requests_may_fail = false;
 }
 
-static void
-validate(void)
+static void validate(void)
 {
 	hz3_arenas_validate();
 	if (hz3_thread_heap->owner != NULL)
@@ -150,33 +137,27 @@ validate(void)
 
 #else
 
-static void
-replace_system(void)
+static void replace_system(void)
 {
 }
 
-static void
-refuse(const struct record *r UNUSED)
+static void refuse(const struct record *r UNUSED)
 {
 }
 
-static void
-time_goes_on(void)
+static void time_goes_on(void)
 {
 }
 
-static void
-tick(const struct record *r UNUSED)
+static void tick(const struct record *r UNUSED)
 {
 }
 
-static void
-heal(void)
+static void heal(void)
 {
 }
 
-static void
-validate(void)
+static void validate(void)
 {
 }
 
@@ -185,8 +166,7 @@ validate(void)
 /* ---- Actors ---- */
 
 /* Runs when the thread ends; from its second call on after hz3's own, so that what it does is done without a heap. */
-static void
-end_of_actor(void *arg)
+static void end_of_actor(void *arg)
 {
 	struct actor *actor = arg;
 	struct record r = actor->job < n_records ? records[actor->job] : (struct record){0};
@@ -202,8 +182,7 @@ end_of_actor(void *arg)
 
 static void fork_here(size_t i, unsigned me);
 
-static void *
-act(void *arg)
+static void *act(void *arg)
 {
 	struct actor *actor = arg;
 
@@ -223,8 +202,7 @@ act(void *arg)
 }
 
 /* A child of a process with threads must not make any under the thread sanitizer. */
-static bool
-may_spawn(void)
+static bool may_spawn(void)
 {
 #if defined(__SANITIZE_THREAD__)
 	return depth == 0;
@@ -233,8 +211,7 @@ may_spawn(void)
 #endif
 }
 
-static void
-spawn(unsigned i)
+static void spawn(unsigned i)
 {
 	struct actor *actor = &actors[i];
 
@@ -247,8 +224,7 @@ spawn(unsigned i)
 }
 
 /* By the record i, or by none. */
-static void
-end(unsigned who, size_t i)
+static void end(unsigned who, size_t i)
 {
 	struct actor *actor = &actors[who];
 
@@ -263,8 +239,7 @@ end(unsigned who, size_t i)
 static void run_op(size_t i);
 
 /* The child has one thread, this one; it does the next operations too, frees everything and ends. */
-static _Noreturn void
-be_child(size_t i, unsigned me)
+static _Noreturn void be_child(size_t i, unsigned me)
 {
 	size_t last = i + 1 + records[i].extra % 64;
 
@@ -282,8 +257,7 @@ be_child(size_t i, unsigned me)
 	_exit(0);
 }
 
-static void
-fork_here(size_t i, unsigned me)
+static void fork_here(size_t i, unsigned me)
 {
 	int status;
 
@@ -302,8 +276,7 @@ fork_here(size_t i, unsigned me)
 /* ---- The sequence ---- */
 
 /* The actor whose turn it is; one that is not there leaves its operations to the conductor. */
-static void
-give_turn(unsigned who, size_t i)
+static void give_turn(unsigned who, size_t i)
 {
 	struct actor *actor = &actors[who];
 
@@ -320,8 +293,7 @@ give_turn(unsigned who, size_t i)
 		;
 }
 
-static void
-run_op(size_t i)
+static void run_op(size_t i)
 {
 	const struct record *r = &records[i];
 	unsigned who = r->actor % ACTORS;
@@ -351,8 +323,7 @@ static const bool count_at_end = true;
 static const bool count_at_end = false;	/* libc and what it keeps for threads are in the same heap */
 #endif
 
-static void
-run(const uint8_t *data, size_t bytes)
+static void run(const uint8_t *data, size_t bytes)
 {
 	struct settings before;
 
@@ -378,8 +349,7 @@ run(const uint8_t *data, size_t bytes)
 	validate();
 }
 
-static size_t
-make(uint64_t *random, uint8_t *data)
+static size_t make(uint64_t *random, uint8_t *data)
 {
 	size_t n = stress_size(random, OPS_MAX);
 	struct mix mix;
@@ -393,8 +363,7 @@ make(uint64_t *random, uint8_t *data)
 }
 
 /* Alone: hz3's own thread would do what it does in its own time. */
-static void
-variant(unsigned i, uint64_t *random, char *conf)
+static void variant(unsigned i, uint64_t *random, char *conf)
 {
 	ops_variant(i, random, conf);
 	strcat(conf, ",background_thread:0");

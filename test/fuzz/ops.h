@@ -52,16 +52,14 @@ static bool requests_may_fail;
 /* ---- Numbers in records ---- */
 
 /* Next to a border between size classes: four of them to each doubling. */
-static size_t
-edge_size(unsigned v)
+static size_t edge_size(unsigned v)
 {
 	size_t base = (size_t)16 << v % 14;
 
 	return base + base / 4 * (v / 14 % 4) + v / 56 % 5 - 2;
 }
 
-static size_t
-absurd_size(unsigned v)
+static size_t absurd_size(unsigned v)
 {
 	switch (v % 4) {
 	case 0:
@@ -76,8 +74,7 @@ absurd_size(unsigned v)
 }
 
 /* The upper 4 bits say what kind of size. */
-static size_t
-size_of(unsigned size)
+static size_t size_of(unsigned size)
 {
 	unsigned v = size & 0xfff;
 
@@ -113,8 +110,7 @@ size_of(unsigned size)
 }
 
 /* Powers of 2 up to 16 MiB, now and then more than there can be. */
-static size_t
-alignment_of(unsigned align)
+static size_t alignment_of(unsigned align)
 {
 	return align < 248 ? (size_t)1 << align % 25 : (size_t)1 << (56 + align % 8);
 }
@@ -124,8 +120,7 @@ alignment_of(unsigned align)
 extern pid_t _Fork(void) __attribute__((weak));
 
 /* As programs do it, or, where hz3 promises that too, without the handlers that make hz3 ready for it. */
-static pid_t UNUSED
-fork_somehow(unsigned extra)
+static pid_t UNUSED fork_somehow(unsigned extra)
 {
 #if !defined(__SANITIZE_THREAD__) && !defined(FUZZ_LIBFUZZER)
 	if (on_hz3() && _Fork != NULL && extra % 4 == 1)
@@ -137,21 +132,18 @@ fork_somehow(unsigned extra)
 
 /* ---- What a request may come to ---- */
 
-static bool
-must_succeed(size_t size)
+static bool must_succeed(size_t size)
 {
 	return size <= 512 * MIB && !requests_may_fail;
 }
 
-static bool
-must_fail(size_t size)
+static bool must_fail(size_t size)
 {
 	return size >= ABSURD;
 }
 
 /* Less than that, if the table is full of large blocks. */
-static size_t
-modest(const struct table *t, size_t size)
+static size_t modest(const struct table *t, size_t size)
 {
 	if (size < ABSURD / 4 && size > HELD_MAX - (t->bytes < HELD_MAX ? t->bytes : HELD_MAX))
 		return size % (64 * KIB);
@@ -159,8 +151,7 @@ modest(const struct table *t, size_t size)
 }
 
 /* The result of a call that got errno ERRNO_BEFORE; true if it is a block. */
-static bool
-judge(const char *what, void *p, size_t size, size_t alignment)
+static bool judge(const char *what, void *p, size_t size, size_t alignment)
 {
 	int error = errno;
 
@@ -179,8 +170,7 @@ judge(const char *what, void *p, size_t size, size_t alignment)
 
 /* ---- Freeing ---- */
 
-static void
-free_slot(struct table *t, unsigned slot, enum op how)
+static void free_slot(struct table *t, unsigned slot, enum op how)
 {
 	if (t->slot[slot].p == NULL)
 		return;
@@ -203,8 +193,7 @@ free_slot(struct table *t, unsigned slot, enum op how)
 }
 
 /* From the slot on, so many: forwards, backwards, or every other. */
-static void
-free_run(struct table *t, unsigned slot, unsigned n, unsigned how)
+static void free_run(struct table *t, unsigned slot, unsigned n, unsigned how)
 {
 	for (unsigned i = 0; i < n; i++) {
 		if (how % 4 != 2 || i % 2 == 0)
@@ -215,8 +204,7 @@ free_run(struct table *t, unsigned slot, unsigned n, unsigned how)
 /* ---- Getting ---- */
 
 /* Some blocks are sampled, and have pages of their own: more bytes for the profile, exactly the bytes for a guard. */
-static bool
-some_are_sampled(void)
+static bool some_are_sampled(void)
 {
 	bool prof = false;
 	int64_t guard = 0;
@@ -227,8 +215,7 @@ some_are_sampled(void)
 }
 
 /* A block of so many bytes by malloc has the size that was foretold, unless it is a sample. */
-static void
-check_good_size(size_t size, const void *p)
+static void check_good_size(size_t size, const void *p)
 {
 	size_t good, usable;
 
@@ -240,8 +227,7 @@ check_good_size(size_t size, const void *p)
 		   usable);
 }
 
-static void
-do_malloc(struct table *t, unsigned slot, size_t size)
+static void do_malloc(struct table *t, unsigned slot, size_t size)
 {
 	size = modest(t, size);
 	errno = ERRNO_BEFORE;
@@ -253,8 +239,7 @@ do_malloc(struct table *t, unsigned slot, size_t size)
 }
 
 /* Bytes as a count of members.  Too many bytes may become a product that overflows, to something small. */
-static size_t
-members(size_t size, unsigned extra, size_t *count)
+static size_t members(size_t size, unsigned extra, size_t *count)
 {
 	size_t n = 1 + extra % 16, member = size / n;
 
@@ -264,16 +249,14 @@ members(size_t size, unsigned extra, size_t *count)
 	return extra & 16 ? member : n;
 }
 
-static size_t
-product(size_t count, size_t size)
+static size_t product(size_t count, size_t size)
 {
 	size_t bytes;
 
 	return __builtin_mul_overflow(count, size, &bytes) ? SIZE_MAX : bytes;
 }
 
-static void
-do_calloc(struct table *t, unsigned slot, size_t size, unsigned extra)
+static void do_calloc(struct table *t, unsigned slot, size_t size, unsigned extra)
 {
 	size_t count, member = members(modest(t, size), extra, &count), bytes = product(count, member);
 
@@ -284,8 +267,7 @@ do_calloc(struct table *t, unsigned slot, size_t size, unsigned extra)
 }
 
 /* As programs do it, three times of four: a little more or less, double, or a part of what it was. */
-static size_t
-resized(const struct held *h, size_t size, unsigned extra)
+static size_t resized(const struct held *h, size_t size, unsigned extra)
 {
 	if (h->p == NULL)
 		return size;
@@ -309,8 +291,7 @@ resized(const struct held *h, size_t size, unsigned extra)
 }
 
 /* Bytes that a block keeps, whatever the other end of it is filled with. */
-static void
-check_kept(const struct held *before, void *p, size_t size)
+static void check_kept(const struct held *before, void *p, size_t size)
 {
 	struct held now = *before;
 	size_t kept = before->usable < size ? before->usable : size;
@@ -319,8 +300,7 @@ check_kept(const struct held *before, void *p, size_t size)
 	each_range(&now, before->usable, kept, check_range);
 }
 
-static void
-do_realloc(struct table *t, unsigned slot, size_t count, size_t size, bool array)
+static void do_realloc(struct table *t, unsigned slot, size_t count, size_t size, bool array)
 {
 	struct held before = t->slot[slot];
 	size_t bytes = product(count, size);
@@ -352,8 +332,7 @@ do_realloc(struct table *t, unsigned slot, size_t count, size_t size, bool array
 	hold(t, slot, p, bytes, 16, false);
 }
 
-static void
-do_aligned_alloc(struct table *t, unsigned slot, size_t alignment, size_t size)
+static void do_aligned_alloc(struct table *t, unsigned slot, size_t alignment, size_t size)
 {
 	size = modest(t, size);
 	errno = ERRNO_BEFORE;
@@ -367,8 +346,7 @@ do_aligned_alloc(struct table *t, unsigned slot, size_t alignment, size_t size)
 	FUZZ_CHECK(p == NULL && errno == EINVAL, "aligned_alloc(%zu, %zu): %p and errno %d", alignment - 1, size, p, errno);
 }
 
-static void
-do_posix_memalign(struct table *t, unsigned slot, size_t alignment, size_t size)
+static void do_posix_memalign(struct table *t, unsigned slot, size_t alignment, size_t size)
 {
 	static char mark;
 	void *p = &mark;
@@ -389,8 +367,7 @@ do_posix_memalign(struct table *t, unsigned slot, size_t alignment, size_t size)
 }
 
 /* Any alignment, rounded up to a power of 2. */
-static void
-do_memalign(struct table *t, unsigned slot, size_t alignment, size_t size, unsigned extra)
+static void do_memalign(struct table *t, unsigned slot, size_t alignment, size_t size, unsigned extra)
 {
 	size_t odd = alignment > 16 && alignment <= MIB && extra % 4 == 0 ? alignment - alignment / 4 : alignment;
 
@@ -401,8 +378,7 @@ do_memalign(struct table *t, unsigned slot, size_t alignment, size_t size, unsig
 		hold(t, slot, p, size, alignment, false);
 }
 
-static void
-do_page_alloc(struct table *t, unsigned slot, size_t size, bool whole)
+static void do_page_alloc(struct table *t, unsigned slot, size_t size, bool whole)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
@@ -416,8 +392,7 @@ do_page_alloc(struct table *t, unsigned slot, size_t size, bool whole)
 }
 
 /* Blocks of one size into the slots from this one on, so that pages fill up; seldom large ones, and mappings. */
-static void
-do_burst(struct table *t, unsigned slot, size_t size, unsigned extra)
+static void do_burst(struct table *t, unsigned slot, size_t size, unsigned extra)
 {
 	unsigned n;
 
@@ -434,8 +409,7 @@ do_burst(struct table *t, unsigned slot, size_t size, unsigned extra)
 	}
 }
 
-static void
-do_nothing(void)
+static void do_nothing(void)
 {
 	errno = ERRNO_BEFORE;
 	call.free(NULL);
@@ -445,8 +419,7 @@ do_nothing(void)
 	FUZZ_CHECK(errno == ERRNO_BEFORE, "free(NULL) sets errno to %d", errno);
 }
 
-static void
-get_block(struct table *t, const struct record *r, unsigned slot)
+static void get_block(struct table *t, const struct record *r, unsigned slot)
 {
 	size_t size = size_of(r->size), count;
 
@@ -486,24 +459,21 @@ get_block(struct table *t, const struct record *r, unsigned slot)
 
 static const char *const sinks[] = {"central", "page", "auto"};
 
-static void
-set_size(const char *name, size_t value)
+static void set_size(const char *name, size_t value)
 {
 	int error = stress_control != NULL ? stress_control(name, NULL, NULL, &value, sizeof(value)) : 0;
 
 	FUZZ_CHECK(error == 0, "%s = %zu: %s", name, value, strerror(error));
 }
 
-static void
-set_decay(int64_t ms)
+static void set_decay(int64_t ms)
 {
 	int error = stress_control != NULL ? stress_control("arenas.dirty_decay_ms", NULL, NULL, &ms, sizeof(ms)) : 0;
 
 	FUZZ_CHECK(error == 0, "arenas.dirty_decay_ms = %lld: %s", (long long)ms, strerror(error));
 }
 
-static void
-change_settings(const struct record *r)
+static void change_settings(const struct record *r)
 {
 	static const int64_t decays[] = {0, -1, 1, 100, 1000, 3600000};
 
@@ -529,14 +499,12 @@ change_settings(const struct record *r)
 
 /* ---- Statistics: numbers that cannot be ---- */
 
-static void
-count_piece(void *arg, const char *piece)
+static void count_piece(void *arg, const char *piece)
 {
 	*(size_t *)arg += strlen(piece);
 }
 
-static void
-do_statistics(const struct table *t, bool whole)
+static void do_statistics(const struct table *t, bool whole)
 {
 	size_t length = 0;
 
@@ -553,8 +521,7 @@ do_statistics(const struct table *t, bool whole)
 
 /* ---- All that a table alone is enough for; whole: the table has all blocks there are ---- */
 
-static void
-do_op(struct table *t, const struct record *r, bool whole)
+static void do_op(struct table *t, const struct record *r, bool whole)
 {
 	unsigned slot = r->slot % SLOTS, op = r->op % OPS;
 
@@ -610,8 +577,7 @@ do_op(struct table *t, const struct record *r, bool whole)
 	}
 }
 
-static void
-free_all(struct table *t)
+static void free_all(struct table *t)
 {
 	for (unsigned i = 0; i < SLOTS; i++)
 		free_slot(t, i, FREE);
@@ -626,16 +592,14 @@ struct settings {
 	int64_t decay;
 };
 
-static void
-get_setting(const char *name, void *value, size_t bytes)
+static void get_setting(const char *name, void *value, size_t bytes)
 {
 	int error = stress_control(name, value, &bytes, NULL, 0);
 
 	FUZZ_CHECK(error == 0, "%s: %s", name, strerror(error));
 }
 
-static void
-save_settings(struct settings *s)
+static void save_settings(struct settings *s)
 {
 	if (stress_control == NULL)
 		return;
@@ -646,8 +610,7 @@ save_settings(struct settings *s)
 	s->cap = stress_stat("remote.cap");
 }
 
-static void
-restore_settings(const struct settings *s)
+static void restore_settings(const struct settings *s)
 {
 	if (stress_control == NULL)
 		return;
@@ -672,8 +635,7 @@ struct mix {
 	unsigned actors;
 };
 
-static void UNUSED
-make_mix(uint64_t *random, struct mix *mix)
+static void UNUSED make_mix(uint64_t *random, struct mix *mix)
 {
 	mix->sum = 0;
 	for (unsigned i = 0; i < OPS; i++) {
@@ -687,8 +649,7 @@ make_mix(uint64_t *random, struct mix *mix)
 	mix->actors = 1 + (unsigned)stress_below(random, 8);
 }
 
-static struct record UNUSED
-make_record(uint64_t *random, const struct mix *mix)
+static struct record UNUSED make_record(uint64_t *random, const struct mix *mix)
 {
 	uint64_t bits = stress_random(random);
 	struct record r;
@@ -733,8 +694,7 @@ static const struct {
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
 
 /* A value of a number: an end of its range, next to it, or anything that costs no memory to speak of. */
-static int64_t
-make_number(uint64_t *random, int64_t min, int64_t max)
+static int64_t make_number(uint64_t *random, int64_t min, int64_t max)
 {
 	int64_t highest = max < 64 * (int64_t)MIB ? max : 64 * (int64_t)MIB;
 
@@ -751,8 +711,7 @@ make_number(uint64_t *random, int64_t min, int64_t max)
 }
 
 /* What prints or writes files by itself, and what makes malloc fail. */
-static bool
-is_left_out(const char *name)
+static bool is_left_out(const char *name)
 {
 	static const char *const names[] = {"stats_print", "banner", "prof_peak", "prof_leak", "memory_limit_hard"};
 
@@ -763,8 +722,7 @@ is_left_out(const char *name)
 	return false;
 }
 
-static void
-make_conf(uint64_t *random, char *conf)
+static void make_conf(uint64_t *random, char *conf)
 {
 	int used = snprintf(conf, FUZZ_CONF_BYTES, "sink:%s", sinks[stress_below(random, 3)]);
 
@@ -783,8 +741,7 @@ make_conf(uint64_t *random, char *conf)
  * second of one that the parent had.  Nor does the thread sanitizer bear the profile: libunwind locks a mutex when a thread ends, after
  * the sanitizer has forgotten the thread.
  */
-static void
-ops_variant(unsigned i, uint64_t *random, char *conf)
+static void ops_variant(unsigned i, uint64_t *random, char *conf)
 {
 #if defined(__SANITIZE_THREAD__)
 	static const char last[] = ",background_thread:0,top:0,prof:0";

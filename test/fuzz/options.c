@@ -21,8 +21,7 @@ struct expected {
 };
 
 /* Digits, all of them; more than fit make it too large for any row. */
-static bool
-expect_digits(const char *text, size_t n, __int128 *value)
+static bool expect_digits(const char *text, size_t n, __int128 *value)
 {
 	*value = 0;
 	for (size_t i = 0; i < n; i++) {
@@ -34,8 +33,7 @@ expect_digits(const char *text, size_t n, __int128 *value)
 	return n > 0;
 }
 
-static bool
-expect_number(const struct hz3_option_row *row, const char *text, size_t n, __int128 *value)
+static bool expect_number(const struct hz3_option_row *row, const char *text, size_t n, __int128 *value)
 {
 	static const char units[] = "KMG";
 	__int128 unit = 1;
@@ -58,8 +56,7 @@ expect_number(const struct hz3_option_row *row, const char *text, size_t n, __in
 	return *value >= row->min && *value <= row->max;
 }
 
-static bool
-expect_word(const char *const *words, unsigned count, const char *text, size_t n, __int128 *value)
+static bool expect_word(const char *const *words, unsigned count, const char *text, size_t n, __int128 *value)
 {
 	for (unsigned i = 0; i < count; i++) {
 		if (strlen(words[i]) == n && memcmp(words[i], text, n) == 0) {
@@ -70,8 +67,7 @@ expect_word(const char *const *words, unsigned count, const char *text, size_t n
 	return false;
 }
 
-static bool
-expect_value(const struct hz3_option_row *row, const char *text, size_t n, struct hz3_options *out)
+static bool expect_value(const struct hz3_option_row *row, const char *text, size_t n, struct hz3_options *out)
 {
 	static const char *const flags[] = {"false", "true", "0", "1", "no", "yes", "off", "on"};
 	static const char *const sinks[] = {"central", "page", "auto"};
@@ -126,8 +122,7 @@ expect_value(const struct hz3_option_row *row, const char *text, size_t n, struc
 }
 
 /* True: the item is good, or there is none. */
-static bool
-expect_item(const char *text, size_t n, struct hz3_options *out)
+static bool expect_item(const char *text, size_t n, struct hz3_options *out)
 {
 	const struct hz3_option_row *row;
 	const char *colon;
@@ -148,8 +143,7 @@ expect_item(const char *text, size_t n, struct hz3_options *out)
 	return false;
 }
 
-static void
-expect(const char *text, struct expected *e)
+static void expect(const char *text, struct expected *e)
 {
 	e->bad = 0;
 	for (;;) {
@@ -166,8 +160,7 @@ expect(const char *text, struct expected *e)
 static char warnings[TEXT_MAX * 512];
 
 /* Parses with standard error in a file of memory; the bytes that were written, as a text in warnings. */
-static size_t
-parse(const char *text, int *bad)
+static size_t parse(const char *text, int *bad)
 {
 	static int file = -1;
 
@@ -186,8 +179,7 @@ parse(const char *text, int *bad)
 }
 
 /* Lines of at most 512 bytes that begin as all do, and cannot drive a terminal. */
-static unsigned
-count_warnings(size_t n)
+static unsigned count_warnings(size_t n)
 {
 	unsigned lines = 0;
 
@@ -202,8 +194,7 @@ count_warnings(size_t n)
 }
 
 /* Each value as text is one that the parser takes, and stands for the same value. */
-static void
-check_texts(void)
+static void check_texts(void)
 {
 	struct hz3_options before = hz3_options;
 	const struct hz3_option_row *row;
@@ -223,8 +214,7 @@ check_texts(void)
 	}
 }
 
-static void
-run(const uint8_t *data, size_t bytes)
+static void run(const uint8_t *data, size_t bytes)
 {
 	struct expected e;
 	char text[TEXT_MAX + 1];
@@ -262,8 +252,7 @@ static const char *const pieces[] = {
 	"\n", "\t", "\x1b[2J", "\x7f", "\x80\xff", "%s%n", "=", ";", "\"", "'", "sink:page", "narenas", "frobnicate",
 };
 
-static const char *
-draw_piece(uint64_t *random)
+static const char *draw_piece(uint64_t *random)
 {
 	if (stress_below(random, 3) == 0)
 		return hz3_option_row(stress_below(random, hz3_option_count()))->name;
@@ -271,8 +260,7 @@ draw_piece(uint64_t *random)
 }
 
 /* A good item as often as not; then any pieces, and now and then something long. */
-static size_t
-make(uint64_t *random, uint8_t *data)
+static size_t make(uint64_t *random, uint8_t *data)
 {
 	char text[TEXT_MAX + 512] = "";
 	unsigned n = (unsigned)stress_size(random, 60);

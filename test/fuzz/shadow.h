@@ -35,8 +35,7 @@ struct table {
 /* ---- Where blocks are ---- */
 
 /* The first span that ends behind the address. */
-static unsigned
-span_behind(const struct table *t, uintptr_t address)
+static unsigned span_behind(const struct table *t, uintptr_t address)
 {
 	unsigned low = 0, high = t->spans;
 
@@ -51,8 +50,7 @@ span_behind(const struct table *t, uintptr_t address)
 }
 
 /* A block without a byte to use still has a place of its own. */
-static void
-span_add(struct table *t, const void *p, size_t usable)
+static void span_add(struct table *t, const void *p, size_t usable)
 {
 	struct span span = {(uintptr_t)p, (uintptr_t)p + (usable > 0 ? usable : 1)};
 	unsigned at = span_behind(t, span.start);
@@ -65,8 +63,7 @@ span_add(struct table *t, const void *p, size_t usable)
 	t->spans++;
 }
 
-static void
-span_remove(struct table *t, const void *p)
+static void span_remove(struct table *t, const void *p)
 {
 	unsigned at = span_behind(t, (uintptr_t)p);
 
@@ -82,16 +79,14 @@ span_remove(struct table *t, const void *p)
 #define END (4 * KIB)
 #define SPOT ((size_t)64)
 
-static uint64_t
-content_word(uint64_t id, size_t offset)
+static uint64_t content_word(uint64_t id, size_t offset)
 {
 	uint64_t x = (id + offset / 8 * 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;
 
 	return x ^ x >> 29;
 }
 
-static void
-fill_range(const struct held *h, size_t from, size_t to)
+static void fill_range(const struct held *h, size_t from, size_t to)
 {
 	for (; from + 8 <= to; from += 8) {
 		uint64_t word = content_word(h->id, from);
@@ -101,8 +96,7 @@ fill_range(const struct held *h, size_t from, size_t to)
 		h->p[from] = (unsigned char)word;
 }
 
-static void
-check_range(const struct held *h, size_t from, size_t to)
+static void check_range(const struct held *h, size_t from, size_t to)
 {
 	uint64_t expected, found = 0;
 
@@ -117,8 +111,7 @@ check_range(const struct held *h, size_t from, size_t to)
 }
 
 /* Applies f to the ranges of a block of so many usable bytes that are filled, as far as they are below limit. */
-static void
-each_range(const struct held *h, size_t usable, size_t limit, void (*f)(const struct held *, size_t, size_t))
+static void each_range(const struct held *h, size_t usable, size_t limit, void (*f)(const struct held *, size_t, size_t))
 {
 	size_t step = usable / 256 > WHOLE ? usable / 256 & ~(size_t)7 : WHOLE, tail = (usable - END) & ~(size_t)7;
 
@@ -133,14 +126,12 @@ each_range(const struct held *h, size_t usable, size_t limit, void (*f)(const st
 		f(h, tail, limit);
 }
 
-static void
-check_contents(const struct held *h)
+static void check_contents(const struct held *h)
 {
 	each_range(h, h->usable, h->usable, check_range);
 }
 
-static void
-check_zero_range(const struct held *h, size_t from, size_t to)
+static void check_zero_range(const struct held *h, size_t from, size_t to)
 {
 	for (; from < to; from++)
 		FUZZ_CHECK(h->p[from] == 0, "calloc: block %p of %zu bytes: byte %zu is %x", (void *)h->p, h->size, from,
@@ -148,8 +139,7 @@ check_zero_range(const struct held *h, size_t from, size_t to)
 }
 
 /* What was asked for, all of it up to a MiB. */
-static void
-check_zero(const struct held *h)
+static void check_zero(const struct held *h)
 {
 	check_zero_range(h, 0, h->size < MIB ? h->size : MIB);
 	if (h->size > MIB)
@@ -159,8 +149,7 @@ check_zero(const struct held *h)
 /* ---- Blocks ---- */
 
 /* Takes a block into an empty slot: looks where it is and how large, and fills it. */
-static void
-hold(struct table *t, unsigned slot, void *p, size_t size, size_t alignment, bool zero)
+static void hold(struct table *t, unsigned slot, void *p, size_t size, size_t alignment, bool zero)
 {
 	struct held *h = &t->slot[slot];
 
@@ -175,8 +164,7 @@ hold(struct table *t, unsigned slot, void *p, size_t size, size_t alignment, boo
 }
 
 /* The slot's block as it is to be freed: nobody has touched it.  The slot is empty from here on. */
-static struct held
-let_go(struct table *t, unsigned slot)
+static struct held let_go(struct table *t, unsigned slot)
 {
 	struct held h = t->slot[slot];
 
@@ -190,8 +178,7 @@ let_go(struct table *t, unsigned slot)
 }
 
 /* Looks at every block; no two of them overlap, or span_add() had said so. */
-static void UNUSED
-check_all(const struct table *t)
+static void UNUSED check_all(const struct table *t)
 {
 	for (unsigned i = 0; i < SLOTS; i++) {
 		if (t->slot[i].p != NULL)

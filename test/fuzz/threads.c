@@ -46,8 +46,7 @@ static _Thread_local bool alone;	/* in a forked child */
 /* ---- Handing across ---- */
 
 /* The worker's block against the one that lies there.  Whoever has got one looks at it before it does anything else. */
-static void
-exchange(struct table *t, unsigned slot, unsigned at)
+static void exchange(struct table *t, unsigned slot, unsigned at)
 {
 	struct held mine = t->slot[slot], theirs;
 
@@ -68,8 +67,7 @@ exchange(struct table *t, unsigned slot, unsigned at)
 }
 
 /* Neighbours in the table are often neighbours in a page: let them travel together. */
-static void
-exchange_run(struct table *t, const struct record *r)
+static void exchange_run(struct table *t, const struct record *r)
 {
 	unsigned n = r->extra % 8 == 0 ? 64 : 1 + r->extra % 4;
 
@@ -79,8 +77,7 @@ exchange_run(struct table *t, const struct record *r)
 
 /* ---- A worker ---- */
 
-static struct record
-next_record(struct worker *w)
+static struct record next_record(struct worker *w)
 {
 	struct record r = make_record(&w->random, &w->mix);
 
@@ -90,8 +87,7 @@ next_record(struct worker *w)
 	return r;
 }
 
-static void
-fork_worker(struct worker *w, unsigned extra)
+static void fork_worker(struct worker *w, unsigned extra)
 {
 	int status;
 	pid_t pid = fork_somehow(extra);
@@ -114,8 +110,7 @@ fork_worker(struct worker *w, unsigned extra)
 }
 
 /* True: the thread is to end. */
-static bool
-step(struct worker *w)
+static bool step(struct worker *w)
 {
 	struct record r = next_record(w);
 
@@ -136,8 +131,7 @@ step(struct worker *w)
 	}
 }
 
-static void *
-work(void *arg)
+static void *work(void *arg)
 {
 	struct worker *w = arg;
 	bool ends = false;
@@ -166,8 +160,7 @@ work(void *arg)
 
 /* ---- Rounds ---- */
 
-static void
-look_at(const struct held *h)
+static void look_at(const struct held *h)
 {
 	if (h->p == NULL)
 		return;
@@ -175,16 +168,14 @@ look_at(const struct held *h)
 	all[n_all++] = (struct span){(uintptr_t)h->p, (uintptr_t)h->p + h->usable};
 }
 
-static int
-by_address(const void *a, const void *b)
+static int by_address(const void *a, const void *b)
 {
 	uintptr_t x = ((const struct span *)a)->start, y = ((const struct span *)b)->start;
 
 	return x < y ? -1 : x > y;
 }
 
-static void
-look_at_all(unsigned n)
+static void look_at_all(unsigned n)
 {
 	n_all = 0;
 	for (unsigned i = 0; i < n; i++)
@@ -203,8 +194,7 @@ look_at_all(unsigned n)
 #endif
 }
 
-static void
-run_round(const struct plan *plan, unsigned n)
+static void run_round(const struct plan *plan, unsigned n)
 {
 	pthread_barrier_init(&end_of_round, NULL, n + 1);
 	for (unsigned i = 0; i < n; i++) {
@@ -220,8 +210,7 @@ run_round(const struct plan *plan, unsigned n)
 }
 
 /* From another thread than those that got it. */
-static void
-free_everything(unsigned n)
+static void free_everything(unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		free_all(&workers[i].table);
@@ -237,8 +226,7 @@ static const bool count_at_end = true;
 static const bool count_at_end = false;	/* libc and what it keeps for threads are in the same heap */
 #endif
 
-static void
-run(const uint8_t *data, size_t bytes)
+static void run(const uint8_t *data, size_t bytes)
 {
 	struct plan plan = {0};
 	struct settings before;
@@ -262,8 +250,7 @@ run(const uint8_t *data, size_t bytes)
 	FUZZ_CHECK(left == live, "%zu blocks are live at the end, and %zu were before", left, live);
 }
 
-static size_t
-make(uint64_t *random, uint8_t *data)
+static size_t make(uint64_t *random, uint8_t *data)
 {
 	struct plan plan = {
 		.seed = stress_random(random),

@@ -19,8 +19,7 @@ static long futex(uint32_t *number, int operation, uint32_t value, ...);
 #include "lock.c"
 
 /* Only forks look at the clock. */
-uint64_t
-hz3_os_now_us(void)
+uint64_t hz3_os_now_us(void)
 {
 	return 0;
 }

@@ -14,8 +14,7 @@
 
 static pthread_barrier_t gate;
 
-static void *
-have_heap(void *arg)
+static void *have_heap(void *arg)
 {
 	stress_discard(stress_new(100));
 	stress_wait_at(&gate);
@@ -24,8 +23,7 @@ have_heap(void *arg)
 }
 
 /* Of the thread with this name, 0 if there is none (yet). */
-static pid_t
-find_thread(const char *name)
+static pid_t find_thread(const char *name)
 {
 	DIR *tasks = opendir("/proc/self/task");
 	struct dirent *entry;
@@ -48,23 +46,20 @@ find_thread(const char *name)
 
 static void *pieces[PIECES];
 
-static void
-fill(void)
+static void fill(void)
 {
 	for (unsigned i = 0; i < PIECES; i++)
 		pieces[i] = stress_new(PIECE);
 }
 
-static void
-drop(void)
+static void drop(void)
 {
 	for (unsigned i = 0; i < PIECES; i++)
 		stress_discard(pieces[i]);
 }
 
 /* Enough slow paths for the thread to be started, if it is to be.  A real-time thread's processor is not given to others before it sleeps. */
-static pid_t
-make_it_start(bool by_real_time)
+static pid_t make_it_start(bool by_real_time)
 {
 	struct timespec moment = {.tv_nsec = 1000000};
 	pid_t thread;
@@ -80,8 +75,7 @@ make_it_start(bool by_real_time)
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
-static void
-child_of_vfork(void)
+static void child_of_vfork(void)
 {
 	struct timespec moment = {.tv_nsec = 10000000};
 
@@ -105,8 +99,7 @@ child_of_vfork(void)
 
 /* ---- From a thread that is not ordinary ---- */
 
-static void *
-start_it(void *arg)
+static void *start_it(void *arg)
 {
 	struct sched_param first = {.sched_priority = 1};
 	cpu_set_t one;
@@ -123,8 +116,7 @@ start_it(void *arg)
 	return arg;
 }
 
-static void
-thread_is_ordinary(void)
+static void thread_is_ordinary(void)
 {
 	struct timespec moment = {.tv_nsec = 10000000};
 	cpu_set_t ours, its;
@@ -146,8 +138,7 @@ thread_is_ordinary(void)
 
 /* ---- A bare clone ---- */
 
-static void
-child_of_clone(void)
+static void child_of_clone(void)
 {
 	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
 
@@ -160,8 +151,7 @@ child_of_clone(void)
 	stress_wait_for(pid, CHILD_STATUS, "a child of clone");
 }
 
-static void
-body(void)
+static void body(void)
 {
 	if (!on_hz3())
 		return;
@@ -178,8 +168,7 @@ body(void)
 		child_of_vfork();
 }
 
-int
-main(void)
+int main(void)
 {
 	static const char *const variants[] = {"sink:central,dirty_decay_ms:100", "sink:page,dirty_decay_ms:100", "stats_signal:USR2", NULL};
 

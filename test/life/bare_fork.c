@@ -21,8 +21,7 @@
 static pthread_barrier_t together;
 
 /* Two threads that had the same heap would find each other's numbers. */
-static void *
-use_blocks(void *number)
+static void *use_blocks(void *number)
 {
 	stress_wait_at(&together);
 	for (unsigned round = 0; round < ROUNDS; round++) {
@@ -41,8 +40,7 @@ use_blocks(void *number)
 	return NULL;
 }
 
-static void
-child_of_bare_fork(void)
+static void child_of_bare_fork(void)
 {
 	static char one, two;
 	pthread_t other;
@@ -56,20 +54,17 @@ child_of_bare_fork(void)
 	_exit(0);
 }
 
-static pid_t
-bare_clone(void)
+static pid_t bare_clone(void)
 {
 	return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
 }
 
-static void *
-nothing(void *arg)
+static void *nothing(void *arg)
 {
 	return arg;
 }
 
-static void
-threads_of_bare_children(void)
+static void threads_of_bare_children(void)
 {
 	static void *kept[BLOCKS];
 	pid_t (*bare_fork)(void);
@@ -99,8 +94,7 @@ threads_of_bare_children(void)
 
 static void *pieces[HELD_BYTES / PIECE];
 
-static void *
-fill(void *gate)
+static void *fill(void *gate)
 {
 	for (size_t i = 0; i < HELD_BYTES / PIECE; i++)
 		pieces[i] = stress_new(PIECE);
@@ -109,8 +103,7 @@ fill(void *gate)
 	return NULL;
 }
 
-static void
-child_frees_all(void)
+static void child_frees_all(void)
 {
 	alarm(20);
 	CHECK(stress_stat("stats.heaps_parked") >= 1, "the heap of the thread that isn't there is nobody's");
@@ -120,8 +113,7 @@ child_frees_all(void)
 	_exit(stress_stat("stats.active") < HELD_BYTES / 8 ? 0 : 1);
 }
 
-static void
-stock_of_children(void)
+static void stock_of_children(void)
 {
 	pthread_barrier_t gate;
 
@@ -139,8 +131,7 @@ stock_of_children(void)
 }
 
 /* What this process becomes afterwards is told that there is no such advice. */
-static bool
-refuse_wipe_on_fork(void)
+static bool refuse_wipe_on_fork(void)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -155,8 +146,7 @@ refuse_wipe_on_fork(void)
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
-static void
-body(void)
+static void body(void)
 {
 	threads_of_bare_children();
 	stock_of_children();
@@ -172,8 +162,7 @@ body(void)
 	stress_wait_for(pid, 0, "the same where the system doesn't tell");
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static const char *const variants[] = {"sink:central", "sink:page", NULL};
 	bool refused = argc > 1 && strcmp(argv[1], "refused") == 0;

@@ -15,14 +15,12 @@
 static _Atomic(void *) slots[SLOTS];
 static _Atomic bool stop;
 
-static void *
-new_block(uint64_t *random)
+static void *new_block(uint64_t *random)
 {
 	return stress_new(8 + stress_size(random, stress_below(random, 100) == 0 ? MIB : 3000));
 }
 
-static void *
-churn(void *arg)
+static void *churn(void *arg)
 {
 	uint64_t random = stress_state((uintptr_t)arg);
 
@@ -35,8 +33,7 @@ churn(void *arg)
 
 static unsigned links_left;
 
-static void *
-exec_next(void *arg UNUSED)
+static void *exec_next(void *arg UNUSED)
 {
 	uint64_t random = stress_state(links_left);
 	char left[16], seed[32];
@@ -49,8 +46,7 @@ exec_next(void *arg UNUSED)
 	FAIL("exec: %s", strerror(errno));
 }
 
-static int
-be_link(unsigned left)
+static int be_link(unsigned left)
 {
 	stress_limit(20);
 	links_left = left;
@@ -62,8 +58,7 @@ be_link(unsigned left)
 	FAIL("exec returned");
 }
 
-static void
-chain(void)
+static void chain(void)
 {
 	char length[16], seed[32];
 	pid_t pid;
@@ -83,8 +78,7 @@ chain(void)
 
 static void *left_by_child;
 
-static void
-vfork_once(uint64_t *random)
+static void vfork_once(uint64_t *random)
 {
 	bool exec = stress_below(random, 2) == 0;
 	pid_t pid = vfork();
@@ -102,8 +96,7 @@ vfork_once(uint64_t *random)
 	stress_wait_for(pid, MAGIC, exec ? "vfork and exec" : "vfork");
 }
 
-static void
-body(void)
+static void body(void)
 {
 	pthread_t thread[CHURNERS];
 	uint64_t random = stress_state(0);
@@ -124,8 +117,7 @@ body(void)
 	CHECK(live_now == live, "%zu blocks live at the end, %zu before", live_now, live);
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static const char *const variants[] = {"sink:central", "sink:page", NULL};
 

@@ -22,8 +22,7 @@ static struct left {
 	_Atomic size_t active, lost;
 } *left;
 
-static void
-note_most(_Atomic size_t *most, size_t now)
+static void note_most(_Atomic size_t *most, size_t now)
 {
 	if (now > atomic_load(most))
 		atomic_store(most, now);
@@ -34,16 +33,14 @@ static void **store;
 static size_t store_count;
 static _Atomic size_t store_next;
 
-static void *
-new_block(uint64_t *random)
+static void *new_block(uint64_t *random)
 {
 	uint64_t kind = stress_below(random, 500);
 
 	return stress_new(8 + stress_size(random, kind == 0 ? MIB : kind < 10 ? 30000 : 2000));
 }
 
-static void
-shuffle(uint64_t *random, unsigned n)
+static void shuffle(uint64_t *random, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		stress_discard(atomic_exchange(&slots[stress_below(random, SLOTS)], new_block(random)));
@@ -51,8 +48,7 @@ shuffle(uint64_t *random, unsigned n)
 
 /* ---- Children ---- */
 
-static void *
-child_thread(void *arg)
+static void *child_thread(void *arg)
 {
 	uint64_t random = stress_state((uintptr_t)arg);
 
@@ -61,8 +57,7 @@ child_thread(void *arg)
 }
 
 /* Blocks of all vanished threads, freed by this one: what does not come back is in pages that they were working with. */
-static void
-free_everything(void)
+static void free_everything(void)
 {
 	for (size_t i = 0; i < store_count; i++)
 		stress_discard(store[i]);
@@ -77,8 +72,7 @@ free_everything(void)
 	CHECK(lost < STRANDED_MAX, "%zu KiB are lost with %zu heaps", lost / KIB, stress_stat("stats.heaps_lost"));
 }
 
-static _Noreturn void
-be_child(uint64_t random, unsigned number)
+static _Noreturn void be_child(uint64_t random, unsigned number)
 {
 	pthread_t thread[2];
 
@@ -112,8 +106,7 @@ be_child(uint64_t random, unsigned number)
 
 /* ---- The parent ---- */
 
-static void
-fill_part(uint64_t *random)
+static void fill_part(uint64_t *random)
 {
 	size_t i, part = store_count / THREADS;
 
@@ -127,8 +120,7 @@ fill_part(uint64_t *random)
 
 static pthread_barrier_t filled;
 
-static void *
-allocate_and_fork(void *arg)
+static void *allocate_and_fork(void *arg)
 {
 	uint64_t random = stress_state((uintptr_t)arg);
 
@@ -149,8 +141,7 @@ allocate_and_fork(void *arg)
 	}
 }
 
-static void
-body(void)
+static void body(void)
 {
 	pthread_t thread[THREADS];
 
@@ -177,8 +168,7 @@ body(void)
 	       atomic_load(&forks), THREADS, atomic_load(&left->active) / KIB, atomic_load(&left->lost) / KIB);
 }
 
-int
-main(void)
+int main(void)
 {
 	static const char *const variants[] = {"sink:central", "sink:page", NULL};
 

@@ -32,8 +32,7 @@ static void *arena;		/* hz3's; NULL: there are none */
 static void *(*arena_malloc)(void *arena, size_t size);
 
 /* Mostly what takes the slow paths: every size class, runs, now and then a mapping. */
-static size_t
-any_size(uint64_t *random)
+static size_t any_size(uint64_t *random)
 {
 	switch (stress_below(random, 16)) {
 	case 0:
@@ -47,15 +46,13 @@ any_size(uint64_t *random)
 	}
 }
 
-static void
-shuffle(uint64_t *random, unsigned n)
+static void shuffle(uint64_t *random, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		stress_discard(atomic_exchange(&slots[stress_below(random, SLOTS)], stress_new(any_size(random))));
 }
 
-static void
-ask(uint64_t *random)
+static void ask(uint64_t *random)
 {
 	switch (stress_below(random, 40)) {
 	case 0:
@@ -77,8 +74,7 @@ ask(uint64_t *random)
 
 /* ---- Children ---- */
 
-static void *
-child_thread(void *arg)
+static void *child_thread(void *arg)
 {
 	uint64_t random = stress_state((uintptr_t)arg);
 
@@ -87,8 +83,7 @@ child_thread(void *arg)
 }
 
 /* After _Fork, libc's own locks are as they were: neither fork nor pthread_create can be called. */
-static _Noreturn void
-use_and_exit(uint64_t *random, bool bare)
+static _Noreturn void use_and_exit(uint64_t *random, bool bare)
 {
 	void *mine[40];
 
@@ -124,8 +119,7 @@ static const char *const way_name[WAYS] = {"child that allocates", "child that g
 
 static uint64_t handler_random;
 
-static void
-be_child(enum way way)
+static void be_child(enum way way)
 {
 	static char arg[] = "true";
 	static char *const argv[] = {arg, NULL};
@@ -145,8 +139,7 @@ be_child(enum way way)
 	}
 }
 
-static void
-handler(int signal UNUSED)
+static void handler(int signal UNUSED)
 {
 	enum way way = (enum way)stress_below(&handler_random, WAYS);
 	int saved_errno = errno;
@@ -169,8 +162,7 @@ handler(int signal UNUSED)
 
 /* ---- Parents ---- */
 
-static void *
-churn(void *arg)
+static void *churn(void *arg)
 {
 	uint64_t random = stress_state((uintptr_t)arg);
 
@@ -192,8 +184,7 @@ churn(void *arg)
 }
 
 /* At random moments, so that no step is met more often than its share of time. */
-static void
-set_timer(timer_t timer, uint64_t *random)
+static void set_timer(timer_t timer, uint64_t *random)
 {
 	struct itimerspec when = {.it_value = {0, 20000 + (long)stress_below(random, 300000)}};
 
@@ -201,8 +192,7 @@ set_timer(timer_t timer, uint64_t *random)
 	CHECK(timer_settime(timer, 0, &when, NULL) == 0 || gone_on, "timer_settime: %s", strerror(errno));
 }
 
-static timer_t
-make_timer(void)
+static timer_t make_timer(void)
 {
 	struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1};
 	timer_t timer;
@@ -213,8 +203,7 @@ make_timer(void)
 }
 
 /* Until so many forks were done in handlers. */
-static void
-be_interrupted(unsigned wanted)
+static void be_interrupted(unsigned wanted)
 {
 	timer_t timer = make_timer();
 	uint64_t random = stress_state(3);
@@ -235,8 +224,7 @@ be_interrupted(unsigned wanted)
 }
 
 /* The handler of threads that are interrupted together: no more than a fork. */
-static void
-fork_only(int signal UNUSED)
+static void fork_only(int signal UNUSED)
 {
 	int saved_errno = errno;
 	pid_t pid = fork();
@@ -252,8 +240,7 @@ fork_only(int signal UNUSED)
 static _Atomic unsigned progress[OTHERS + 1];
 
 /* What takes a lock in every call, or nearly. */
-static void *
-churn_runs(void *arg)
+static void *churn_runs(void *arg)
 {
 	uint64_t random = stress_state((uintptr_t)arg + 10);
 
@@ -269,8 +256,7 @@ churn_runs(void *arg)
  * Each is interrupted again only when it has gone on: a handler takes longer than it takes to have the next signal for it, and then no
  * thread ever gives back the lock that it has.
  */
-static void
-all_are_interrupted(unsigned wanted)
+static void all_are_interrupted(unsigned wanted)
 {
 	struct sigaction action = {.sa_handler = fork_only, .sa_flags = SA_RESTART};
 	const struct timespec moment = {0, 2000000};
@@ -294,8 +280,7 @@ all_are_interrupted(unsigned wanted)
 		pthread_join(thread[i], NULL);
 }
 
-static void
-body(void)
+static void body(void)
 {
 	struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
 	pthread_t thread[OTHERS];
@@ -330,8 +315,7 @@ body(void)
 	       ways_tried[EXEC], ways_tried[BARE]);
 }
 
-int
-main(void)
+int main(void)
 {
 	static const char *const variants[] = {"sink:central", "sink:page", "guard_sample:3", NULL};
 

@@ -12,29 +12,25 @@ static _Atomic(void *) kept[KEPT];
 static FILE *stream;
 static _Atomic enum { QUIET, HAS_STREAM, FORKING, FORKED } phase;
 
-static void
-use_heap(uint64_t *random, unsigned n)
+static void use_heap(uint64_t *random, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		stress_discard(atomic_exchange(&kept[stress_below(random, KEPT)], stress_new(16 + stress_size(random, MIB))));
 }
 
 /* Time enough for another thread to come to where it waits; where it is not, a round shows nothing, and passes. */
-static void
-let_others_wait(void)
+static void let_others_wait(void)
 {
 	stress_sleep_ms(50);
 }
 
-static void *
-flush_all(void *arg)
+static void *flush_all(void *arg)
 {
 	fflush(NULL);
 	return arg;
 }
 
-static void *
-want_memory(void *arg)
+static void *want_memory(void *arg)
 {
 	uint64_t random = stress_state((uintptr_t)arg);
 
@@ -52,8 +48,7 @@ want_memory(void *arg)
 }
 
 /* Everything is usable, and nothing is lost that was not in the hands of a thread that is not there. */
-static void
-be_child(uint64_t *random)
+static void be_child(uint64_t *random)
 {
 	alarm(60);
 	use_heap(random, 300);
@@ -64,8 +59,7 @@ be_child(uint64_t *random)
 	_exit(0);
 }
 
-static void
-fork_among_streams(unsigned round)
+static void fork_among_streams(unsigned round)
 {
 	uint64_t random = stress_state(round);
 	pthread_t holder = stress_thread(want_memory, (void *)(uintptr_t)(100 + round));
@@ -87,8 +81,7 @@ fork_among_streams(unsigned round)
 	atomic_store(&phase, QUIET);
 }
 
-static void
-body(void)
+static void body(void)
 {
 	stream = tmpfile();
 	CHECK(stream != NULL, "tmpfile: %s", strerror(errno));
@@ -100,8 +93,7 @@ body(void)
 	stress_live();
 }
 
-int
-main(void)
+int main(void)
 {
 	static const char *const variants[] = {"sink:central", "sink:page", NULL};
 

@@ -23,8 +23,7 @@ static int null_fd;
 static _Thread_local unsigned depth;
 static sigset_t storm;
 
-static void
-handler(int signal UNUSED)
+static void handler(int signal UNUSED)
 {
 	int saved_errno = errno;
 	bool open = ++depth < DEPTH_MAX;
@@ -45,14 +44,12 @@ handler(int signal UNUSED)
 	errno = saved_errno;
 }
 
-static void
-expect_errno(int expected)
+static void expect_errno(int expected)
 {
 	CHECK(errno == expected, "errno is %d, not %d", errno, expected);
 }
 
-static void *
-churn(void *arg)
+static void *churn(void *arg)
 {
 	static const unsigned large_every = 100;
 	uint64_t random = stress_state((uintptr_t)arg);
@@ -78,8 +75,7 @@ churn(void *arg)
 
 static pthread_t thread[THREADS];
 
-static void *
-send_signals(void *arg UNUSED)
+static void *send_signals(void *arg UNUSED)
 {
 	while (!atomic_load(&stop)) {
 		for (unsigned i = 0; i < THREADS; i++)
@@ -90,8 +86,7 @@ send_signals(void *arg UNUSED)
 	return NULL;
 }
 
-static void
-set_handlers(void)
+static void set_handlers(void)
 {
 	struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
 
@@ -107,8 +102,7 @@ set_handlers(void)
 	sigaction(SIGUSR2, &action, NULL);
 }
 
-static void
-body(void)
+static void body(void)
 {
 	struct itimerval often = {{0, 500}, {0, 500}}, never = {{0, 0}, {0, 0}};
 	pthread_t sender;
@@ -142,8 +136,7 @@ body(void)
 	printf("%lu signals sent, %lu handled\n", atomic_load(&sent), atomic_load(&handled));
 }
 
-int
-main(void)
+int main(void)
 {
 	static const char *const variants[] = {"sink:central", "sink:page", NULL};
 

@@ -25,8 +25,7 @@ pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*f)(void *)
 	return next(thread, attr, f, arg);
 }
 
-static void *
-have_heap(void *arg)
+static void *have_heap(void *arg)
 {
 	stress_discard(stress_new(100));
 	stress_wait_at(arg);
@@ -34,8 +33,7 @@ have_heap(void *arg)
 	return NULL;
 }
 
-static void
-body(void)
+static void body(void)
 {
 	static void *small[BLOCKS];
 	pthread_barrier_t there;
@@ -61,8 +59,7 @@ body(void)
 	stress_discard(another);
 }
 
-int
-main(void)
+int main(void)
 {
 	static const char *const variants[] = {"dirty_decay_ms:3600000", NULL};
 

@@ -28,8 +28,7 @@ extern long __sysconf(int name);
 extern char **environ;
 
 /* Called before constructors have run, and by malloc: no library call that may allocate. */
-static size_t
-page_size(void)
+static size_t page_size(void)
 {
 	static const char name[] = "HZ3_TEST_PAGE_SIZE=";
 	static size_t size;
@@ -45,21 +44,18 @@ page_size(void)
 	return size;
 }
 
-static size_t
-up(size_t n)
+static size_t up(size_t n)
 {
 	return (n + page_size() - 1) & ~(page_size() - 1);
 }
 
-static bool
-on_boundary(uintptr_t n)
+static bool on_boundary(uintptr_t n)
 {
 	return (n & (page_size() - 1)) == 0;
 }
 
 /* Whether the call may go on; a call of hz3's with a bad argument ends here. */
-static bool
-judge(const char *call, void *address, size_t bytes, const void *caller)
+static bool judge(const char *call, void *address, size_t bytes, const void *caller)
 {
 	Dl_info info;
 	char line[200];
@@ -80,33 +76,28 @@ judge(const char *call, void *address, size_t bytes, const void *caller)
 	return false;
 }
 
-static void *
-real_mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t offset)
+static void *real_mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t offset)
 {
 	return (void *)syscall(SYS_mmap, address, bytes, protection, flags, fd, offset);
 }
 
-static void
-real_munmap(void *address, size_t bytes)
+static void real_munmap(void *address, size_t bytes)
 {
 	if (bytes > 0)
 		(void)syscall(SYS_munmap, address, bytes);
 }
 
-long
-sysconf(int name)
+long sysconf(int name)
 {
 	return name == _SC_PAGESIZE ? (long)page_size() : __sysconf(name);
 }
 
-int
-getpagesize(void)
+int getpagesize(void)
 {
 	return (int)page_size();
 }
 
-void *
-mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t offset)
+void *mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t offset)
 {
 	size_t spare = page_size() - 4096;
 
@@ -133,30 +124,26 @@ mmap(void *address, size_t bytes, int protection, int flags, int fd, off_t offse
 	return p + head;
 }
 
-int
-munmap(void *address, size_t bytes)
+int munmap(void *address, size_t bytes)
 {
 	return judge("munmap", address, bytes, __builtin_return_address(0)) ? (int)syscall(SYS_munmap, address, up(bytes)) : -1;
 }
 
-int
-mprotect(void *address, size_t bytes, int protection)
+int mprotect(void *address, size_t bytes, int protection)
 {
 	return judge("mprotect", address, bytes, __builtin_return_address(0))
 		       ? (int)syscall(SYS_mprotect, address, up(bytes), protection)
 		       : -1;
 }
 
-int
-madvise(void *address, size_t bytes, int advice)
+int madvise(void *address, size_t bytes, int advice)
 {
 	return judge("madvise", address, bytes, __builtin_return_address(0))
 		       ? (int)syscall(SYS_madvise, address, up(bytes), advice)
 		       : -1;
 }
 
-void *
-mremap(void *address, size_t old_bytes, size_t new_bytes, int flags, ...)
+void *mremap(void *address, size_t old_bytes, size_t new_bytes, int flags, ...)
 {
 	const void *caller = __builtin_return_address(0);
 	va_list arguments;

@@ -32,8 +32,7 @@ static unsigned period_ms;
 static size_t leak, hoard;
 static int (*control)(const char *, void *, size_t *, void *, size_t);
 
-static size_t
-statistic(const char *name)
+static size_t statistic(const char *name)
 {
 	size_t value = 0, bytes = sizeof(value);
 
@@ -41,8 +40,7 @@ statistic(const char *name)
 }
 
 /* Numbers of /proc/self/status. */
-static void
-look(size_t *rss, size_t *threads)
+static void look(size_t *rss, size_t *threads)
 {
 	char text[4096];
 	int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
@@ -58,8 +56,7 @@ look(size_t *rss, size_t *threads)
 	*threads = line != NULL ? strtoul(line + 9, NULL, 10) : 0;
 }
 
-static double
-now(void)
+static double now(void)
 {
 	struct timespec t;
 
@@ -67,8 +64,7 @@ now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static void
-misbehave(void)
+static void misbehave(void)
 {
 	static unsigned times;
 	void *p;
@@ -82,8 +78,7 @@ misbehave(void)
 		memset(p, 1, hoard);
 }
 
-static void *
-watch(void *arg)
+static void *watch(void *arg)
 {
 	const struct timespec period = {.tv_sec = period_ms / 1000, .tv_nsec = (long)(period_ms % 1000) * 1000000};
 	double start = now();
@@ -104,8 +99,7 @@ watch(void *arg)
 	}
 }
 
-static size_t
-take_number(const char *name, size_t usual)
+static size_t take_number(const char *name, size_t usual)
 {
 	const char *text = getenv(name);
 	size_t value = text != NULL ? strtoul(text, NULL, 10) : usual;

@@ -18,15 +18,13 @@
 static _Atomic(void *) slots[SLOTS];
 static _Atomic bool stop;
 
-static void *
-new_block(uint64_t *random)
+static void *new_block(uint64_t *random)
 {
 	return stress_new(8 + stress_size(random, stress_below(random, 64) == 0 ? 300 * KIB : 4 * KIB));
 }
 
 /* Several hundred blocks of one size, so that whole pages travel. */
-static void
-batch(uint64_t *random)
+static void batch(uint64_t *random)
 {
 	size_t size = (size_t)64 << stress_below(random, 5), n = 65536 / size;
 	void *blocks[1024];
@@ -41,8 +39,7 @@ batch(uint64_t *random)
 		stress_discard(atomic_exchange(&slots[(first + i) % SLOTS], blocks[i]));
 }
 
-static void *
-live(void *arg)
+static void *live(void *arg)
 {
 	uint64_t random = stress_state((uintptr_t)arg);
 
@@ -64,8 +61,7 @@ live(void *arg)
 	return NULL;
 }
 
-static void *
-renew(void *arg)
+static void *renew(void *arg)
 {
 	uint64_t i = (uintptr_t)arg * 1000000;
 
@@ -74,8 +70,7 @@ renew(void *arg)
 	return NULL;
 }
 
-static void *
-disturb(void *arg UNUSED)
+static void *disturb(void *arg UNUSED)
 {
 	static const char *const sinks[] = {"central", "page", "auto"};
 	uint64_t random = stress_state(999);
@@ -93,8 +88,7 @@ disturb(void *arg UNUSED)
 	return NULL;
 }
 
-static void
-body(void)
+static void body(void)
 {
 	pthread_t thread[THREADS + 1];
 
@@ -120,8 +114,7 @@ body(void)
 	CHECK(hz3_arenas_active() <= MIB, "%zu KiB of pages are in use with no block live", hz3_arenas_active() / KIB);
 }
 
-int
-main(void)
+int main(void)
 {
 	static const char *const variants[] = {"sink:central", "sink:page,remote_budget:16K", "sink:auto,empty_pages_max:0", NULL};
 

@@ -11,21 +11,18 @@
 
 static _Atomic(void *) kept[KEPT];
 
-static void *
-new_block(uint64_t *random, size_t limit)
+static void *new_block(uint64_t *random, size_t limit)
 {
 	return stress_new(8 + stress_size(random, limit));
 }
 
-static void
-shuffle(uint64_t *random, unsigned n, size_t limit)
+static void shuffle(uint64_t *random, unsigned n, size_t limit)
 {
 	for (unsigned i = 0; i < n; i++)
 		stress_discard(atomic_exchange(&kept[stress_below(random, KEPT)], new_block(random, limit)));
 }
 
-static void
-drop_kept(void)
+static void drop_kept(void)
 {
 	for (unsigned i = 0; i < KEPT; i++)
 		stress_discard(atomic_exchange(&kept[i], NULL));
@@ -44,8 +41,7 @@ struct late {
 };
 
 /* Runs up to four times a thread (PTHREAD_DESTRUCTOR_ITERATIONS), before and after hz3's destructor. */
-static void
-late_destructor(void *arg)
+static void late_destructor(void *arg)
 {
 	struct late *late = arg;
 
@@ -63,8 +59,7 @@ late_destructor(void *arg)
 	free(late);
 }
 
-static void
-set_late_destructors(uint64_t *random)
+static void set_late_destructors(uint64_t *random)
 {
 	for (unsigned i = 0; i < KEYS; i++) {
 		struct late *late = malloc(sizeof(*late));
@@ -77,8 +72,7 @@ set_late_destructors(uint64_t *random)
 int __cxa_thread_atexit_impl(void (*destructor)(void *), void *arg, void *dso) __attribute__((weak));
 
 
-static void
-at_thread_exit(void *arg)
+static void at_thread_exit(void *arg)
 {
 	uint64_t random = (uintptr_t)arg | 1;
 
@@ -87,8 +81,7 @@ at_thread_exit(void *arg)
 
 /* ---- Sequence ---- */
 
-static void *
-short_life(void *arg)
+static void *short_life(void *arg)
 {
 	uint64_t random = stress_state((uintptr_t)arg);
 	uint64_t kind = stress_below(&random, 4);
@@ -106,8 +99,7 @@ short_life(void *arg)
 	return NULL;
 }
 
-static void
-sequence(unsigned threads, unsigned at_once)
+static void sequence(unsigned threads, unsigned at_once)
 {
 	pthread_t thread[16];
 
@@ -125,8 +117,7 @@ static void **filled;
 static unsigned fill_count;
 static unsigned free_step;
 
-static void *
-fill(void *arg)
+static void *fill(void *arg)
 {
 	uint64_t random = stress_state(77 + (uintptr_t)arg);
 
@@ -135,8 +126,7 @@ fill(void *arg)
 	return NULL;
 }
 
-static void *
-drain(void *arg)
+static void *drain(void *arg)
 {
 	for (unsigned i = (unsigned)(uintptr_t)arg; i < fill_count; i += free_step) {
 		stress_discard(filled[i]);
@@ -146,8 +136,7 @@ drain(void *arg)
 }
 
 /* Some 60 MiB of one thread's, freed by three, after it has ended and others have come and gone. */
-static void
-outlive(void)
+static void outlive(void)
 {
 	pthread_t thread[3];
 
@@ -163,8 +152,7 @@ outlive(void)
 	free(filled);
 }
 
-static void
-body(void)
+static void body(void)
 {
 	unsigned threads = stress_long ? 100000 : 4000;
 
@@ -196,8 +184,7 @@ body(void)
 	      rss / KIB);
 }
 
-int
-main(void)
+int main(void)
 {
 	static const char *const variants[] = {STRESS_SINKS, NULL};
 

@@ -12,14 +12,12 @@
 static _Atomic(void *) slots[SLOTS];
 static _Atomic bool stop;
 
-static void *
-new_block(uint64_t *random)
+static void *new_block(uint64_t *random)
 {
 	return stress_new(8 + stress_size(random, stress_below(random, 200) == 0 ? MIB : 3000));
 }
 
-static void
-shuffle(uint64_t *random, unsigned n)
+static void shuffle(uint64_t *random, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		stress_discard(atomic_exchange(&slots[stress_below(random, SLOTS)], new_block(random)));
@@ -31,8 +29,7 @@ static _Atomic(void *) handler_block[2];
 static _Atomic unsigned handler_calls;
 
 /* Several threads may run handlers at the same time: libc holds no lock meanwhile. */
-static void
-use_heap(unsigned i)
+static void use_heap(unsigned i)
 {
 	uint64_t random = stress_state(atomic_fetch_add(&handler_calls, 1));
 	void *p = new_block(&random), *q = new_block(&random);
@@ -47,11 +44,9 @@ use_heap(unsigned i)
 	{                                                                                                            \
 		use_heap(i);                                                                                         \
 	}
-HANDLERS(0)
-HANDLERS(1)
+HANDLERS(0) HANDLERS(1)
 
-static void
-register_early(void)
+static void register_early(void)
 {
 	pthread_atfork(handler_0, handler_0, handler_0);
 }
@@ -61,8 +56,7 @@ static void (*const preinit)(void) __attribute__((used, section(".preinit_array"
 
 /* ---- Children ---- */
 
-static void *
-child_thread(void *arg)
+static void *child_thread(void *arg)
 {
 	uint64_t random = stress_state((uintptr_t)arg);
 
@@ -71,8 +65,7 @@ child_thread(void *arg)
 }
 
 /* True in the grandchild, which is to do the same again. */
-static bool
-be_child(unsigned generation, uint64_t *random)
+static bool be_child(unsigned generation, uint64_t *random)
 {
 	pthread_t thread[2];
 
@@ -99,8 +92,7 @@ be_child(unsigned generation, uint64_t *random)
 	return false;
 }
 
-static void
-fork_once(uint64_t *random)
+static void fork_once(uint64_t *random)
 {
 	pid_t pid = fork();
 
@@ -116,8 +108,7 @@ fork_once(uint64_t *random)
 
 /* ---- Parts ---- */
 
-static void *
-churn(void *arg)
+static void *churn(void *arg)
 {
 	uint64_t random = stress_state((uintptr_t)arg);
 
@@ -126,8 +117,7 @@ churn(void *arg)
 	return NULL;
 }
 
-static void *
-churn_and_fork(void *arg)
+static void *churn_and_fork(void *arg)
 {
 	uint64_t random = stress_state((uintptr_t)arg);
 	unsigned forks = stress_long ? 1200 : 15;
@@ -139,8 +129,7 @@ churn_and_fork(void *arg)
 	return NULL;
 }
 
-static void
-many_threads(void)
+static void many_threads(void)
 {
 	pthread_t thread[THREADS];
 
@@ -158,8 +147,7 @@ many_threads(void)
 }
 
 /* One thread, and each child forks the next. */
-static void
-chain(unsigned depth, uint64_t random)
+static void chain(unsigned depth, uint64_t random)
 {
 	shuffle(&random, 50);
 	if (depth == 0)
@@ -176,8 +164,7 @@ chain(unsigned depth, uint64_t random)
 
 static _Atomic unsigned go;
 
-static void *
-first_use(void *arg)
+static void *first_use(void *arg)
 {
 	atomic_store(&go, 1);
 	free(stress_opaque(malloc((uintptr_t)arg)));
@@ -185,8 +172,7 @@ first_use(void *arg)
 }
 
 /* A process forks just when its second thread ever is using malloc for the first time. */
-static void
-first_thread(unsigned i)
+static void first_thread(unsigned i)
 {
 	uint64_t random = stress_state(5000 + i);
 
@@ -208,8 +194,7 @@ first_thread(unsigned i)
 	_exit(0);
 }
 
-static void
-body(void)
+static void body(void)
 {
 	if (stress_is_emulated()) {
 		printf("emulators don't survive forks of many threads (an assertion of qemu's own fails)\n");
@@ -231,8 +216,7 @@ body(void)
 	many_threads();
 }
 
-int
-main(void)
+int main(void)
 {
 	static const char *const variants[] = {STRESS_SINKS, NULL};
 

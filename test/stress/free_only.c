@@ -32,14 +32,12 @@ static _Atomic unsigned filled, emptied;	/* shares, in order */
 static _Atomic bool stop;
 static unsigned shares_wanted;
 
-static size_t
-blocks_max(void)
+static size_t blocks_max(void)
 {
 	return SHARE / 32;
 }
 
-static void
-fill_share(struct share *share, size_t size)
+static void fill_share(struct share *share, size_t size)
 {
 	share->size = size;
 	share->count = SHARE / size;
@@ -54,8 +52,7 @@ fill_share(struct share *share, size_t size)
 }
 
 /* Shares are filled in order, so that a freer finds them by number. */
-static bool
-wait_for_turn(unsigned number)
+static bool wait_for_turn(unsigned number)
 {
 	while (atomic_load(&filled) < number || number >= atomic_load(&emptied) + IN_FLIGHT) {
 		if (atomic_load(&stop))
@@ -65,8 +62,7 @@ wait_for_turn(unsigned number)
 	return true;
 }
 
-static void *
-own_and_sleep(void *arg)
+static void *own_and_sleep(void *arg)
 {
 	unsigned number = (unsigned)(uintptr_t)arg;
 
@@ -78,8 +74,7 @@ own_and_sleep(void *arg)
 	return NULL;
 }
 
-static void *
-own_and_go_on(void *arg)
+static void *own_and_go_on(void *arg)
 {
 	unsigned first = (unsigned)(uintptr_t)arg;
 
@@ -93,8 +88,7 @@ own_and_go_on(void *arg)
 }
 
 /* Runs of neighbours, so that a page's blocks come from one or two threads, in random order of runs. */
-static void *
-only_free(void *arg UNUSED)
+static void *only_free(void *arg UNUSED)
 {
 	unsigned number = 0;
 
@@ -122,8 +116,7 @@ only_free(void *arg UNUSED)
 }
 
 /* Watch until all shares are freed.  The most that was resident. */
-static size_t
-watch(const char *what, size_t base)
+static size_t watch(const char *what, size_t base)
 {
 	size_t most = 0;
 
@@ -138,8 +131,7 @@ watch(const char *what, size_t base)
 	return most;
 }
 
-static void
-run(const char *what, void *(*own)(void *), unsigned owners, unsigned count)
+static void run(const char *what, void *(*own)(void *), unsigned owners, unsigned count)
 {
 	pthread_t owner[OWNERS], freer[FREERS];
 	size_t live = stress_live();
@@ -165,8 +157,7 @@ run(const char *what, void *(*own)(void *), unsigned owners, unsigned count)
 	CHECK(live_now == live, "%s: %zu blocks live at the end, %zu before", what, live_now, live);
 }
 
-static void
-body(void)
+static void body(void)
 {
 	size_t bytes = blocks_max() * sizeof(void *);
 
@@ -185,8 +176,7 @@ body(void)
 	}
 }
 
-int
-main(void)
+int main(void)
 {
 	static const char *const variants[] = {"sink:central", "sink:page", "sink:page,handover:0",
 					       "remote_batch:0,dirty_decay_ms:100", NULL};

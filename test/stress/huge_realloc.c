@@ -24,14 +24,12 @@ struct keyed {
 };
 
 /* From place i to the next one that is looked at: all of the start, fewer the further it goes. */
-static size_t
-stride(size_t i)
+static size_t stride(size_t i)
 {
 	return i < 4 * KIB ? 1 : i < 256 * KIB ? 61 : i < 4 * MIB ? 4091 : 65521;
 }
 
-static unsigned char
-byte_at(uint64_t key, size_t i)
+static unsigned char byte_at(uint64_t key, size_t i)
 {
 	return (unsigned char)(stress_mix(key + i) >> 24);
 }
@@ -39,8 +37,7 @@ byte_at(uint64_t key, size_t i)
 /* The places that are looked at: the same ones whatever the size is, as far as it goes. */
 #define FOR_EACH_PLACE(i, size) for (size_t i = 0; i < (size); i += stride(i))
 
-static void
-write_all(struct keyed *block)
+static void write_all(struct keyed *block)
 {
 	FOR_EACH_PLACE(i, block->size)
 		block->p[i] = byte_at(block->key, i);
@@ -48,8 +45,7 @@ write_all(struct keyed *block)
 		block->p[block->size - 1] = LAST;
 }
 
-static void
-check_places(const struct keyed *block, size_t size, const char *what)
+static void check_places(const struct keyed *block, size_t size, const char *what)
 {
 	FOR_EACH_PLACE(i, size) {
 		if (i == block->size - 1)
@@ -59,16 +55,14 @@ check_places(const struct keyed *block, size_t size, const char *what)
 	}
 }
 
-static void
-check_all(const struct keyed *block, const char *what)
+static void check_all(const struct keyed *block, const char *what)
 {
 	check_places(block, block->size, what);
 	CHECK(block->size == 0 || block->p[block->size - 1] == LAST, "%s: the last byte of %p (%zu bytes) is wrong",
 	      what, (void *)block->p, block->size);
 }
 
-static size_t
-any_size(uint64_t *random)
+static size_t any_size(uint64_t *random)
 {
 	/* Around the borders between the ways that blocks are kept, now and then. */
 	static const size_t borders[] = {16, 1024, 16 * KIB, 32 * KIB, 64 * KIB, 128 * KIB, MIB, 32 * MIB, 64 * MIB};
@@ -78,8 +72,7 @@ any_size(uint64_t *random)
 	return stress_size(random, SIZE_MOST);
 }
 
-static struct keyed
-new_keyed(uint64_t *random)
+static struct keyed new_keyed(uint64_t *random)
 {
 	struct keyed block = {.size = any_size(random), .key = stress_random(random)};
 
@@ -91,8 +84,7 @@ new_keyed(uint64_t *random)
 	return block;
 }
 
-static void
-resize(struct keyed *block, size_t size, const char *what)
+static void resize(struct keyed *block, size_t size, const char *what)
 {
 	size_t old = block->size;
 
@@ -113,8 +105,7 @@ static struct keyed slots[SLOTS];
 static pthread_mutex_t slot_lock[SLOTS];
 static _Atomic bool stop;
 
-static void *
-walk(void *arg)
+static void *walk(void *arg)
 {
 	uint64_t random = stress_state((uintptr_t)arg);
 
@@ -140,8 +131,7 @@ walk(void *arg)
 	return NULL;
 }
 
-static void
-run_walk(unsigned ms)
+static void run_walk(unsigned ms)
 {
 	pthread_t thread[THREADS];
 
@@ -164,8 +154,7 @@ run_walk(unsigned ms)
 
 /* ---- Gigabyte ---- */
 
-static void
-gigabyte(uint64_t *random)
+static void gigabyte(uint64_t *random)
 {
 	struct keyed block = {.size = 100, .key = stress_random(random)};
 
@@ -196,8 +185,7 @@ gigabyte(uint64_t *random)
 
 /* ---- Aligned ---- */
 
-static void
-aligned(uint64_t *random)
+static void aligned(uint64_t *random)
 {
 	struct keyed block[40];
 
@@ -227,8 +215,7 @@ aligned(uint64_t *random)
 
 /* ---- Too much ---- */
 
-static void
-too_much(void)
+static void too_much(void)
 {
 	struct keyed kept = {.p = malloc(3 * MIB), .size = 3 * MIB, .key = 5};
 
@@ -265,15 +252,13 @@ too_much(void)
 static _Atomic(void *) dirty[64];
 
 /* Of all that there is, not only of samples: up to 64 KiB at each end, and every page in between. */
-static void
-check_zero(const unsigned char *p, size_t size)
+static void check_zero(const unsigned char *p, size_t size)
 {
 	for (size_t i = 0; i < size; i += i < 64 * KIB || i + 64 * KIB > size ? 1 : 509)
 		CHECK(p[i] == 0, "calloc(%zu): byte %zu of %p is %#x", size, i, (const void *)p, p[i]);
 }
 
-static void *
-zeroes(void *arg)
+static void *zeroes(void *arg)
 {
 	uint64_t random = stress_state((uintptr_t)arg);
 
@@ -293,8 +278,7 @@ zeroes(void *arg)
 	return NULL;
 }
 
-static void
-run_zeroes(unsigned ms)
+static void run_zeroes(unsigned ms)
 {
 	pthread_t thread[THREADS];
 
@@ -309,8 +293,7 @@ run_zeroes(unsigned ms)
 		free(atomic_exchange(&dirty[i], NULL));
 }
 
-static void
-body(void)
+static void body(void)
 {
 	uint64_t random = stress_state(0);
 	unsigned form = stress_long ? 60 : 1;
@@ -338,8 +321,7 @@ body(void)
 	CHECK(huge == 0, "%zu huge mappings are left", huge);
 }
 
-int
-main(void)
+int main(void)
 {
 	/* The second: nothing is a large run, all is huge; the third: nothing is huge, and nothing stays dirty. */
 	static const char *const variants[] = {"sink:page", "huge_threshold:1M", "huge_threshold:1G,dirty_decay_ms:0",

@@ -19,8 +19,7 @@ static unsigned block_count;
 static _Atomic unsigned resting;
 static bool owner_ends, freers_end;
 
-static void *
-map(size_t bytes)
+static void *map(size_t bytes)
 {
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -28,31 +27,27 @@ map(size_t bytes)
 	return p;
 }
 
-static void
-rest(void)
+static void rest(void)
 {
 	atomic_fetch_add(&resting, 1);
 	for (;;)
 		pause();
 }
 
-static void
-wait_for_resting(unsigned n)
+static void wait_for_resting(unsigned n)
 {
 	while (atomic_load(&resting) < n)
 		stress_sleep_ms(1);
 }
 
-static size_t
-one_size(uint64_t *random, unsigned kind)
+static size_t one_size(uint64_t *random, unsigned kind)
 {
 	static const size_t sizes[] = {64, 1000};
 
 	return kind < 2 ? sizes[kind] : 16 + stress_below(random, 2000);
 }
 
-static void *
-own(void *arg)
+static void *own(void *arg)
 {
 	uint64_t random = stress_state(1);
 	size_t bytes = 0;
@@ -71,8 +66,7 @@ own(void *arg)
 	return NULL;
 }
 
-static void *
-free_share(void *arg)
+static void *free_share(void *arg)
 {
 	for (unsigned i = (unsigned)(uintptr_t)arg; i < block_count; i += FREERS)
 		free(blocks[order[i]]);
@@ -83,8 +77,7 @@ free_share(void *arg)
 }
 
 /* Poll until the resident memory is at most limit; fails after so many seconds. */
-static double
-wait_for_rss(size_t limit, double seconds, const char *what, size_t before)
+static double wait_for_rss(size_t limit, double seconds, const char *what, size_t before)
 {
 	double start = stress_now(), used;
 	size_t rss;
@@ -98,8 +91,7 @@ wait_for_rss(size_t limit, double seconds, const char *what, size_t before)
 	return stress_now() - start;
 }
 
-static void
-remote_idle(unsigned kind, const char *what)
+static void remote_idle(unsigned kind, const char *what)
 {
 	size_t blocks_max = 2 * MIB;
 	uint64_t random = stress_state(2);
@@ -134,8 +126,7 @@ remote_idle(unsigned kind, const char *what)
 	       (stress_rss() - base) / MIB);
 }
 
-static void
-burst(void)
+static void burst(void)
 {
 	uint64_t random = stress_state(3);
 	static void *list;	/* through the first word of each block */
@@ -156,16 +147,14 @@ burst(void)
 	list = NULL;
 }
 
-static void *
-burst_and_rest(void *arg UNUSED)
+static void *burst_and_rest(void *arg UNUSED)
 {
 	burst();
 	rest();
 	return NULL;
 }
 
-static void
-own_burst(bool alone)
+static void own_burst(bool alone)
 {
 	size_t base = stress_rss();
 
@@ -182,8 +171,7 @@ own_burst(bool alone)
 }
 
 /* Each part in a process of its own, all at the same time: they mostly wait. */
-static pid_t
-start(void (*part)(unsigned), unsigned arg)
+static pid_t start(void (*part)(unsigned), unsigned arg)
 {
 	fflush(stdout);
 	pid_t pid = fork();
@@ -198,22 +186,19 @@ start(void (*part)(unsigned), unsigned arg)
 	return pid;
 }
 
-static void
-idle_part(unsigned arg)
+static void idle_part(unsigned arg)
 {
 	static const char *const what[] = {"idle_owner", "ended_owner", "all_idle", "idle_freers"};
 
 	remote_idle(arg % 3, what[arg / 3]);
 }
 
-static void
-burst_part(unsigned arg)
+static void burst_part(unsigned arg)
 {
 	own_burst(arg != 0);
 }
 
-static void
-body(void)
+static void body(void)
 {
 	pid_t pids[16];
 	unsigned n = 0;
@@ -233,8 +218,7 @@ body(void)
 	}
 }
 
-int
-main(void)
+int main(void)
 {
 	static const char *const variants[] = {"sink:central", "sink:page", "remote_batch:0", NULL};
 

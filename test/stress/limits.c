@@ -18,16 +18,14 @@ static _Atomic bool stop;
 static _Atomic size_t refused, made, looks;
 static size_t rss_before;
 
-static void
-check_limit(void)
+static void check_limit(void)
 {
 	size_t used = stress_stat("limit.used");
 
 	CHECK(used <= LIMIT, "hz3 has %zu bytes, over the limit by %zu", used, used - LIMIT);
 }
 
-static void *
-take(size_t size)
+static void *take(size_t size)
 {
 	errno = 0;
 	void *p = stress_opaque(malloc(size));
@@ -41,8 +39,7 @@ take(size_t size)
 }
 
 /* Its contents are as they were, whatever realloc says. */
-static void *
-grow(void *p)
+static void *grow(void *p)
 {
 	size_t before = stress_check(p), size = before + before / 2;
 
@@ -58,8 +55,7 @@ grow(void *p)
 	return q;
 }
 
-static void *
-work(void *arg)
+static void *work(void *arg)
 {
 	uint64_t state = stress_state((uintptr_t)arg);
 
@@ -77,8 +73,7 @@ work(void *arg)
 }
 
 /* How many blocks of 1 MiB there are; all are freed again. */
-static size_t
-available(void)
+static size_t available(void)
 {
 	static void *blocks[LIMIT / MIB + 1];
 	size_t n = 0;
@@ -90,16 +85,14 @@ available(void)
 	return n;
 }
 
-static void
-drop_all(void)
+static void drop_all(void)
 {
 	for (unsigned i = 0; i < SLOTS; i++)
 		free(atomic_exchange(&slots[i], NULL));
 }
 
 /* Other threads' memory is free for it as soon as it frees it. */
-static _Noreturn void
-live_as_a_child(size_t first)
+static _Noreturn void live_as_a_child(size_t first)
 {
 	stress_limit(30);
 	stress_purge();
@@ -115,8 +108,7 @@ live_as_a_child(size_t first)
 	_exit(0);
 }
 
-static void
-fork_once(size_t first)
+static void fork_once(size_t first)
 {
 	pid_t pid = fork();
 
@@ -126,8 +118,7 @@ fork_once(size_t first)
 	stress_wait_for(pid, 0, "child");
 }
 
-static void
-look_until(double end, size_t first)
+static void look_until(double end, size_t first)
 {
 	for (unsigned i = 0; stress_now() < end || atomic_load(&refused) == 0; i++) {
 		check_limit();
@@ -141,8 +132,7 @@ look_until(double end, size_t first)
 	}
 }
 
-static void
-body(void)
+static void body(void)
 {
 	pthread_t thread[THREADS];
 
@@ -170,8 +160,7 @@ body(void)
 	       atomic_load(&looks), first, again);
 }
 
-int
-main(void)
+int main(void)
 {
 	static const char *const variants[] = {
 		"memory_limit_hard:48M,sink:page",

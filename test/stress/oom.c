@@ -27,15 +27,13 @@ struct hoard {
 	size_t count;
 };
 
-static uint64_t
-mark_of(const struct link *link)
+static uint64_t mark_of(const struct link *link)
 {
 	return stress_mix((uintptr_t)link);
 }
 
 /* Up to so many blocks, or until there is no memory. */
-static void
-fill(struct hoard *hoard, size_t size, size_t limit)
+static void fill(struct hoard *hoard, size_t size, size_t limit)
 {
 	while (hoard->count < limit) {
 		errno = 0;
@@ -53,8 +51,7 @@ fill(struct hoard *hoard, size_t size, size_t limit)
 	}
 }
 
-static void
-drop(struct hoard *hoard, size_t size)
+static void drop(struct hoard *hoard, size_t size)
 {
 	for (struct link *link = hoard->first, *next; link != NULL; link = next) {
 		next = link->next;
@@ -71,8 +68,7 @@ drop(struct hoard *hoard, size_t size)
 }
 
 /* The rest of the family, with what is left of memory: nothing, mostly. */
-static void
-try_everything(size_t size)
+static void try_everything(size_t size)
 {
 	char *p, *q;
 
@@ -103,8 +99,7 @@ try_everything(size_t size)
 	free(p);
 }
 
-static void
-use_heap(void)
+static void use_heap(void)
 {
 	uint64_t random = stress_state(7);
 	void *p[64];
@@ -122,8 +117,7 @@ use_heap(void)
 }
 
 /* Nine tenths of it, or one block less. */
-static void
-check_again(const char *what, size_t size, size_t first, size_t again)
+static void check_again(const char *what, size_t size, size_t first, size_t again)
 {
 	CHECK(again >= first - first / 10 || again + 1 >= first, "%s: %zu blocks of %zu bytes at first, then %zu", what,
 	      first, size, again);
@@ -133,14 +127,12 @@ check_again(const char *what, size_t size, size_t first, size_t again)
 
 static size_t limit_bytes;
 
-static size_t
-address_space(void)
+static size_t address_space(void)
 {
 	return stress_read_number("/proc/self/status", "\nVmSize:", 0) * KIB;
 }
 
-static void
-case_fill(void)
+static void case_fill(void)
 {
 	static const size_t sizes[] = {64 * MIB, 33 * MIB, 5 * MIB, MIB, 100000, 30000, 4000, 1000, 100, 16};
 	enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
@@ -175,8 +167,7 @@ static size_t thread_size;
 static _Atomic size_t got[3];
 
 /* Fill, free what another has filled, fill again. */
-static void *
-fill_and_drop(void *arg)
+static void *fill_and_drop(void *arg)
 {
 	uintptr_t me = (uintptr_t)arg;
 
@@ -190,8 +181,7 @@ fill_and_drop(void *arg)
 	return NULL;
 }
 
-static void
-case_threads(void)
+static void case_threads(void)
 {
 	static const size_t sizes[] = {MIB, 30000, 4000, 200};
 	pthread_t thread[THREADS];
@@ -213,8 +203,7 @@ case_threads(void)
 	printf("threads: %zu, %zu, %zu blocks of %zu\n", got[0], got[1], got[2], thread_size);
 }
 
-static void
-case_too_big(void)
+static void case_too_big(void)
 {
 	uint64_t random = stress_state(3);
 	struct hoard hoard = {NULL, 0};
@@ -258,8 +247,7 @@ case_too_big(void)
 
 /* ---- Programs ---- */
 
-static void
-run_program(const char *program, const char *command)
+static void run_program(const char *program, const char *command)
 {
 	char text[1024];
 
@@ -275,8 +263,7 @@ run_program(const char *program, const char *command)
 		      WEXITSTATUS(status));
 }
 
-static void
-programs(void)
+static void programs(void)
 {
 	run_program("python3", "PYTHONMALLOC=malloc python3 -S -c '\n"
 			       "for size in 10000000, 30000, 100:\n"
@@ -313,8 +300,7 @@ static const struct {
 
 #define CASES (sizeof(cases) / sizeof(cases[0]))
 
-static void
-start_case(unsigned i)
+static void start_case(unsigned i)
 {
 	char number[16];
 
@@ -334,8 +320,7 @@ start_case(unsigned i)
 	stress_wait_for(pid, 0, cases[i].name);
 }
 
-static void
-body(void)
+static void body(void)
 {
 	const char *number = getenv("HZ3_STRESS_OOM");
 
@@ -363,8 +348,7 @@ body(void)
 		programs();
 }
 
-int
-main(void)
+int main(void)
 {
 	static const char *const variants[] = {"sink:page", "sink:central", NULL};
 

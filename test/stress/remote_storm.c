@@ -13,8 +13,7 @@
 static _Atomic(void *) slots[SLOTS];
 static _Atomic bool stop;
 
-static void *
-any_block(uint64_t *random)
+static void *any_block(uint64_t *random)
 {
 	uint64_t dice = stress_below(random, 4096);
 	size_t size = stress_size(random, 32 * KIB);
@@ -45,8 +44,7 @@ any_block(uint64_t *random)
 }
 
 /* Change the size of a block; what both sizes have in common must be the same before and after. */
-static void *
-reallocate(uint64_t *random, void *p)
+static void *reallocate(uint64_t *random, void *p)
 {
 	size_t old = stress_check(p), size = stress_size(random, 32 * KIB);
 	unsigned char before[64], *q;
@@ -65,8 +63,7 @@ reallocate(uint64_t *random, void *p)
 	return q;
 }
 
-static void *
-exchange(void *arg)
+static void *exchange(void *arg)
 {
 	uint64_t random = stress_state((uintptr_t)arg);
 
@@ -87,8 +84,7 @@ static struct pipe {
 	size_t size;
 } pipes[PIPES];
 
-static void *
-produce(void *arg)
+static void *produce(void *arg)
 {
 	struct pipe *pipe = arg;
 	uint64_t random = stress_state(1000 + (uintptr_t)(pipe - pipes));
@@ -117,8 +113,7 @@ produce(void *arg)
 	return NULL;
 }
 
-static void *
-consume(void *arg)
+static void *consume(void *arg)
 {
 	struct pipe *pipe = arg;
 
@@ -136,15 +131,13 @@ consume(void *arg)
 	}
 }
 
-static void
-run(unsigned seconds_x10)
+static void run(unsigned seconds_x10)
 {
 	stress_sleep_ms(seconds_x10 * 100);
 	atomic_store(&stop, true);
 }
 
-static void
-storm(unsigned threads, unsigned seconds_x10)
+static void storm(unsigned threads, unsigned seconds_x10)
 {
 	pthread_t thread[64];
 
@@ -158,8 +151,7 @@ storm(unsigned threads, unsigned seconds_x10)
 		stress_discard(atomic_exchange(&slots[i], NULL));
 }
 
-static void
-pipeline(unsigned n, unsigned seconds_x10)
+static void pipeline(unsigned n, unsigned seconds_x10)
 {
 	static const size_t sizes[] = {64, 0, 16, 1000};
 	pthread_t thread[2 * PIPES];
@@ -181,8 +173,7 @@ pipeline(unsigned n, unsigned seconds_x10)
 	}
 }
 
-static void
-body(void)
+static void body(void)
 {
 	stress_warm_up(32);
 	stress_purge();
@@ -204,8 +195,7 @@ body(void)
 	      rss_now / KIB, rss / KIB);
 }
 
-int
-main(void)
+int main(void)
 {
 	static const char *const variants[] = {STRESS_SINKS, NULL};
 

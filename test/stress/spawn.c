@@ -19,21 +19,18 @@ extern char **environ;
 static _Atomic(void *) slots[SLOTS];
 static _Atomic bool stop;
 
-static void *
-new_block(uint64_t *random)
+static void *new_block(uint64_t *random)
 {
 	return stress_new(8 + stress_size(random, stress_below(random, 100) == 0 ? MIB : 3000));
 }
 
-static void
-shuffle(uint64_t *random, unsigned n)
+static void shuffle(uint64_t *random, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		stress_discard(atomic_exchange(&slots[stress_below(random, SLOTS)], new_block(random)));
 }
 
-static void *
-churn(void *arg)
+static void *churn(void *arg)
 {
 	uint64_t random = stress_state((uintptr_t)arg);
 
@@ -48,8 +45,7 @@ churn(void *arg)
 static _Thread_local void *prepared;
 static _Atomic unsigned prepares, parents;
 
-static void
-prepare(void)
+static void prepare(void)
 {
 	uint64_t random = stress_state(atomic_fetch_add(&prepares, 1));
 
@@ -57,8 +53,7 @@ prepare(void)
 	free(stress_opaque(malloc(100 * KIB)));
 }
 
-static void
-after(void)
+static void after(void)
 {
 	uint64_t random = stress_state(atomic_load(&prepares));
 
@@ -68,8 +63,7 @@ after(void)
 	shuffle(&random, 4);
 }
 
-static void
-parent(void)
+static void parent(void)
 {
 	atomic_fetch_add(&parents, 1);
 	after();
@@ -77,8 +71,7 @@ parent(void)
 
 /* ---- Ways to start a program ---- */
 
-static void
-by_posix_spawn(uint64_t *random)
+static void by_posix_spawn(uint64_t *random)
 {
 	static char sh[] = "sh", option[] = "-c", exit_9[] = "exit 9", child[] = "child";
 	char *const shell[] = {sh, option, exit_9, NULL};
@@ -103,8 +96,7 @@ by_posix_spawn(uint64_t *random)
 	CHECK(error == ENOENT, "posix_spawn of nothing: %s", strerror(error));
 }
 
-static void
-by_system(uint64_t *random)
+static void by_system(uint64_t *random)
 {
 	char command[64];
 	int wanted = (int)stress_below(random, 100);
@@ -115,8 +107,7 @@ by_system(uint64_t *random)
 	      wanted);
 }
 
-static void
-by_popen(uint64_t *random)
+static void by_popen(uint64_t *random)
 {
 	char command[64], line[64] = "";
 	unsigned wanted = (unsigned)stress_below(random, 100000), got = 0;
@@ -129,8 +120,7 @@ by_popen(uint64_t *random)
 	CHECK(pclose(pipe) == 0, "pclose");
 }
 
-static void *
-use_in_child(void *arg)
+static void *use_in_child(void *arg)
 {
 	uint64_t random = stress_state((uintptr_t)arg);
 
@@ -138,8 +128,7 @@ use_in_child(void *arg)
 	return NULL;
 }
 
-static void
-by_fork(uint64_t *random)
+static void by_fork(uint64_t *random)
 {
 	static char child[] = "child";
 	pid_t pid = fork();
@@ -159,8 +148,7 @@ by_fork(uint64_t *random)
 	stress_wait_for(pid, MAGIC, "fork and exec");
 }
 
-static void *
-start_programs(void *arg)
+static void *start_programs(void *arg)
 {
 	void (*const ways[])(uint64_t *) = {by_posix_spawn, by_system, by_popen, by_fork, by_fork};
 	uint64_t random = stress_state((uintptr_t)arg);
@@ -174,8 +162,7 @@ start_programs(void *arg)
 }
 
 /* This program as it is started by itself. */
-static int
-be_child(void)
+static int be_child(void)
 {
 	pthread_t thread[2];
 	uint64_t random;
@@ -195,8 +182,7 @@ be_child(void)
 	return MAGIC;
 }
 
-static void
-body(void)
+static void body(void)
 {
 	pthread_t churner[CHURNERS], starter[STARTERS];
 
@@ -223,8 +209,7 @@ body(void)
 	printf("%u forks, %zu blocks live\n", atomic_load(&prepares), stress_live());
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	static const char *const variants[] = {"sink:central", "sink:page", "remote_batch:0", NULL};
 

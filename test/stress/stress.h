@@ -55,8 +55,7 @@ static uint64_t stress_seed;
 static bool stress_long;
 
 /* No allocation and no lock on the way: the heap may be damaged, and the caller the child of a fork. */
-static _Noreturn void UNUSED
-stress_give_up(const char *text)
+static _Noreturn void UNUSED stress_give_up(const char *text)
 {
 	if (write(STDERR_FILENO, text, strlen(text)) < 0 || getenv("HZ3_STRESS_ABORT") != NULL)
 		abort();
@@ -84,8 +83,7 @@ stress_give_up(const char *text)
 
 /* ---- Time ---- */
 
-static double UNUSED
-stress_now(void)
+static double UNUSED stress_now(void)
 {
 	struct timespec t;
 
@@ -93,8 +91,7 @@ stress_now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static void UNUSED
-stress_sleep_ms(unsigned ms)
+static void UNUSED stress_sleep_ms(unsigned ms)
 {
 	struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
 
@@ -102,15 +99,13 @@ stress_sleep_ms(unsigned ms)
 		;
 }
 
-static void
-stress_alarm(int signal UNUSED)
+static void stress_alarm(int signal UNUSED)
 {
 	stress_give_up("stress test: it hangs, or is far too slow\n");
 }
 
 /* The process dies after so many seconds, times HZ3_PATIENCE, of which slow builds need more.  A forked child has no limit until it sets its own. */
-static void UNUSED
-stress_limit(unsigned seconds)
+static void UNUSED stress_limit(unsigned seconds)
 {
 	const char *patience = getenv("HZ3_PATIENCE");
 
@@ -120,8 +115,7 @@ stress_limit(unsigned seconds)
 
 /* ---- Random numbers ---- */
 
-static uint64_t UNUSED
-stress_random(uint64_t *state)
+static uint64_t UNUSED stress_random(uint64_t *state)
 {
 	*state ^= *state >> 12;
 	*state ^= *state << 25;
@@ -130,15 +124,13 @@ stress_random(uint64_t *state)
 }
 
 /* 0 to n - 1. */
-static uint64_t UNUSED
-stress_below(uint64_t *state, uint64_t n)
+static uint64_t UNUSED stress_below(uint64_t *state, uint64_t n)
 {
 	return (stress_random(state) >> 11) % n;
 }
 
 /* A generator for thread i of the run, never 0. */
-static uint64_t UNUSED
-stress_state(uint64_t i)
+static uint64_t UNUSED stress_state(uint64_t i)
 {
 	uint64_t state = (stress_seed + 1 + i * 0x9e3779b97f4a7c15u) | 1;
 
@@ -148,8 +140,7 @@ stress_state(uint64_t i)
 }
 
 /* A size from 1 to limit, each doubling as likely as the next. */
-static size_t UNUSED
-stress_size(uint64_t *state, size_t limit)
+static size_t UNUSED stress_size(uint64_t *state, size_t limit)
 {
 	size_t bits = 64 - (size_t)__builtin_clzl(limit);
 	size_t size = 1 + (stress_random(state) >> (64 - 1 - stress_below(state, bits)));
@@ -163,8 +154,7 @@ stress_size(uint64_t *state, size_t limit)
  * A block of at least 16 usable bytes starts with the number of bytes that are filled, mixed with its address and the seed;
  * every word behind it depends on its own address, so that a block that was moved, shared or overwritten shows.
  */
-static uint64_t UNUSED
-stress_mix(uint64_t x)
+static uint64_t UNUSED stress_mix(uint64_t x)
 {
 	x = (x ^ stress_seed) * 0x9e3779b97f4a7c15u;
 	return x ^ x >> 29;
@@ -174,8 +164,7 @@ stress_mix(uint64_t x)
 #define STRESS_WHOLE (64 * KIB)
 #define STRESS_END (4 * KIB)
 
-static void UNUSED
-stress_fill_range(char *p, size_t from, size_t to)
+static void UNUSED stress_fill_range(char *p, size_t from, size_t to)
 {
 	for (; from + 8 <= to; from += 8) {
 		uint64_t word = stress_mix((uintptr_t)(p + from));
@@ -185,8 +174,7 @@ stress_fill_range(char *p, size_t from, size_t to)
 		p[from] = (char)stress_mix((uintptr_t)(p + from));
 }
 
-static void UNUSED
-stress_check_range(const char *p, size_t from, size_t to)
+static void UNUSED stress_check_range(const char *p, size_t from, size_t to)
 {
 	for (; from + 8 <= to; from += 8) {
 		uint64_t word;
@@ -200,8 +188,7 @@ stress_check_range(const char *p, size_t from, size_t to)
 		      (const void *)p, from);
 }
 
-static void UNUSED
-stress_fill(void *block, size_t size)
+static void UNUSED stress_fill(void *block, size_t size)
 {
 	uint64_t head = size ^ stress_mix((uintptr_t)block ^ 0x5a5a);
 
@@ -215,8 +202,7 @@ stress_fill(void *block, size_t size)
 }
 
 /* The size that the block was filled with. */
-static size_t UNUSED
-stress_check(const void *block)
+static size_t UNUSED stress_check(const void *block)
 {
 	uint64_t head;
 	size_t size;
@@ -234,8 +220,7 @@ stress_check(const void *block)
 	return size;
 }
 
-static void *UNUSED
-stress_opaque(void *p)
+static void *UNUSED stress_opaque(void *p)
 {
 	__asm__ volatile("" : "+r"(p) : : "memory");
 	return p;
@@ -243,8 +228,7 @@ stress_opaque(void *p)
 
 /* ---- The process, without allocating ---- */
 
-static size_t UNUSED
-stress_read_number(const char *path, const char *after, unsigned skip)
+static size_t UNUSED stress_read_number(const char *path, const char *after, unsigned skip)
 {
 	static _Thread_local char text[4096];
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -264,8 +248,7 @@ stress_read_number(const char *path, const char *after, unsigned skip)
 }
 
 /* 0 under an emulator, whose own memory cannot be told apart. */
-static size_t UNUSED
-stress_rss(void)
+static size_t UNUSED stress_rss(void)
 {
 	if (getenv("HZ3_EMULATOR") != NULL)
 		return 0;
@@ -273,8 +256,7 @@ stress_rss(void)
 }
 
 /* Threads of the process, hz3's own included. */
-static unsigned UNUSED
-stress_threads(void)
+static unsigned UNUSED stress_threads(void)
 {
 	return (unsigned)stress_read_number("/proc/self/status", "\nThreads:", 0);
 }
@@ -296,15 +278,13 @@ static int (*stress_control)(const char *, void *, size_t *, void *, size_t);
 static size_t (*stress_purge_call)(void);
 static void (*stress_print)(void (*)(void *, const char *), void *, const char *);
 
-static bool UNUSED
-on_hz3(void)
+static bool UNUSED on_hz3(void)
 {
 	return stress_control != NULL;
 }
 
 /* Blocks have ends, which take room. */
-static bool UNUSED
-stress_has_safety_checks(void)
+static bool UNUSED stress_has_safety_checks(void)
 {
 	bool built = false;
 	size_t bytes = sizeof(built);
@@ -312,8 +292,7 @@ stress_has_safety_checks(void)
 	return on_hz3() && stress_control("config.safety_checks", &built, &bytes, NULL, 0) == 0 && built;
 }
 
-static void UNUSED
-stress_find_hz3(void)
+static void UNUSED stress_find_hz3(void)
 {
 	*(void **)&stress_control = stress_lookup(hz3_control);
 	*(void **)&stress_purge_call = stress_lookup(hz3_purge);
@@ -321,8 +300,7 @@ stress_find_hz3(void)
 }
 
 /* Ask for a name of the control tree whose value is a size; 0 where there is no hz3. */
-static size_t UNUSED
-stress_stat(const char *name)
+static size_t UNUSED stress_stat(const char *name)
 {
 	size_t value = 0, bytes = sizeof(value);
 
@@ -333,8 +311,7 @@ stress_stat(const char *name)
 	return value;
 }
 
-static void UNUSED
-stress_set_sink(const char *sink)
+static void UNUSED stress_set_sink(const char *sink)
 {
 	if (stress_control == NULL)
 		return;
@@ -342,8 +319,7 @@ stress_set_sink(const char *sink)
 	CHECK(error == 0, "remote.sink = %s: %s", sink, strerror(error));
 }
 
-static void UNUSED
-stress_set_batch(bool batch)
+static void UNUSED stress_set_batch(bool batch)
 {
 	if (stress_control == NULL)
 		return;
@@ -352,8 +328,7 @@ stress_set_batch(bool batch)
 }
 
 /* Whether the statistics count, so that there is something to check. */
-static bool UNUSED
-stress_counts(void)
+static bool UNUSED stress_counts(void)
 {
 	bool counts = false;
 	size_t bytes = sizeof(counts);
@@ -362,8 +337,7 @@ stress_counts(void)
 }
 
 /* Give back what can be given back, now. */
-static void UNUSED
-stress_purge(void)
+static void UNUSED stress_purge(void)
 {
 	if (stress_purge_call != NULL)
 		stress_purge_call();
@@ -376,8 +350,7 @@ struct stress_text {
 	size_t used, cap;
 };
 
-static void UNUSED
-stress_append(void *arg, const char *piece)
+static void UNUSED stress_append(void *arg, const char *piece)
 {
 	struct stress_text *out = arg;
 	size_t n = strlen(piece);
@@ -388,8 +361,7 @@ stress_append(void *arg, const char *piece)
 }
 
 /* A number from the JSON statistics, all of one moment: the first such key after section (NULL: anywhere). */
-static double UNUSED
-stress_json_number(const char *json, const char *section, const char *key)
+static double UNUSED stress_json_number(const char *json, const char *section, const char *key)
 {
 	char quoted[64];
 
@@ -404,8 +376,7 @@ stress_json_number(const char *json, const char *section, const char *key)
 	return strtod(json + strlen(quoted), NULL);
 }
 
-static const char *UNUSED
-stress_json(void)
+static const char *UNUSED stress_json(void)
 {
 	static char text[256 * 1024];
 	struct stress_text out = {text, 0, sizeof(text)};
@@ -419,8 +390,7 @@ stress_json(void)
  * Blocks that are live now, settled; after all threads are joined this is exact.  Also checks what the sums promise: blocks
  * freed and live make up those allocated, what was sent through the sinks was drained, nothing is held.
  */
-static size_t UNUSED
-stress_live(void)
+static size_t UNUSED stress_live(void)
 {
 	if (!stress_counts())
 		return 0;
@@ -438,8 +408,7 @@ stress_live(void)
 }
 
 /* A block that is filled. */
-static UNUSED void *
-stress_new(size_t size)
+static UNUSED void *stress_new(size_t size)
 {
 	void *p = stress_malloc(size);
 
@@ -449,8 +418,7 @@ stress_new(size_t size)
 }
 
 /* Looked at, and freed; it may be NULL. */
-static void UNUSED
-stress_discard(void *p)
+static void UNUSED stress_discard(void *p)
 {
 	if (p == NULL)
 		return;
@@ -462,8 +430,7 @@ stress_discard(void *p)
 
 #define STRESS_STACK (256 * KIB)
 
-static pthread_t UNUSED
-stress_thread(void *(*f)(void *), void *arg)
+static pthread_t UNUSED stress_thread(void *(*f)(void *), void *arg)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
@@ -476,8 +443,7 @@ stress_thread(void *(*f)(void *), void *arg)
 	return thread;
 }
 
-static void *UNUSED
-stress_wait_at(void *barrier)
+static void *UNUSED stress_wait_at(void *barrier)
 {
 	free(stress_opaque(malloc(100)));
 	pthread_barrier_wait(barrier);
@@ -488,8 +454,7 @@ stress_wait_at(void *barrier)
  * Before a baseline is taken: let libc allocate what it keeps for n threads (their stacks stay in its cache), and hz3
  * start its background thread, so that neither shows as a leak.
  */
-static void UNUSED
-stress_warm_up(unsigned n)
+static void UNUSED stress_warm_up(unsigned n)
 {
 	pthread_barrier_t barrier;
 	pthread_t *threads = malloc((n + 1) * sizeof(*threads));
@@ -510,8 +475,7 @@ stress_warm_up(unsigned n)
 }
 
 /* For a child that has to end with this status. */
-static void UNUSED
-stress_wait_for(pid_t pid, int status_wanted, const char *what)
+static void UNUSED stress_wait_for(pid_t pid, int status_wanted, const char *what)
 {
 	int status;
 
@@ -523,22 +487,19 @@ stress_wait_for(pid_t pid, int status_wanted, const char *what)
 
 /* ---- This program once more ---- */
 
-static bool UNUSED
-stress_is_emulated(void)
+static bool UNUSED stress_is_emulated(void)
 {
 	return getenv("HZ3_EMULATOR") != NULL;
 }
 
 /* How to start this program with one argument, by execvp() or posix_spawnp(). */
-static void UNUSED
-stress_self(struct self *self, char *argument)
+static void UNUSED stress_self(struct self *self, char *argument)
 {
 	CHECK(self_words(self, (char *[]){argument, NULL}), "HZ3_TEST_LAUNCHER is too long, or there is no /proc");
 }
 
 /* In the child of a fork.  Does not return. */
-static _Noreturn void UNUSED
-stress_exec_self(char *argument)
+static _Noreturn void UNUSED stress_exec_self(char *argument)
 {
 	struct self self;
 
@@ -552,8 +513,7 @@ stress_exec_self(char *argument)
 /* Both sinks, the choice between them, and no batching. */
 #define STRESS_SINKS "sink:central", "sink:page", "sink:auto", "remote_batch:0"
 
-static int UNUSED
-stress_run_variant(const char *variant, unsigned i)
+static int UNUSED stress_run_variant(const char *variant, unsigned i)
 {
 	char seed[32];
 	const char *conf = getenv("HZ3_CONF");
@@ -582,8 +542,7 @@ stress_run_variant(const char *variant, unsigned i)
  * Run body under each of the variants, a list that ends with NULL; only once where there is no hz3.  A variant may take so
  * many seconds in the short form, 60 times as long in the long one.
  */
-static int UNUSED
-stress_main(const char *const *variants, unsigned seconds, void (*body)(void))
+static int UNUSED stress_main(const char *const *variants, unsigned seconds, void (*body)(void))
 {
 	const char *seed = getenv("HZ3_STRESS_SEED"), *variant = getenv("HZ3_STRESS_VARIANT");
 	const char *form = getenv("HZ3_STRESS");

@@ -20,8 +20,7 @@ static _Atomic(void *) slots[SLOTS];
 static _Atomic(struct batch *) ring[THREADS];
 static _Atomic bool stop;
 
-static struct batch *
-new_batch(uint64_t *random)
+static struct batch *new_batch(uint64_t *random)
 {
 	size_t size = 16 + 16 * stress_below(random, 8), n = BATCH_BYTES / size;
 	struct batch *batch = malloc(sizeof(*batch) + n * sizeof(batch->block[0]));
@@ -33,8 +32,7 @@ new_batch(uint64_t *random)
 	return batch;
 }
 
-static void
-discard_batch(struct batch *batch)
+static void discard_batch(struct batch *batch)
 {
 	if (batch == NULL)
 		return;
@@ -43,8 +41,7 @@ discard_batch(struct batch *batch)
 	free(batch);
 }
 
-static void *
-work(void *arg)
+static void *work(void *arg)
 {
 	uintptr_t me = (uintptr_t)arg;
 	uint64_t random = stress_state(me + 1);
@@ -61,8 +58,7 @@ work(void *arg)
 	return NULL;
 }
 
-static unsigned
-switch_for(double seconds)
+static unsigned switch_for(double seconds)
 {
 	static const char *const sinks[] = {"central", "page", "auto"};
 	uint64_t random = stress_state(99);
@@ -80,8 +76,7 @@ switch_for(double seconds)
 }
 
 /* Use each way alone for a moment, so that none is left out by chance. */
-static void
-each_alone(void)
+static void each_alone(void)
 {
 	for (unsigned way = 0; way < 3; way++) {
 		stress_set_sink(way == 1 ? "page" : "central");
@@ -90,8 +85,7 @@ each_alone(void)
 	}
 }
 
-static void
-body(void)
+static void body(void)
 {
 	pthread_t thread[THREADS];
 
@@ -129,8 +123,7 @@ body(void)
 	printf("%u switches\n", switches);
 }
 
-int
-main(void)
+int main(void)
 {
 	static const char *const variants[] = {"sink:central", "sink:page,remote_budget:16K",
 					       "sink:auto,handover:0", NULL};

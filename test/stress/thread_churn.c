@@ -16,14 +16,12 @@
 
 static _Atomic(void *) kept[KEPT];
 
-static void *
-new_block(uint64_t *random, size_t limit)
+static void *new_block(uint64_t *random, size_t limit)
 {
 	return stress_new(8 + stress_size(random, limit));
 }
 
-static void *
-short_life(void *arg)
+static void *short_life(void *arg)
 {
 	uint64_t random = stress_state((uintptr_t)arg);
 
@@ -34,16 +32,14 @@ short_life(void *arg)
 	return NULL;
 }
 
-static void
-drop_kept(void)
+static void drop_kept(void)
 {
 	for (unsigned i = 0; i < KEPT; i++)
 		stress_discard(atomic_exchange(&kept[i], NULL));
 }
 
 /* With a small stack.  An error is for the caller to judge: systems limit the number of threads. */
-static int
-start(pthread_t *thread, void *(*f)(void *), void *arg)
+static int start(pthread_t *thread, void *(*f)(void *), void *arg)
 {
 	pthread_attr_t attr;
 
@@ -54,8 +50,7 @@ start(pthread_t *thread, void *(*f)(void *), void *arg)
 	return error;
 }
 
-static void
-check_bounds(const char *what, unsigned i, size_t rss, size_t heaps_max)
+static void check_bounds(const char *what, unsigned i, size_t rss, size_t heaps_max)
 {
 	size_t rss_now = stress_rss(), heaps = stress_stat("stats.heaps");
 
@@ -66,8 +61,7 @@ check_bounds(const char *what, unsigned i, size_t rss, size_t heaps_max)
 }
 
 /* Never fewer than AT_ONCE - 1 at once: the oldest is joined and another takes its place. */
-static void
-churn(unsigned threads, size_t rss)
+static void churn(unsigned threads, size_t rss)
 {
 	pthread_t thread[AT_ONCE];
 
@@ -81,8 +75,7 @@ churn(unsigned threads, size_t rss)
 	}
 }
 
-static void
-sequence(unsigned threads, size_t rss)
+static void sequence(unsigned threads, size_t rss)
 {
 	for (unsigned i = 0; i < threads; i++) {
 		pthread_join(stress_thread(short_life, (void *)(uintptr_t)(i + 1000001)), NULL);
@@ -103,8 +96,7 @@ static _Atomic unsigned crowd_ready;
 static pthread_barrier_t crowd_gate;	/* for those who came and the main thread */
 static pthread_mutex_t crowd_door = PTHREAD_MUTEX_INITIALIZER;	/* held while it is not known how many come */
 
-static void *
-be_one_of_many(void *arg)
+static void *be_one_of_many(void *arg)
 {
 	uintptr_t me = (uintptr_t)arg;
 	uint64_t random = stress_state(me + 77777);
@@ -120,8 +112,7 @@ be_one_of_many(void *arg)
 	return NULL;
 }
 
-static void
-crowd(unsigned want)
+static void crowd(unsigned want)
 {
 	int error = 0;
 
@@ -146,8 +137,7 @@ crowd(unsigned want)
 	pthread_barrier_destroy(&crowd_gate);
 }
 
-static void
-body(void)
+static void body(void)
 {
 	unsigned many = stress_long ? CROWD_MAX : 2000, form = stress_long ? 10 : 1;
 
@@ -185,8 +175,7 @@ body(void)
 	      "%zu KiB resident after a crowd of %u, %zu KiB before", rss_first / KIB, many, rss / KIB);
 }
 
-int
-main(void)
+int main(void)
 {
 	static const char *const variants[] = {"sink:central", "sink:page", NULL};
 

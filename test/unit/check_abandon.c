@@ -9,14 +9,12 @@
 
 #define CLASS 3u			/* 64 bytes */
 
-static void
-set_up(void)
+static void set_up(void)
 {
 	hz3_options.background_thread = false;
 }
 
-static uint32_t
-parked(void)
+static uint32_t parked(void)
 {
 	hz3_lock(&hz3_abandon_lock);
 	uint32_t n = hz3_abandon_parked_locked();
@@ -158,8 +156,7 @@ END_TEST
 
 #define PAGES 20
 
-static void **
-alloc_pages(struct hz3_heap *heap)
+static void **alloc_pages(struct hz3_heap *heap)
 {
 	size_t n = PAGES * hz3_class_info[CLASS].capacity;
 	void **blocks = calloc(n, sizeof(*blocks));
@@ -170,8 +167,7 @@ alloc_pages(struct hz3_heap *heap)
 }
 
 /* Two freers, so that no buffer sees a whole page. */
-static bool
-free_pages(struct hz3_heap *const *freers, void **blocks)
+static bool free_pages(struct hz3_heap *const *freers, void **blocks)
 {
 	size_t n = PAGES * hz3_class_info[CLASS].capacity;
 	bool to_parked = false;
@@ -285,8 +281,7 @@ START_TEST(adopted_with_what_has_come)
 END_TEST
 
 /* A thread that needs memory brings home what waits for the dead before it takes more from the system. */
-static void *
-alloc_and_die(void *arg)
+static void *alloc_and_die(void *arg)
 {
 	void **blocks = arg;
 
@@ -325,8 +320,7 @@ END_TEST
 static _Atomic(uintptr_t *) slots[SLOTS];
 static _Atomic bool stop;
 
-static void *
-short_life(void *arg)
+static void *short_life(void *arg)
 {
 	unsigned long seed = (unsigned long)(uintptr_t)arg;
 
@@ -345,8 +339,7 @@ short_life(void *arg)
 	return NULL;
 }
 
-static void *
-keep_starting(void *arg)
+static void *keep_starting(void *arg)
 {
 	unsigned long seed = (unsigned long)(uintptr_t)arg;
 
@@ -355,8 +348,7 @@ keep_starting(void *arg)
 	return NULL;
 }
 
-static void *
-keep_draining(void *arg)
+static void *keep_draining(void *arg)
 {
 	(void)arg;
 	while (!stop) {
@@ -396,8 +388,7 @@ START_TEST(churn)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	Suite *suite = suite_create("abandon");
 	TCase *tc = tcase_create("parked");

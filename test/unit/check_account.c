@@ -12,15 +12,13 @@
 
 static void *blocks[BLOCKS];
 
-static void
-set_up(void)
+static void set_up(void)
 {
 	hz3_options.background_thread = false;
 	hz3_options.huge_threshold = (size_t)1 << 20;
 }
 
-static void *
-take(size_t size, struct hz3_account *own)
+static void *take(size_t size, struct hz3_account *own)
 {
 	void *p = hz3_alloc(size);
 
@@ -29,8 +27,7 @@ take(size_t size, struct hz3_account *own)
 	return p;
 }
 
-static void
-drop(void **p, struct hz3_account *own)
+static void drop(void **p, struct hz3_account *own)
 {
 	own->freed += hz3_alloc_usable_size(*p);
 	hz3_alloc_free(*p);
@@ -38,8 +35,7 @@ drop(void **p, struct hz3_account *own)
 }
 
 /* What the bound allows to be missing: of each of the calling thread's pages that are asleep, less than what wakes it. */
-static uint64_t
-may_be_missing(void)
+static uint64_t may_be_missing(void)
 {
 	size_t slices = hz3_page_map_slices();
 	uint64_t bytes = 0;
@@ -59,8 +55,7 @@ may_be_missing(void)
 static _Thread_local uint64_t may_be_over;
 
 /* Returns what is missing; a negative number as its complement. */
-static uint64_t
-check(const struct hz3_account *own)
+static uint64_t check(const struct hz3_account *own)
 {
 	struct hz3_account read = hz3_account_read();
 
@@ -70,8 +65,7 @@ check(const struct hz3_account *own)
 	return own->freed - read.freed;
 }
 
-static size_t
-random_size(unsigned long *seed)
+static size_t random_size(unsigned long *seed)
 {
 	size_t r = core_pick(seed, 200);
 
@@ -79,8 +73,7 @@ random_size(unsigned long *seed)
 }
 
 /* A life of allocating, freeing and growing. */
-static void
-live(unsigned long seed, size_t n, struct hz3_account *own)
+static void live(unsigned long seed, size_t n, struct hz3_account *own)
 {
 	for (int step = 0; step < 5000; step++) {
 		void **p = &blocks[core_pick(&seed, n)];
@@ -141,8 +134,7 @@ START_TEST(pages_at_hand_do_not_lag)
 END_TEST
 
 /* In place, or moved as a mapping is. */
-static void
-resize(const size_t *sizes, unsigned n)
+static void resize(const size_t *sizes, unsigned n)
 {
 	struct hz3_account own = hz3_account_read();
 	void *p = take(sizes[0], &own);
@@ -170,8 +162,7 @@ START_TEST(resized_blocks)
 }
 END_TEST
 
-static void *
-free_others(void *arg)
+static void *free_others(void *arg)
 {
 	struct hz3_account own = { 0, 0 };
 	size_t n = *(size_t *)arg;
@@ -209,8 +200,7 @@ START_TEST(others_blocks)
 }
 END_TEST
 
-static void *
-live_once(void *arg)
+static void *live_once(void *arg)
 {
 	struct hz3_account own = { 0, 0 };
 
@@ -234,8 +224,7 @@ START_TEST(heaps_change_threads)
 }
 END_TEST
 
-static void *
-live_silently(void *arg)
+static void *live_silently(void *arg)
 {
 	struct hz3_account own = { 0, 0 };
 
@@ -246,8 +235,7 @@ live_silently(void *arg)
 	return arg;
 }
 
-static void *
-ask_late(void *arg)
+static void *ask_late(void *arg)
 {
 	struct hz3_account own = { 0, 0 };
 
@@ -267,8 +255,7 @@ START_TEST(first_question)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	Suite *suite = suite_create("account");
 	TCase *tcase = tcase_create("account");

@@ -21,29 +21,25 @@ struct run {
 	uint32_t number;
 };
 
-static void
-set_up(void)
+static void set_up(void)
 {
 	core_set_up(1);
 	arena = hz3_arena_for(0);
 }
 
-static size_t
-dirty(void)
+static size_t dirty(void)
 {
 	return hz3_arenas_dirty() >> HZ3_SLICE_SHIFT;
 }
 
-static void
-check_counters(void)
+static void check_counters(void)
 {
 	hz3_arenas_validate();
 	ck_assert_uint_eq(hz3_arenas_active(), shadow_used << HZ3_SLICE_SHIFT);
 	ck_assert_uint_le(hz3_arenas_active() + hz3_arenas_dirty(), hz3_arenas_committed());
 }
 
-static bool
-reads_as_zero(size_t slice, size_t n)
+static bool reads_as_zero(size_t slice, size_t n)
 {
 	const uint64_t *p = hz3_slice_address(slice);
 
@@ -54,8 +50,7 @@ reads_as_zero(size_t slice, size_t n)
 	return true;
 }
 
-static void
-fill(size_t slice, size_t n)
+static void fill(size_t slice, size_t n)
 {
 	uint64_t *p = hz3_slice_address(slice);
 
@@ -63,8 +58,7 @@ fill(size_t slice, size_t n)
 		p[i / sizeof(*p)] = slice;
 }
 
-static void
-shadow_take(size_t slice, size_t n, uint32_t number)
+static void shadow_take(size_t slice, size_t n, uint32_t number)
 {
 	ck_assert_uint_gt(slice, 0);
 	ck_assert_uint_le(slice + n, hz3_page_map_slices());
@@ -76,16 +70,14 @@ shadow_take(size_t slice, size_t n, uint32_t number)
 	shadow_used += n;
 }
 
-static void
-shadow_give(size_t slice, size_t n)
+static void shadow_give(size_t slice, size_t n)
 {
 	memset(&shadow[slice], 0, n * sizeof(shadow[0]));
 	shadow_used -= n;
 }
 
 /* A run of n slices, checked and filled; 0 if there is no memory. */
-static size_t
-take(size_t n, size_t align)
+static size_t take(size_t n, size_t align)
 {
 	static uint32_t number;
 	bool zero = false;
@@ -102,8 +94,7 @@ take(size_t n, size_t align)
 	return slice;
 }
 
-static void
-give(size_t slice, size_t n)
+static void give(size_t slice, size_t n)
 {
 	shadow_give(slice, n);
 	hz3_arena_free(slice, n);
@@ -137,8 +128,7 @@ START_TEST(splits_and_merges)
 END_TEST
 
 /* Runs of the given lengths with one slice in use between any two; the arena knows of no boundaries within what is used. */
-static void
-take_islands(size_t *runs, const size_t *lengths, size_t count)
+static void take_islands(size_t *runs, const size_t *lengths, size_t count)
 {
 	size_t total = 0;
 
@@ -308,8 +298,7 @@ START_TEST(purges_down_to)
 }
 END_TEST
 
-static void *
-mmap_but_long(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
+static void *mmap_but_long(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
 	if (bytes > (size_t)1 << 30) {
 		errno = ENOMEM;
@@ -340,8 +329,7 @@ END_TEST
 
 static size_t locked;	/* a slice with a page that mlock() was called for */
 
-static int
-madvise_but_locked(void *p, size_t bytes, int advice)
+static int madvise_but_locked(void *p, size_t bytes, int advice)
 {
 	uintptr_t start = (uintptr_t)p, page = (uintptr_t)hz3_slice_address(locked);
 
@@ -392,8 +380,7 @@ END_TEST
 
 static size_t given_in_child;	/* a run of two slices; 0: none */
 
-static int
-child_in_madvise(void *p, size_t bytes, int advice)
+static int child_in_madvise(void *p, size_t bytes, int advice)
 {
 	if (given_in_child)
 		give(given_in_child, 2);
@@ -523,16 +510,14 @@ END_TEST
 
 #define RUNS 64
 
-static size_t
-random_length(unsigned long *seed)
+static size_t random_length(unsigned long *seed)
 {
 	size_t r = core_pick(seed, 20);
 
 	return r == 0 ? 30 + core_pick(seed, 100) : r < 4 ? 1 + core_pick(seed, 30) : 1 + core_pick(seed, 8);
 }
 
-static void
-random_extend(struct run *run, unsigned long *seed)
+static void random_extend(struct run *run, unsigned long *seed)
 {
 	size_t want = run->n + 1 + core_pick(seed, 6);
 
@@ -591,8 +576,7 @@ END_TEST
 
 /* ---- Threads ---- */
 
-static void *
-hammer(void *arg)
+static void *hammer(void *arg)
 {
 	unsigned long seed = (unsigned long)(uintptr_t)arg;
 	struct run runs[16] = { { 0, 0, 0 } };
@@ -743,8 +727,7 @@ START_TEST(huge_pages)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	Suite *suite = suite_create("arena");
 	TCase *tc = tcase_create("runs");

@@ -119,20 +119,17 @@ START_TEST(warns_nobody)
 }
 END_TEST
 
-static void
-die(void *arg)
+static void die(void *arg)
 {
 	hz3_die("free(%p): %s", arg, "not ours");
 }
 
-static void
-check_fails(void *arg)
+static void check_fails(void *arg)
 {
 	hz3_check(arg == NULL, "arg is %d", *(int *)arg);
 }
 
-static void
-assert_fails(void *arg)
+static void assert_fails(void *arg)
 {
 	hz3_assert(arg == NULL);
 }
@@ -210,8 +207,7 @@ START_TEST(arithmetic)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	Suite *suite = suite_create("base");
 	TCase *tc = tcase_create("format");

@@ -9,15 +9,13 @@
 
 static char *area;
 
-static void
-set_up(void)
+static void set_up(void)
 {
 	area = aligned_alloc(HZ3_SLICE, PAGE_BYTES);
 	ck_assert_ptr_nonnull(area);
 }
 
-static void
-tear_down(void)
+static void tear_down(void)
 {
 	free(area);
 }
@@ -35,8 +33,7 @@ START_TEST(positions)
 END_TEST
 
 /* A chain of count distinct blocks of the class, in random order. */
-static struct hz3_chain
-random_chain(unsigned class, uint32_t count, struct hz3_block **blocks, unsigned long *seed)
+static struct hz3_chain random_chain(unsigned class, uint32_t count, struct hz3_block **blocks, unsigned long *seed)
 {
 	uint32_t capacity = hz3_class_info[class].capacity;
 	static uint16_t order[65536];
@@ -57,8 +54,7 @@ random_chain(unsigned class, uint32_t count, struct hz3_block **blocks, unsigned
 	return (struct hz3_chain){ blocks[0], blocks[count - 1], count };
 }
 
-static void
-travels(unsigned class, uint32_t count, unsigned long *seed)
+static void travels(unsigned class, uint32_t count, unsigned long *seed)
 {
 	static struct hz3_block *blocks[65536];
 	struct hz3_chain sent = random_chain(class, count, blocks, seed);
@@ -92,8 +88,7 @@ START_TEST(chains_travel)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	Suite *suite = suite_create("block");
 	TCase *tc = tcase_create("message");

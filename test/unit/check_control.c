@@ -14,8 +14,7 @@
 #include <pthread.h>
 
 /* Reads with whatever size the value has, which is asked for first. */
-static int
-read_any(const char *name, void *value, size_t *bytes)
+static int read_any(const char *name, void *value, size_t *bytes)
 {
 	int error;
 
@@ -26,8 +25,7 @@ read_any(const char *name, void *value, size_t *bytes)
 	return hz3_control(name, value, bytes, NULL, 0);
 }
 
-static uint64_t
-read_number(const char *name)
+static uint64_t read_number(const char *name)
 {
 	uint64_t value = 0;
 	size_t bytes;
@@ -37,8 +35,7 @@ read_number(const char *name)
 	return value;
 }
 
-static const char *
-read_string(const char *name)
+static const char *read_string(const char *name)
 {
 	const char *value = NULL;
 	size_t bytes = sizeof(value);
@@ -49,8 +46,7 @@ read_string(const char *name)
 }
 
 /* "<i>" in a name, replaced. */
-static void
-with_index(char *out, size_t cap, const char *name, const char *index)
+static void with_index(char *out, size_t cap, const char *name, const char *index)
 {
 	const char *at = strstr(name, "<i>");
 
@@ -268,21 +264,18 @@ END_TEST
 
 /* ---- arenas ---- */
 
-static void
-set_number(const char *name, int64_t value, size_t bytes)
+static void set_number(const char *name, int64_t value, size_t bytes)
 {
 	ck_assert_msg(hz3_control(name, NULL, NULL, &value, bytes) == 0, "%s", name);
 }
 
-static int64_t
-read_ms(const char *name)
+static int64_t read_ms(const char *name)
 {
 	return (int64_t)read_number(name);
 }
 
 /* So many bytes of dirty memory in an arena. */
-static void
-make_dirty(unsigned arena, size_t bytes)
+static void make_dirty(unsigned arena, size_t bytes)
 {
 	void *p;
 
@@ -293,8 +286,7 @@ make_dirty(unsigned arena, size_t bytes)
 	hz3_free(p);
 }
 
-static size_t
-dirty_of(unsigned arena)
+static size_t dirty_of(unsigned arena)
 {
 	char name[64];
 
@@ -370,8 +362,7 @@ END_TEST
 
 /* ---- the calling thread ---- */
 
-static void *
-own_thread(void *arg)
+static void *own_thread(void *arg)
 {
 	const char *name = "sixteen letters!";
 	unsigned arena = 4;
@@ -468,8 +459,7 @@ START_TEST(test_errno_is_kept)
 END_TEST
 
 /* Several arenas, whatever the machine. */
-int
-main(void)
+int main(void)
 {
 	if (getenv("HZ3_CONF") == NULL) {
 		setenv("HZ3_CONF", "narenas:4", 1);

@@ -17,16 +17,14 @@
 #define MIB ((size_t)1 << 20)
 #define CLASS 3u			/* 64 bytes */
 
-static void
-set_up(void)
+static void set_up(void)
 {
 	core_fake_os();
 	hz3_options.background_thread = false;
 }
 
 /* A run of so many bytes, freed: dirty memory that is as old as now, and all there, whatever dirty_max is. */
-static void
-make_dirty(size_t bytes)
+static void make_dirty(size_t bytes)
 {
 	char *p = hz3_alloc(bytes);
 	size_t dirty_max = hz3_options.dirty_max;
@@ -211,8 +209,7 @@ START_TEST(system_refuses)
 END_TEST
 
 /* So that memory given back is of use to others. */
-static void
-limit_data(void)
+static void limit_data(void)
 {
 	/* More than the shadow memory of the sanitizers. */
 	struct rlimit limit = {(rlim_t)1 << 60, (rlim_t)1 << 60};
@@ -248,14 +245,12 @@ END_TEST
 
 /* ---- The background thread, on the real clock ---- */
 
-static void
-sleep_ms(unsigned ms)
+static void sleep_ms(unsigned ms)
 {
 	hz3_os_sleep_ms(ms);
 }
 
-static void *
-make_dirty_and_end(void *arg)
+static void *make_dirty_and_end(void *arg)
 {
 	(void)arg;
 	make_dirty(4 * MIB);
@@ -292,8 +287,7 @@ START_TEST(background_thread)
 }
 END_TEST
 
-static void *
-free_one(void *arg)
+static void *free_one(void *arg)
 {
 	hz3_alloc_free(hz3_alloc(500000));
 	pthread_barrier_wait(arg);
@@ -338,8 +332,7 @@ static struct sleeper {
 } sleeper = { .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
 
 /* Allocates, sleeps until told, and then goes on as if nothing had been. */
-static void *
-allocate_and_sleep(void *arg)
+static void *allocate_and_sleep(void *arg)
 {
 	(void)arg;
 	pthread_mutex_lock(&sleeper.mutex);
@@ -361,8 +354,7 @@ allocate_and_sleep(void *arg)
 	return NULL;
 }
 
-static pthread_t
-start_sleeper(void)
+static pthread_t start_sleeper(void)
 {
 	/* A heap of our own first, so that it is not the shared one that frees. */
 	hz3_alloc_free(hz3_alloc(1));
@@ -377,8 +369,7 @@ start_sleeper(void)
 }
 
 /* In random order, with a small budget: whole pages are not seen by the buffer. */
-static void
-free_all_of_sleepers(void)
+static void free_all_of_sleepers(void)
 {
 	unsigned long seed = core_seed(13);
 
@@ -395,8 +386,7 @@ free_all_of_sleepers(void)
 	hz3_thread_flush_buffer();
 }
 
-static void
-let_go_on(pthread_t thread)
+static void let_go_on(pthread_t thread)
 {
 	pthread_mutex_lock(&sleeper.mutex);
 	sleeper.go_on = true;
@@ -405,16 +395,14 @@ let_go_on(pthread_t thread)
 	pthread_join(thread, NULL);
 }
 
-static void
-wake_sleeper(pthread_t thread)
+static void wake_sleeper(pthread_t thread)
 {
 	let_go_on(thread);
 	ck_assert_uint_eq(core_audit(sleeper.blocks, sleeper.n), core_in_words());
 }
 
 /* One round of the background thread. */
-static size_t
-scavenge_round(void)
+static size_t scavenge_round(void)
 {
 	hz3_lock(&hz3_decay_lock);
 	struct hz3_heap *heap = hz3_thread_begin();
@@ -477,8 +465,7 @@ START_TEST(pages_with_frees_of_the_sleepers_own_are_taken)
 END_TEST
 
 /* The owner goes on freeing while its heap is looked at: no page of it that has a block in use is taken. */
-static void *
-free_and_allocate(void *arg)
+static void *free_and_allocate(void *arg)
 {
 	unsigned long seed = core_seed(5);
 	static void *mine[4096];
@@ -582,8 +569,7 @@ START_TEST(incomplete_pages_stay)
 END_TEST
 
 /* What a sleeping thread has freed and not sent is sent for it; when it wakes up, it finds its buffer empty. */
-static void *
-free_and_sleep(void *arg)
+static void *free_and_sleep(void *arg)
 {
 	void **blocks = arg;
 
@@ -643,8 +629,7 @@ START_TEST(sleepers_buffers_are_flushed)
 END_TEST
 
 /* As statistics do. */
-static void *
-hold_decay_lock(void *gate)
+static void *hold_decay_lock(void *gate)
 {
 	hz3_lock(&hz3_decay_lock);
 	pthread_barrier_wait(gate);
@@ -687,8 +672,7 @@ static _Atomic uint64_t handed;
 #define BOX 4096
 static _Atomic(void *) box[BOX];
 
-static void *
-allocate_in_bursts(void *arg)
+static void *allocate_in_bursts(void *arg)
 {
 	unsigned long seed = (unsigned long)(uintptr_t)arg;
 
@@ -706,8 +690,7 @@ allocate_in_bursts(void *arg)
 	return NULL;
 }
 
-static void *
-free_from_box(void *arg)
+static void *free_from_box(void *arg)
 {
 	unsigned long seed = (unsigned long)(uintptr_t)arg;
 
@@ -758,8 +741,7 @@ START_TEST(owner_wakes_at_any_time)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	Suite *suite = suite_create("decay");
 	TCase *tc = tcase_create("age");

@@ -14,8 +14,7 @@
 #define CLASS 3u			/* 64 bytes, in group 0 */
 #define SIZE 64u
 
-static void
-set_up(void)
+static void set_up(void)
 {
 	hz3_options.background_thread = false;
 }
@@ -237,8 +236,7 @@ struct task {
 	size_t bytes;
 };
 
-static void *
-make(void *arg)
+static void *make(void *arg)
 {
 	struct task *task = arg;
 
@@ -248,8 +246,7 @@ make(void *arg)
 	return NULL;
 }
 
-static void *
-release(void *arg)
+static void *release(void *arg)
 {
 	struct task *task = arg;
 
@@ -259,15 +256,13 @@ release(void *arg)
 	return NULL;
 }
 
-static void
-run(void *(*f)(void *), struct task *task, const char *name)
+static void run(void *(*f)(void *), struct task *task, const char *name)
 {
 	strcpy(task->name, name);
 	core_run(f, task);
 }
 
-static uint64_t
-found(const struct hz3_flow_map *map, const char *owner, const char *freer, unsigned group)
+static uint64_t found(const struct hz3_flow_map *map, const char *owner, const char *freer, unsigned group)
 {
 	uint64_t blocks = 0;
 
@@ -285,8 +280,7 @@ found(const struct hz3_flow_map *map, const char *owner, const char *freer, unsi
 static _Atomic int stage;
 
 /* Keeps a heap busy, so that the next thread gets another one. */
-static void *
-hold_heap(void *arg)
+static void *hold_heap(void *arg)
 {
 	void *p = hz3_alloc(100);
 
@@ -358,8 +352,7 @@ START_TEST(sums_of_threads_that_ended)
 END_TEST
 
 /* The owner still lives. */
-static void *
-make_and_wait(void *arg)
+static void *make_and_wait(void *arg)
 {
 	make(arg);
 	stage = 1;
@@ -436,8 +429,7 @@ END_TEST
 
 static struct hz3_flow_map rule;
 
-static struct hz3_flow_row *
-put(const char *owner, const char *freer, uint64_t blocks)
+static struct hz3_flow_row *put(const char *owner, const char *freer, uint64_t blocks)
 {
 	struct hz3_flow_row *row = &rule.row[rule.rows++];
 
@@ -494,8 +486,7 @@ START_TEST(names_become_patterns)
 END_TEST
 
 /* Names of two kinds: none has another of its pattern; each has, and a few rows are left. */
-static void
-fill_rows(unsigned rows, bool alone)
+static void fill_rows(unsigned rows, bool alone)
 {
 	char owner[HZ3_FLOW_NAME_BYTES], freer[HZ3_FLOW_NAME_BYTES];
 
@@ -508,8 +499,7 @@ fill_rows(unsigned rows, bool alone)
 }
 
 /* Of the processor, the least of some times. */
-static uint64_t
-merge_ns(unsigned rows, bool alone)
+static uint64_t merge_ns(unsigned rows, bool alone)
 {
 	uint64_t least = UINT64_MAX;
 
@@ -569,8 +559,7 @@ START_TEST(delays)
 }
 END_TEST
 
-static Suite *
-flow_suite(void)
+static Suite *flow_suite(void)
 {
 	Suite *suite = suite_create("flow");
 	TCase *tcase = tcase_create("flow");
@@ -598,8 +587,7 @@ flow_suite(void)
 	return suite;
 }
 
-int
-main(void)
+int main(void)
 {
 	return unit_run(flow_suite());
 }

@@ -9,22 +9,19 @@
 static struct hz3_heap *heap, *other;
 static char text[1024];
 
-static void
-set_up(void)
+static void set_up(void)
 {
 	core_set_up(1);
 	heap = hz3_heap_new();
 	other = hz3_heap_new();
 }
 
-static unsigned
-capacity_of(unsigned class)
+static unsigned capacity_of(unsigned class)
 {
 	return hz3_class_info[class].capacity;
 }
 
-static void **
-alloc_many(unsigned class, size_t n)
+static void **alloc_many(unsigned class, size_t n)
 {
 	void **blocks = calloc(n, sizeof(*blocks));
 
@@ -33,8 +30,7 @@ alloc_many(unsigned class, size_t n)
 	return blocks;
 }
 
-static void
-check_all(void *const *blocks, size_t n)
+static void check_all(void *const *blocks, size_t n)
 {
 	hz3_heap_validate(heap);
 	hz3_heap_validate(other);
@@ -548,24 +544,21 @@ END_TEST
 
 static void *victim;
 
-static void
-free_twice(void *arg)
+static void free_twice(void *arg)
 {
 	(void)arg;
 	core_free(heap, victim);
 	core_free(heap, victim);
 }
 
-static void
-free_twice_remotely(void *arg)
+static void free_twice_remotely(void *arg)
 {
 	(void)arg;
 	core_free(other, victim);
 	core_free(other, victim);
 }
 
-static void
-validate(void *arg)
+static void validate(void *arg)
 {
 	(void)arg;
 	hz3_heap_validate(heap);
@@ -594,8 +587,7 @@ END_TEST
 
 static bool miscounted;	/* local frees, by what was torn */
 
-static void
-audit(struct hz3_heap **heaps, void **slots)
+static void audit(struct hz3_heap **heaps, void **slots)
 {
 	size_t in_flight = core_audit(slots, SLOTS), held = 0;
 	uint64_t live = 0;
@@ -612,8 +604,7 @@ audit(struct hz3_heap **heaps, void **slots)
 }
 
 /* As a thread that vanished in the midst of things may leave it, and worse; the stock would be lost, so there is none. */
-static void
-tear_and_mend(struct hz3_heap *who, unsigned long *seed)
+static void tear_and_mend(struct hz3_heap *who, unsigned long *seed)
 {
 	hz3_stock_trim(&who->stock);
 	hz3_heap_enter(who);
@@ -696,8 +687,7 @@ START_TEST(random_life)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	/* What happened is told by the counters. */
 	if (!HZ3_STATS)

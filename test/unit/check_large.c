@@ -11,23 +11,20 @@
 static struct hz3_arena *arena;
 static char text[1024];
 
-static void
-set_up(void)
+static void set_up(void)
 {
 	core_set_up(1);
 	hz3_options.huge_threshold = MIB;
 	arena = hz3_arena_for(0);
 }
 
-static bool
-is_run(const void *p)
+static bool is_run(const void *p)
 {
 	return hz3_page_map_covers(hz3_page_map_granule(p));
 }
 
 /* What alloc.c does, without a heap that keeps runs. */
-static void *
-large_alloc(struct hz3_arena *from, size_t size, size_t alignment, bool *zero)
+static void *large_alloc(struct hz3_arena *from, size_t size, size_t alignment, bool *zero)
 {
 	size_t n = hz3_large_slices(size, alignment);
 
@@ -39,8 +36,7 @@ large_alloc(struct hz3_arena *from, size_t size, size_t alignment, bool *zero)
 	return slice ? hz3_large_place(slice, n, size, alignment) : NULL;
 }
 
-static size_t
-large_free(void *p)
+static size_t large_free(void *p)
 {
 	size_t slice, n, bytes = hz3_large_end(p, &slice, &n);
 
@@ -50,14 +46,12 @@ large_free(void *p)
 }
 
 /* Of a small block that lies in a run what it would be in a page; one with a mapping of its own has a page of the system. */
-static size_t
-usable(size_t size, size_t alignment)
+static size_t usable(size_t size, size_t alignment)
 {
 	return size > HZ3_CLASS_SIZE_MAX || alignment > hz3_options.huge_threshold ? hz3_align_up(size, hz3_os_page_size) : hz3_class_size(hz3_size_class(size));
 }
 
-static void *
-alloc(size_t size, size_t alignment)
+static void *alloc(size_t size, size_t alignment)
 {
 	bool zero = false;
 	char *p = large_alloc(arena, size, alignment, &zero);
@@ -335,27 +329,23 @@ END_TEST
 
 /* ---- Pointers that are none ---- */
 
-static void
-free_it(void *p)
+static void free_it(void *p)
 {
 	large_free(p);
 }
 
-static void
-free_twice(void *p)
+static void free_twice(void *p)
 {
 	large_free(p);
 	large_free(p);
 }
 
-static void
-size_of_it(void *p)
+static void size_of_it(void *p)
 {
 	hz3_large_usable_size(p);
 }
 
-static void
-dies(void (*f)(void *), void *p, const char *call, const char *why)
+static void dies(void (*f)(void *), void *p, const char *call, const char *why)
 {
 	char address[32];
 
@@ -402,16 +392,14 @@ END_TEST
 /* Two threads free one run at the same time: one of them must find that it is gone. */
 static pthread_barrier_t barrier;
 
-static void *
-free_at_the_same_time(void *p)
+static void *free_at_the_same_time(void *p)
 {
 	pthread_barrier_wait(&barrier);
 	large_free(p);
 	return NULL;
 }
 
-static void
-free_by_two(void *p)
+static void free_by_two(void *p)
 {
 	pthread_barrier_init(&barrier, NULL, 2);
 	pthread_t thread = core_start(free_at_the_same_time, p);
@@ -432,8 +420,7 @@ END_TEST
 
 /* ---- Threads ---- */
 
-static void *
-hammer(void *arg)
+static void *hammer(void *arg)
 {
 	unsigned long seed = (unsigned long)(uintptr_t)arg;
 	char *p[8] = { NULL };
@@ -479,8 +466,7 @@ START_TEST(threads)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	Suite *suite = suite_create("large");
 	TCase *tc = tcase_create("large");

@@ -25,8 +25,7 @@
 static void *blocks[BLOCKS];
 static struct hz3_limit_counters at_start;
 
-static void
-set_up(void)
+static void set_up(void)
 {
 	hz3_os_init();
 	core_fake_os();
@@ -41,47 +40,40 @@ set_up(void)
 	at_start = hz3_limit_counters();
 }
 
-static size_t
-memory_there_is(void)
+static size_t memory_there_is(void)
 {
 	return hz3_arenas_active() + hz3_arenas_dirty() + hz3_large_huge_bytes() + hz3_meta_bytes() + hz3_os_own_bytes();
 }
 
-static void
-check_account(void)
+static void check_account(void)
 {
 	ck_assert_uint_eq(hz3_limit_used(), memory_there_is());
 	if (hz3_options.memory_limit_hard)
 		ck_assert_uint_le(hz3_limit_used(), hz3_options.memory_limit_hard);
 }
 
-static void
-set_hard(size_t bytes)
+static void set_hard(size_t bytes)
 {
 	hz3_options.memory_limit_hard = bytes;
 }
 
-static uint64_t
-hard_purges(void)
+static uint64_t hard_purges(void)
 {
 	return hz3_limit_counters().hard_purges - at_start.hard_purges;
 }
 
-static uint64_t
-soft_purges(void)
+static uint64_t soft_purges(void)
 {
 	return hz3_limit_counters().soft_purges - at_start.soft_purges;
 }
 
-static uint64_t
-refused(void)
+static uint64_t refused(void)
 {
 	return hz3_limit_counters().refused - at_start.refused;
 }
 
 /* Blocks of a size until there is no more; how many. */
-static size_t
-fill(size_t size)
+static size_t fill(size_t size)
 {
 	size_t n = 0;
 
@@ -99,8 +91,7 @@ fill(size_t size)
 	return n;
 }
 
-static void
-drop(size_t n)
+static void drop(size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		hz3_alloc_free(blocks[i]);
@@ -108,8 +99,7 @@ drop(size_t n)
 }
 
 /* Free memory that has not gone back. */
-static void
-make_dirty(size_t bytes)
+static void make_dirty(size_t bytes)
 {
 	size_t n = bytes / (MIB / 2);
 
@@ -150,16 +140,14 @@ START_TEST(takes_up_to_the_limit)
 }
 END_TEST
 
-static size_t
-random_size(unsigned long *seed)
+static size_t random_size(unsigned long *seed)
 {
 	size_t r = core_pick(seed, 100);
 
 	return r < 10 ? core_pick(seed, 6 * MIB) : r < 30 ? core_pick(seed, 600000) : core_pick(seed, 40000);
 }
 
-static void
-step(unsigned long *seed)
+static void step(unsigned long *seed)
 {
 	size_t i = core_pick(seed, SLOTS), r = core_pick(seed, 200);
 
@@ -325,16 +313,14 @@ END_TEST
 static pid_t forked = -1;
 
 /* As a signal handler might that interrupts it. */
-static void *
-fork_and_map(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
+static void *fork_and_map(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
 	if (bytes >= 64 * MIB && forked < 0)
 		forked = fork();
 	return core_mmap(hint, bytes, prot, flags, fd, offset);
 }
 
-static int
-fork_and_unmap(void *p, size_t bytes)
+static int fork_and_unmap(void *p, size_t bytes)
 {
 	if (bytes >= 64 * MIB && forked < 0)
 		forked = fork();
@@ -375,8 +361,7 @@ static _Atomic bool stop;
 static pthread_barrier_t gate;
 
 /* The limit lets one of them in at a time. */
-static void *
-take_a_unit(void *arg)
+static void *take_a_unit(void *arg)
 {
 	pthread_barrier_wait(&gate);
 	for (int i = 0; i < 300000; i++) {
@@ -405,8 +390,7 @@ START_TEST(no_more_than_the_limit)
 }
 END_TEST
 
-static void *
-ask_for_too_much(void *arg)
+static void *ask_for_too_much(void *arg)
 {
 	while (!stop)
 		lost += hz3_limit_take(1001);
@@ -433,8 +417,7 @@ START_TEST(no_false_refusals)
 END_TEST
 
 
-static void *
-allocate_and_free(void *arg)
+static void *allocate_and_free(void *arg)
 {
 	unsigned long seed = (unsigned long)(uintptr_t)arg;
 	void *own[EACH] = { NULL };
@@ -482,8 +465,7 @@ END_TEST
 
 /* ---- Arenas of the program's own ---- */
 
-static int
-take_note(void *address, size_t bytes, void *context)
+static int take_note(void *address, size_t bytes, void *context)
 {
 	(void)address;
 	*(size_t *)context += bytes;
@@ -670,8 +652,7 @@ START_TEST(statistics_tell)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	Suite *suite = suite_create("limit");
 	TCase *tcase = tcase_create("limit");

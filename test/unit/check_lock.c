@@ -16,8 +16,7 @@ static char text[1024];
 
 static unsigned mended;
 
-static void
-mend(struct hz3_lock *lock)
+static void mend(struct hz3_lock *lock)
 {
 	ck_assert_ptr_eq(lock->mend, mend);
 	ck_assert(hz3_lock_held(lock));
@@ -30,8 +29,7 @@ static struct hz3_lock arena = HZ3_LOCK_INIT(HZ3_RANK_ARENA, "arena", NULL);
 static struct hz3_lock arena2 = HZ3_LOCK_INIT(HZ3_RANK_ARENA, "arena2", NULL);
 static struct hz3_lock meta = HZ3_LOCK_INIT(HZ3_RANK_META, "meta", NULL);
 
-static void
-run_thread(void *(*f)(void *), void *arg)
+static void run_thread(void *(*f)(void *), void *arg)
 {
 	pthread_t thread;
 
@@ -39,8 +37,7 @@ run_thread(void *(*f)(void *), void *arg)
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 }
 
-static void *
-try_in_thread(void *arg)
+static void *try_in_thread(void *arg)
 {
 	bool *taken = arg;
 
@@ -51,8 +48,7 @@ try_in_thread(void *arg)
 }
 
 /* Whether another thread could take the heap lock. */
-static bool
-others_can_take(void)
+static bool others_can_take(void)
 {
 	bool taken = false;
 
@@ -105,8 +101,7 @@ END_TEST
 
 static unsigned long counter;
 
-static void *
-count(void *arg)
+static void *count(void *arg)
 {
 	(void)arg;
 	for (int i = 0; i < ROUNDS; i++) {
@@ -164,47 +159,41 @@ START_TEST(trying_in_any_order)
 }
 END_TEST
 
-static void
-falling_rank(void *arg)
+static void falling_rank(void *arg)
 {
 	(void)arg;
 	hz3_lock(&meta);
 	hz3_lock(&heap);
 }
 
-static void
-equal_rank(void *arg)
+static void equal_rank(void *arg)
 {
 	(void)arg;
 	hz3_lock(&arena);
 	hz3_lock(&arena2);
 }
 
-static void
-after_trylock(void *arg)
+static void after_trylock(void *arg)
 {
 	(void)arg;
 	if (hz3_trylock(&arena))
 		hz3_lock(&heap);
 }
 
-static void
-unlock_unlocked(void *arg)
+static void unlock_unlocked(void *arg)
 {
 	(void)arg;
 	hz3_unlock(&heap);
 }
 
-static void *
-unlock_heap(void *arg)
+static void *unlock_heap(void *arg)
 {
 	(void)arg;
 	hz3_unlock(&heap);
 	return NULL;
 }
 
-static void
-unlock_by_other(void *arg)
+static void unlock_by_other(void *arg)
 {
 	pthread_t thread;
 
@@ -214,8 +203,7 @@ unlock_by_other(void *arg)
 		pthread_join(thread, NULL);
 }
 
-static void
-taken_twice(void *arg)
+static void taken_twice(void *arg)
 {
 	(void)arg;
 	hz3_lock(&heap);
@@ -267,15 +255,13 @@ END_TEST
 
 static struct hz3_lock *const all[] = {&fork_lock, &heap, &arena, &arena2, &meta};
 
-static void
-lock_all(void)
+static void lock_all(void)
 {
 	for (int i = 0; i < 5; i++)
 		hz3_lock_fork_prepare(all[i], HZ3_LOCK_FOR_EVER);
 }
 
-static void
-unlock_all(void)
+static void unlock_all(void)
 {
 	for (int i = 4; i >= 0; i--)
 		hz3_lock_fork_parent(all[i]);
@@ -309,8 +295,7 @@ END_TEST
 
 static atomic_int progress;
 
-static void *
-wait_for_heap(void *arg)
+static void *wait_for_heap(void *arg)
 {
 	(void)arg;
 	atomic_store(&progress, 1);
@@ -346,8 +331,7 @@ END_TEST
 static atomic_bool stop;
 static atomic_uint hammers;	/* that have started, which a sanitizer does under locks: a fork then would leave them locked in the child */
 
-static void *
-hammer(void *arg)
+static void *hammer(void *arg)
 {
 	(void)arg;
 	atomic_fetch_add(&hammers, 1);
@@ -362,8 +346,7 @@ hammer(void *arg)
 }
 
 /* The child inherits the record and the mutexes as the forking thread had them, and can fork again. */
-static int
-fork_and_use(int generations)
+static int fork_and_use(int generations)
 {
 	int status = 0;
 	pid_t pid;
@@ -408,8 +391,7 @@ END_TEST
 
 static atomic_bool holding;
 
-static void *
-hold_heap(void *arg)
+static void *hold_heap(void *arg)
 {
 	(void)arg;
 	hz3_lock(&heap);
@@ -421,8 +403,7 @@ hold_heap(void *arg)
 }
 
 /* As a handler's fork would do it: no more than a try of what others may hold while they wait for this thread. */
-static pid_t
-fork_in_handler(void)
+static pid_t fork_in_handler(void)
 {
 	pid_t pid;
 
@@ -440,8 +421,7 @@ fork_in_handler(void)
 	return pid;
 }
 
-static void
-expect_success(pid_t pid)
+static void expect_success(pid_t pid)
 {
 	int status = -1;
 
@@ -527,8 +507,7 @@ END_TEST
 
 static atomic_bool let_go;
 
-static void *
-take_heap_over(void *arg)
+static void *take_heap_over(void *arg)
 {
 	(void)arg;
 	atomic_store(&progress, 1);
@@ -540,16 +519,14 @@ take_heap_over(void *arg)
 	return NULL;
 }
 
-static void
-wait_for_progress(int wanted)
+static void wait_for_progress(int wanted)
 {
 	while (atomic_load(&progress) < wanted)
 		usleep(1000);
 }
 
 /* The locks are all taken, and another thread waits for one of them, or has it by now. */
-static pthread_t
-begin_fork_and_wait(int wanted)
+static pthread_t begin_fork_and_wait(int wanted)
 {
 	pthread_t thread;
 
@@ -648,8 +625,7 @@ END_TEST
 
 static volatile sig_atomic_t slept_in = -1;	/* what the handler's fork returned */
 
-static void
-fork_of_a_sleeper(int signal)
+static void fork_of_a_sleeper(int signal)
 {
 	(void)signal;
 	slept_in = (sig_atomic_t)fork();
@@ -660,8 +636,7 @@ fork_of_a_sleeper(int signal)
 }
 
 /* As hz3_fork_before_lock() does in a new process. */
-static void
-sort_out_in_child(void)
+static void sort_out_in_child(void)
 {
 	if (slept_in != 0)
 		return;
@@ -669,8 +644,7 @@ sort_out_in_child(void)
 	hz3_lock_fork_child(&heap);
 }
 
-static void *
-hold_heap_and_interrupt(void *arg)
+static void *hold_heap_and_interrupt(void *arg)
 {
 	struct timespec moment = { 0, 200000000 };
 
@@ -706,8 +680,7 @@ START_TEST(holder_of_a_sleeper_vanishes)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	Suite *suite = suite_create("lock");
 	TCase *tc = tcase_create("mutex");

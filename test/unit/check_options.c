@@ -9,8 +9,7 @@
 
 static char text[8192];
 
-static int
-count_lines(const char *s)
+static int count_lines(const char *s)
 {
 	int lines = 0;
 
@@ -20,8 +19,7 @@ count_lines(const char *s)
 }
 
 /* Parses name:value; the warnings are left in text. */
-static int
-parse(const char *name, const char *value)
+static int parse(const char *name, const char *value)
 {
 	struct unit_capture c = unit_capture_begin();
 	char item[1024];
@@ -34,8 +32,7 @@ parse(const char *name, const char *value)
 	return bad;
 }
 
-static const char *
-current(const char *name)
+static const char *current(const char *name)
 {
 	static char value[HZ3_OPTION_PATH_BYTES];
 	int length = hz3_option_get_text(name, value, sizeof(value));
@@ -44,8 +41,7 @@ current(const char *name)
 	return value;
 }
 
-static void
-check_good(const char *name, const char *value, const char *expected)
+static void check_good(const char *name, const char *value, const char *expected)
 {
 	if (parse(name, value) != 0)
 		ck_abort_msg("%s:%s was refused: %s", name, value, text);
@@ -54,8 +50,7 @@ check_good(const char *name, const char *value, const char *expected)
 }
 
 /* Refused in one line that names the option, the value and what would be accepted; nothing changes. */
-static void
-check_bad(const char *name, const char *value)
+static void check_bad(const char *name, const char *value)
 {
 	struct hz3_options before = hz3_options;
 	char form[128], quoted[1024];
@@ -72,8 +67,7 @@ check_bad(const char *name, const char *value)
 }
 
 /* The list ends with NULL. */
-static void
-check_all_bad(const char *name, const char *const *bad)
+static void check_all_bad(const char *name, const char *const *bad)
 {
 	for (; *bad != NULL; bad++)
 		check_bad(name, *bad);
@@ -128,8 +122,7 @@ START_TEST(rows_end)
 }
 END_TEST
 
-static void
-check_bool(const char *name)
+static void check_bool(const char *name)
 {
 	static const char *const no[] = {"0", "false", "no", "off"};
 	static const char *const yes[] = {"1", "true", "yes", "on"};
@@ -142,8 +135,7 @@ check_bool(const char *name)
 	check_all_bad(name, bad);
 }
 
-static void
-check_number(const struct hz3_option_row *row)
+static void check_number(const struct hz3_option_row *row)
 {
 	static const char *const bad[] = {"",   "x",  "-",  "--1", "+1", "1x",     "0x10", "1.5", "1 2", "1KK", "1KB",
 	                                  "1Q", "K",  "99999999999999999999",      "-99999999999999999999",
@@ -166,8 +158,7 @@ check_number(const struct hz3_option_row *row)
 }
 
 /* The words stand for the numbers from 0 up. */
-static void
-check_words(const struct hz3_option_row *row, const char *const words[3])
+static void check_words(const struct hz3_option_row *row, const char *const words[3])
 {
 	static const char *const bad[] = {"", "Central", "pages", "pag", "stash", "Always", "madvise", "0", "1", "true", NULL};
 
@@ -178,8 +169,7 @@ check_words(const struct hz3_option_row *row, const char *const words[3])
 	check_all_bad(row->name, bad);
 }
 
-static void
-check_signal(const char *name)
+static void check_signal(const char *name)
 {
 	static const char *const bad[] = {"", "usr1", "SIG", "SIGSIGUSR1", "KILL", "SEGV", "10", "-1", NULL};
 
@@ -191,8 +181,7 @@ check_signal(const char *name)
 	check_all_bad(name, bad);
 }
 
-static void
-check_path(const char *name)
+static void check_path(const char *name)
 {
 	char path[600];
 
@@ -260,8 +249,7 @@ START_TEST(sizes_have_suffixes)
 }
 END_TEST
 
-static int
-parse_list(const char *list)
+static int parse_list(const char *list)
 {
 	struct unit_capture c = unit_capture_begin();
 	int bad = hz3_options_parse(list);
@@ -383,8 +371,7 @@ START_TEST(reset)
 END_TEST
 
 /* Reads HZ3_CONF; returns the number of warnings. */
-static int
-init(void)
+static int init(void)
 {
 	struct unit_capture c = unit_capture_begin();
 
@@ -437,8 +424,7 @@ START_TEST(environment_not_there_yet)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	Suite *suite = suite_create("options");
 	TCase *tc = tcase_create("rows");

@@ -37,8 +37,7 @@ static struct {
 	bool misalign;
 } fake;
 
-static void *
-fake_mmap(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
+static void *fake_mmap(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
 	char *p;
 
@@ -67,8 +66,7 @@ fake_mmap(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
 	return p;
 }
 
-static int
-fake_munmap(void *p, size_t bytes)
+static int fake_munmap(void *p, size_t bytes)
 {
 	fake.munmaps++;
 	if (fake.fail_munmap) {
@@ -79,8 +77,7 @@ fake_munmap(void *p, size_t bytes)
 	return system_calls.munmap(p, bytes);
 }
 
-static int
-fake_madvise(void *p, size_t bytes, int advice)
+static int fake_madvise(void *p, size_t bytes, int advice)
 {
 	fake.madvises++;
 	ck_assert_int_eq(advice, MADV_DONTNEED);
@@ -93,31 +90,27 @@ fake_madvise(void *p, size_t bytes, int advice)
 }
 
 /* As some emulators do. */
-static int
-lazy_madvise(void *p, size_t bytes, int advice)
+static int lazy_madvise(void *p, size_t bytes, int advice)
 {
 	(void)p, (void)bytes, (void)advice;
 	return 0;
 }
 
-static int
-refuse_mprotect(void *p, size_t bytes, int prot)
+static int refuse_mprotect(void *p, size_t bytes, int prot)
 {
 	(void)p, (void)bytes, (void)prot;
 	errno = ENOMEM;
 	return -1;
 }
 
-static void *
-refuse_mremap(void *p, size_t old_bytes, size_t new_bytes, int flags)
+static void *refuse_mremap(void *p, size_t old_bytes, size_t new_bytes, int flags)
 {
 	(void)p, (void)old_bytes, (void)new_bytes, (void)flags;
 	errno = ENOMEM;
 	return MAP_FAILED;
 }
 
-static void
-install_fakes(void)
+static void install_fakes(void)
 {
 	hz3_os_init();
 	hz3_os_calls.mmap = fake_mmap;
@@ -129,8 +122,7 @@ install_fakes(void)
 /* What may be done at an address, found out by asking the kernel to do it: a refusal is EFAULT, not a signal. */
 static int probe_pipe[2];
 
-static bool
-can_read(const void *p)
+static bool can_read(const void *p)
 {
 	char c;
 
@@ -141,8 +133,7 @@ can_read(const void *p)
 }
 
 /* Overwrites the byte if it can. */
-static bool
-can_write(void *p)
+static bool can_write(void *p)
 {
 	char c;
 
@@ -153,16 +144,14 @@ can_write(void *p)
 	return false;
 }
 
-static bool
-is_mapped(void *p)
+static bool is_mapped(void *p)
 {
 	unsigned char in_core;
 
 	return mincore(p, 1, &in_core) == 0;
 }
 
-static void
-setup(void)
+static void setup(void)
 {
 	system_calls = hz3_os_calls;
 	ck_assert_int_eq(pipe(probe_pipe), 0);
@@ -424,15 +413,13 @@ START_TEST(maps_at_on_an_old_kernel)
 }
 END_TEST
 
-static void
-fill(char *p, size_t bytes)
+static void fill(char *p, size_t bytes)
 {
 	for (size_t i = 0; i < bytes; i += 512)
 		p[i] = (char)(i / 512 % 101);
 }
 
-static bool
-is_filled(const char *p, size_t bytes)
+static bool is_filled(const char *p, size_t bytes)
 {
 	for (size_t i = 0; i < bytes; i += 512) {
 		if (p[i] != (char)(i / 512 % 101))
@@ -525,8 +512,7 @@ START_TEST(purges_again)
 }
 END_TEST
 
-static uint64_t
-fake_clock(void)
+static uint64_t fake_clock(void)
 {
 	return 12345;
 }
@@ -550,14 +536,12 @@ START_TEST(clock_ticks)
 }
 END_TEST
 
-static void
-on_alarm(int signal)
+static void on_alarm(int signal)
 {
 	(void)signal;
 }
 
-static void
-interrupt_often(void)
+static void interrupt_often(void)
 {
 	const struct itimerval often = {{0, 2000}, {0, 2000}};
 	struct sigaction action = {.sa_handler = on_alarm};
@@ -627,8 +611,7 @@ START_TEST(random_numbers_differ)
 }
 END_TEST
 
-static unsigned long
-sum(const unsigned char *p, size_t bytes)
+static unsigned long sum(const unsigned char *p, size_t bytes)
 {
 	unsigned long total = 0;
 
@@ -643,8 +626,7 @@ struct reader {
 	unsigned char *data;
 };
 
-static void *
-read_slowly(void *arg)
+static void *read_slowly(void *arg)
 {
 	struct reader *reader = arg;
 	size_t got = 0;
@@ -729,8 +711,7 @@ START_TEST(opens_output)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	Suite *suite = suite_create("os");
 	TCase *tc = tcase_create("init");

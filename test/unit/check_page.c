@@ -7,14 +7,12 @@
 
 static char text[1024];
 
-static void
-set_up(void)
+static void set_up(void)
 {
 	core_set_up(1);
 }
 
-static struct hz3_page *
-new_page(unsigned class)
+static struct hz3_page *new_page(unsigned class)
 {
 	bool zero;
 	size_t slice = hz3_arena_alloc(hz3_arena_for(0), hz3_class_info[class].slices, 1, &zero);
@@ -24,8 +22,7 @@ new_page(unsigned class)
 	return hz3_page_at(slice);
 }
 
-static void
-check_routes(const struct hz3_page *page, bool in_use)
+static void check_routes(const struct hz3_page *page, bool in_use)
 {
 	size_t slice = hz3_page_slice(page);
 
@@ -135,15 +132,13 @@ END_TEST
 
 static struct hz3_page *damaged;
 
-static void
-validate(void *arg)
+static void validate(void *arg)
 {
 	(void)arg;
 	hz3_page_validate(damaged, OWNER);
 }
 
-static void
-finds(const char *message)
+static void finds(const char *message)
 {
 	ck_assert(unit_dies(validate, NULL, text, sizeof(text)));
 	ck_assert_msg(strstr(text, message) != NULL, "%s", text);
@@ -233,8 +228,7 @@ START_TEST(lists)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	Suite *suite = suite_create("page");
 	TCase *tc = tcase_create("pages");

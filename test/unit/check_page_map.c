@@ -9,15 +9,13 @@
 
 static char text[1024];
 
-static void
-set_up(void)
+static void set_up(void)
 {
 	hz3_os_init();
 	core_fake_os();
 }
 
-static void
-check_window(void)
+static void check_window(void)
 {
 	size_t got;
 	size_t first = hz3_page_map_grow(1, &got);
@@ -128,8 +126,7 @@ START_TEST(a_mapping_in_the_way)
 }
 END_TEST
 
-static bool
-covered(const void *p)
+static bool covered(const void *p)
 {
 	return hz3_page_map_covers(hz3_page_map_granule(p));
 }
@@ -181,8 +178,7 @@ START_TEST(routes)
 }
 END_TEST
 
-static void
-begin_twice(void *p)
+static void begin_twice(void *p)
 {
 	hz3_live_begin(p);
 	hz3_live_begin(p);
@@ -208,8 +204,7 @@ START_TEST(live_bits)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	Suite *suite = suite_create("page_map");
 	TCase *tc = tcase_create("addresses");

@@ -14,8 +14,7 @@ static uint32_t next_of[BLOCKS + 1];
 static unsigned links;	/* how often a tail was linked */
 static uint32_t tries;
 
-static void
-link_tail(void *context, struct hz3_remote_list old)
+static void link_tail(void *context, struct hz3_remote_list old)
 {
 	next_of[*(uint32_t *)context] = old.count ? old.first : NONE;
 	links++;
@@ -24,8 +23,7 @@ link_tail(void *context, struct hz3_remote_list old)
 typedef void link_function(void *context, struct hz3_remote_list list);
 
 /* *old is written only if the page was claimed. */
-static enum hz3_push_result
-push_chain(struct hz3_remote_list chain, uint32_t wake, uint32_t whole, link_function *link_it, struct hz3_remote_list *old)
+static enum hz3_push_result push_chain(struct hz3_remote_list chain, uint32_t wake, uint32_t whole, link_function *link_it, struct hz3_remote_list *old)
 {
 	struct hz3_push p = { .chain = chain, .wake = wake, .whole = whole, .link = link_it, .context = &chain.last };
 	enum hz3_push_result result = hz3_remote_push(&page, &p);
@@ -36,8 +34,7 @@ push_chain(struct hz3_remote_list chain, uint32_t wake, uint32_t whole, link_fun
 	return result;
 }
 
-static enum hz3_push_result
-push(uint32_t first, uint32_t count, uint32_t wake, uint32_t whole, struct hz3_remote_list *old)
+static enum hz3_push_result push(uint32_t first, uint32_t count, uint32_t wake, uint32_t whole, struct hz3_remote_list *old)
 {
 	struct hz3_remote_list chain = { .first = first, .last = first + count - 1, .count = count };
 
@@ -46,8 +43,7 @@ push(uint32_t first, uint32_t count, uint32_t wake, uint32_t whole, struct hz3_r
 	return push_chain(chain, wake, whole, link_tail, old);
 }
 
-static void
-check_list(struct hz3_remote_list list, const uint32_t *blocks, uint32_t count)
+static void check_list(struct hz3_remote_list list, const uint32_t *blocks, uint32_t count)
 {
 	uint32_t at = list.first;
 
@@ -215,8 +211,7 @@ END_TEST
 /* Somebody else pushes between the load and the CAS: the retry links to what is there now. */
 static uint32_t meanwhile;
 
-static void
-link_and_interfere(void *context, struct hz3_remote_list old)
+static void link_and_interfere(void *context, struct hz3_remote_list old)
 {
 	link_tail(context, old);
 	if (meanwhile) {
@@ -281,16 +276,14 @@ struct push_context {
 	uint32_t last;
 };
 
-static void
-link_shared(void *arg, struct hz3_remote_list old)
+static void link_shared(void *arg, struct hz3_remote_list old)
 {
 	struct push_context *context = arg;
 
 	context->page->next[context->last] = old.count ? old.first : NONE;
 }
 
-static void
-enqueue(uint32_t i)
+static void enqueue(uint32_t i)
 {
 	uint32_t old = atomic_load(&queue);
 
@@ -301,8 +294,7 @@ enqueue(uint32_t i)
 }
 
 /* A list at or over the wake count implies QUEUED, at every moment. */
-static void
-look_at_words(void)
+static void look_at_words(void)
 {
 	for (uint32_t i = 0; i < PAGES; i++) {
 		uint64_t word = atomic_load(&shared[i].remote.word);
@@ -312,8 +304,7 @@ look_at_words(void)
 }
 
 /* Everything in the list goes back to its pusher. */
-static uint64_t
-give_back(struct shared_page *p, struct hz3_remote_list list)
+static uint64_t give_back(struct shared_page *p, struct hz3_remote_list list)
 {
 	uint32_t at = list.first;
 
@@ -328,8 +319,7 @@ give_back(struct shared_page *p, struct hz3_remote_list list)
 	return list.count;
 }
 
-static void *
-pusher(void *arg)
+static void *pusher(void *arg)
 {
 	uint32_t me = (uint32_t)(uintptr_t)arg;
 	unsigned long seed = core_seed(1234) + me;
@@ -372,8 +362,7 @@ pusher(void *arg)
 	return NULL;
 }
 
-static void
-drain(void)
+static void drain(void)
 {
 	uint32_t at = atomic_exchange(&queue, 0);
 
@@ -436,14 +425,12 @@ END_TEST
 static struct hz3_page_remote hot;
 static _Atomic bool entry;	/* the queue: one page */
 
-static void
-link_nothing(void *context, struct hz3_remote_list old)
+static void link_nothing(void *context, struct hz3_remote_list old)
 {
 	(void)context, (void)old;
 }
 
-static void *
-push_one_by_one(void *arg)
+static void *push_one_by_one(void *arg)
 {
 	struct hz3_push push = { .chain = { 1, 1, 1 }, .wake = 1, .link = link_nothing };
 
@@ -483,8 +470,7 @@ static pthread_barrier_t barrier;
 static _Atomic unsigned winners;
 #define ROUNDS 300
 
-static void *
-claimer(void *arg)
+static void *claimer(void *arg)
 {
 	uint32_t me = (uint32_t)(uintptr_t)arg;
 
@@ -532,8 +518,7 @@ START_TEST(one_claims)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	Suite *suite = suite_create("page_remote");
 	TCase *tc = tcase_create("word");

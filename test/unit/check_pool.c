@@ -21,22 +21,19 @@ static struct hz3_heap *heap;
 static unsigned char *block[BLOCKS];
 static size_t block_bytes[BLOCKS];
 
-static void
-set_up(void)
+static void set_up(void)
 {
 	core_fake_os();
 	hz3_options.background_thread = false;
 	ck_assert(hz3_thread_setup());
 }
 
-static size_t
-size_of(unsigned i)
+static size_t size_of(unsigned i)
 {
 	return i % 100 == 0 ? 40000 + (size_t)i * 300 : 16 + (size_t)i * 37 % 2000;
 }
 
-static void
-check_contents(unsigned i)
+static void check_contents(unsigned i)
 {
 	size_t at = 0;
 
@@ -46,8 +43,7 @@ check_contents(unsigned i)
 }
 
 /* A block, and then the heap that it is from. */
-static void
-make(unsigned i)
+static void make(unsigned i)
 {
 	block_bytes[i] = size_of(i);
 	block[i] = hz3_pool_alloc(pool, 16, block_bytes[i]);
@@ -55,8 +51,7 @@ make(unsigned i)
 	memset(block[i], (int)(i & 0xff), block_bytes[i]);
 }
 
-static void
-end(unsigned i)
+static void end(unsigned i)
 {
 	check_contents(i);
 	hz3_alloc_free(block[i]);
@@ -64,8 +59,7 @@ end(unsigned i)
 }
 
 /* A pool with blocks of which two in three were freed, so that its pages are in all states. */
-static void
-fill_pool(void)
+static void fill_pool(void)
 {
 	pool = hz3_pool_create(NULL, NULL);
 	ck_assert_ptr_nonnull(pool);
@@ -77,8 +71,7 @@ fill_pool(void)
 			end(i);
 }
 
-static size_t
-live_blocks(void)
+static size_t live_blocks(void)
 {
 	struct hz3_arena_stats stats;
 
@@ -86,8 +79,7 @@ live_blocks(void)
 	return stats.blocks;
 }
 
-static size_t
-mapped(void)
+static size_t mapped(void)
 {
 	struct hz3_arena_stats stats;
 
@@ -154,8 +146,7 @@ START_TEST(nothing_is_taken_over)
 }
 END_TEST
 
-static void *
-free_all(void *arg)
+static void *free_all(void *arg)
 {
 	for (unsigned i = 0; i < BLOCKS; i++)
 		if (block[i] && i % 2)
@@ -230,8 +221,7 @@ START_TEST(system_fails)
 }
 END_TEST
 
-static int
-agree(void *address, size_t bytes, void *context)
+static int agree(void *address, size_t bytes, void *context)
 {
 	(void)address;
 	(void)bytes;
@@ -258,8 +248,7 @@ START_TEST(not_replaced)
 }
 END_TEST
 
-static uint64_t
-live_in_all(void)
+static uint64_t live_in_all(void)
 {
 	static struct hz3_stats stats;
 
@@ -290,8 +279,7 @@ END_TEST
 static _Atomic bool waiting;
 
 /* Called with the pool's lock held: until somebody waits for that. */
-static int
-wait_for_another(void *address, size_t bytes, void *lock)
+static int wait_for_another(void *address, size_t bytes, void *lock)
 {
 	(void)address;
 	(void)bytes;
@@ -301,8 +289,7 @@ wait_for_another(void *address, size_t bytes, void *lock)
 	return 0;
 }
 
-static void *
-make_one(void *arg)
+static void *make_one(void *arg)
 {
 	make(1);
 	return arg;
@@ -354,8 +341,7 @@ START_TEST(resized)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	Suite *suite = suite_create("pool");
 	TCase *tc = tcase_create("pool");

@@ -12,8 +12,7 @@
 #define MIB ((size_t)1 << 20)
 
 /* Every block is a sample. */
-static void
-set_up(void)
+static void set_up(void)
 {
 	hz3_options.background_thread = false;
 	hz3_options.huge_threshold = 4 * MIB;
@@ -25,8 +24,7 @@ set_up(void)
 	hz3_alloc_free(hz3_alloc(1));
 }
 
-static double
-live_bytes(void)
+static double live_bytes(void)
 {
 	double sum = 0;
 
@@ -60,8 +58,7 @@ START_TEST(resized)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	Suite *suite = suite_create("profile");
 	TCase *tc = tcase_create("profile");

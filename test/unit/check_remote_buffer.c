@@ -8,16 +8,14 @@
 
 static struct hz3_heap *owner, *freer;
 
-static void
-set_up(void)
+static void set_up(void)
 {
 	core_set_up(1);
 	owner = hz3_heap_new();
 	freer = hz3_heap_new();
 }
 
-static struct hz3_sink_counters
-sent(const struct hz3_heap *heap)
+static struct hz3_sink_counters sent(const struct hz3_heap *heap)
 {
 	struct hz3_sink_counters sum = { 0 };
 
@@ -30,15 +28,13 @@ sent(const struct hz3_heap *heap)
 	return sum;
 }
 
-static size_t
-held(const struct hz3_heap *heap)
+static size_t held(const struct hz3_heap *heap)
 {
 	return atomic_load(&heap->buffer.held_bytes);
 }
 
 /* All blocks of n fresh pages, page by page; the owner's current page is another one, so these are asleep. */
-static void **
-whole_pages(unsigned class, unsigned pages)
+static void **whole_pages(unsigned class, unsigned pages)
 {
 	unsigned capacity = hz3_class_info[class].capacity;
 	void **blocks = calloc((size_t)pages * capacity + 1, sizeof(*blocks));
@@ -52,16 +48,14 @@ whole_pages(unsigned class, unsigned pages)
 	return blocks;
 }
 
-static void
-settle(void)
+static void settle(void)
 {
 	hz3_heap_flush(freer, HZ3_FLUSH_IDLE);
 	hz3_heap_drain_all(owner, SIZE_MAX);
 	ck_assert_uint_eq(held(freer), 0);
 }
 
-static void
-use_sink(int i)
+static void use_sink(int i)
 {
 	set_up();
 	hz3_sink_set_mode(i);
@@ -426,8 +420,7 @@ START_TEST(no_handover_while_queued)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	/* What happened is told by the counters. */
 	if (!HZ3_STATS)

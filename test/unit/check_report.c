@@ -19,8 +19,7 @@
 static char report[256 * 1024];
 static size_t pieces;
 
-static void
-collect(void *arg, const char *text)
+static void collect(void *arg, const char *text)
 {
 	size_t used = strlen(report), length = strlen(text);
 
@@ -32,8 +31,7 @@ collect(void *arg, const char *text)
 	pieces++;
 }
 
-static void
-forget(void)
+static void forget(void)
 {
 	report[0] = '\0';
 	pieces = 0;
@@ -41,8 +39,7 @@ forget(void)
 }
 
 /* Every number different, so that a mix-up shows. */
-static void
-fake(struct hz3_stats *stats, uint64_t start)
+static void fake(struct hz3_stats *stats, uint64_t start)
 {
 	uint64_t *word = (uint64_t *)stats;
 
@@ -54,14 +51,12 @@ fake(struct hz3_stats *stats, uint64_t start)
 
 static const char *json_value(const char *s, int depth);
 
-static const char *
-skip_space(const char *s)
+static const char *skip_space(const char *s)
 {
 	return s + strspn(s, " \n\t\r");
 }
 
-static const char *
-json_expect(const char *s, char c)
+static const char *json_expect(const char *s, char c)
 {
 	s = skip_space(s);
 	if (*s != c)
@@ -69,8 +64,7 @@ json_expect(const char *s, char c)
 	return skip_space(s + 1);
 }
 
-static const char *
-json_text(const char *s)
+static const char *json_text(const char *s)
 {
 	s = skip_space(s);
 	ck_assert_int_eq(*s, '"');
@@ -88,8 +82,7 @@ json_text(const char *s)
 	return skip_space(s + 1);
 }
 
-static const char *
-json_number(const char *s)
+static const char *json_number(const char *s)
 {
 	char *end;
 
@@ -99,8 +92,7 @@ json_number(const char *s)
 	return skip_space(end);
 }
 
-static const char *
-json_members(const char *s, char end, int depth)
+static const char *json_members(const char *s, char end, int depth)
 {
 	s = skip_space(s + 1);
 	while (*s != end) {
@@ -113,8 +105,7 @@ json_members(const char *s, char end, int depth)
 	return skip_space(s + 1);
 }
 
-static const char *
-json_value(const char *s, int depth)
+static const char *json_value(const char *s, int depth)
 {
 	ck_assert_int_lt(depth, 10);
 	s = skip_space(s);
@@ -136,8 +127,7 @@ json_value(const char *s, int depth)
 	}
 }
 
-static void
-check_json(void)
+static void check_json(void)
 {
 	/* A trailing comma passes json_members(); nobody else would take it. */
 	ck_assert_ptr_null(strstr(report, ",\n}"));
@@ -147,8 +137,7 @@ check_json(void)
 }
 
 /* A line of its own, at whatever depth. */
-static void
-check_line(const char *key, const char *value)
+static void check_line(const char *key, const char *value)
 {
 	char line[512];
 
@@ -156,8 +145,7 @@ check_line(const char *key, const char *value)
 	ck_assert_msg(strstr(report, line) != NULL, "%s is not in: %s", line, report);
 }
 
-static void
-check_count(const char *key, uint64_t value)
+static void check_count(const char *key, uint64_t value)
 {
 	char text[32];
 
@@ -292,15 +280,13 @@ END_TEST
 
 /* ---- text ---- */
 
-static void
-check_text(const char *expected)
+static void check_text(const char *expected)
 {
 	ck_assert_msg(strstr(report, expected) != NULL, "\"%s\" is not in:\n%s", expected, report);
 }
 
 /* Fits an 80-column terminal, but for paths and for numbers that no process reaches. */
-static void
-check_width(size_t most)
+static void check_width(size_t most)
 {
 	for (const char *line = report; *line != '\0'; line += strcspn(line, "\n") + 1) {
 		size_t length = strcspn(line, "\n");
@@ -406,8 +392,7 @@ END_TEST
 /* ---- at exit ---- */
 
 /* In a child, with the options; returns what came on standard error. */
-static void
-run_exit(const char *options, bool close_stderr, void (*meanwhile)(void))
+static void run_exit(const char *options, bool close_stderr, void (*meanwhile)(void))
 {
 	struct unit_capture c = unit_capture_begin();
 	int status;
@@ -454,8 +439,7 @@ END_TEST
  * A program that closes every descriptor and opens its own file there: it must not find a report in it.  No assertions:
  * Check would write to a descriptor that it had.
  */
-static void
-reuse_descriptors(void)
+static void reuse_descriptors(void)
 {
 	for (int fd = 3; fd < 1024; fd++)
 		close(fd);
@@ -543,8 +527,7 @@ START_TEST(test_print)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	Suite *suite = suite_create("report");
 	TCase *json = tcase_create("json"), *text = tcase_create("text"), *exits = tcase_create("exit");

@@ -10,8 +10,7 @@ static struct hz3_outbox outbox;
 static struct hz3_counters counters;
 static struct hz3_posted posted;
 
-static void
-set_up(void)
+static void set_up(void)
 {
 	core_set_up(1);
 	owner = hz3_heap_new();
@@ -19,8 +18,7 @@ set_up(void)
 }
 
 /* All blocks of n fresh pages of the class, asleep. */
-static void **
-whole_pages(struct hz3_heap *heap, unsigned class, unsigned pages)
+static void **whole_pages(struct hz3_heap *heap, unsigned class, unsigned pages)
 {
 	size_t n = (size_t)pages * hz3_class_info[class].capacity;
 	void **blocks = calloc(n + 1, sizeof(*blocks));
@@ -30,30 +28,26 @@ whole_pages(struct hz3_heap *heap, unsigned class, unsigned pages)
 	return blocks;
 }
 
-static struct hz3_chain
-chain_of(void **blocks, unsigned count)
+static struct hz3_chain chain_of(void **blocks, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
 		hz3_block_link(blocks[i], i + 1 < count ? blocks[i + 1] : NULL);
 	return (struct hz3_chain){ blocks[0], blocks[count - 1], count };
 }
 
-static void
-send_chain(void **blocks, unsigned count)
+static void send_chain(void **blocks, unsigned count)
 {
 	hz3_sink_send(&outbox, core_page_of(blocks[0]), chain_of(blocks, count), &counters, &posted);
 }
 
-static void
-post(void)
+static void post(void)
 {
 	hz3_sink_post(&outbox, &counters, &posted);
 	ck_assert_uint_eq(outbox.used, 0);
 }
 
 /* Collect what was sent to the owner and count what comes; each chain must be what it says it is. */
-static size_t
-collect(struct hz3_heap *heap, unsigned *chains)
+static size_t collect(struct hz3_heap *heap, unsigned *chains)
 {
 	struct hz3_inflow inflow = hz3_sink_collect(heap->owner, &counters);
 	struct hz3_page *page;
@@ -401,8 +395,7 @@ static struct box {
 	bool closed;
 } boxes[FREERS];
 
-static void *
-free_what_comes(void *arg)
+static void *free_what_comes(void *arg)
 {
 	struct box *box = arg;
 	struct hz3_heap *heap = hz3_heap_new();
@@ -498,8 +491,7 @@ START_TEST(switched_under_load)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	/* What happened is told by the counters. */
 	if (!HZ3_STATS)

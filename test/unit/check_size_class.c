@@ -128,8 +128,7 @@ START_TEST(rounding_follows_the_page_size)
 }
 END_TEST
 
-static int
-aligned_by_search(size_t alignment, size_t size)
+static int aligned_by_search(size_t alignment, size_t size)
 {
 	for (unsigned c = 0; c < HZ3_CLASSES; c++) {
 		if (hz3_class_size(c) >= size && hz3_class_size(c) % alignment == 0)
@@ -153,8 +152,7 @@ START_TEST(aligned_classes)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	Suite *suite = suite_create("size_class");
 	TCase *tc = tcase_create("classes");

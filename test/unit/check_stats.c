@@ -11,14 +11,12 @@
 
 static struct hz3_stats stats;
 
-static void
-set_up(void)
+static void set_up(void)
 {
 	hz3_options.background_thread = false;
 }
 
-static void
-check_sums(void)
+static void check_sums(void)
 {
 	uint64_t live = stats.large.live, bytes = stats.large.live_bytes, allocated = stats.large.allocated;
 
@@ -146,8 +144,7 @@ static _Atomic(void *) slots[SLOTS];
 static _Atomic uint64_t allocations;
 static size_t sizes[] = { 8, 16, 64, 100, 300, 1000, 5000, 30000, 90000 };
 
-static void *
-work(void *arg)
+static void *work(void *arg)
 {
 	unsigned long seed = (unsigned long)(uintptr_t)arg;
 
@@ -163,8 +160,7 @@ work(void *arg)
 	return NULL;
 }
 
-static void
-run_workers(unsigned long seed)
+static void run_workers(unsigned long seed)
 {
 	pthread_t thread[WORKERS];
 
@@ -174,8 +170,7 @@ run_workers(unsigned long seed)
 		pthread_join(thread[i], NULL);
 }
 
-static void
-check_against_slots(void)
+static void check_against_slots(void)
 {
 	uint64_t live[HZ3_CLASSES] = { 0 }, large = 0, held = 0;
 
@@ -243,16 +238,14 @@ END_TEST
 static pthread_key_t late_key;
 static void *late[50];
 
-static void
-alloc_late(void *arg)
+static void alloc_late(void *arg)
 {
 	(void)arg;
 	for (int i = 0; i < 50; i++)
 		late[i] = hz3_alloc(64);
 }
 
-static void *
-end_late(void *arg)
+static void *end_late(void *arg)
 {
 	hz3_alloc_free(hz3_alloc(1));
 	pthread_setspecific(late_key, &late_key);
@@ -276,8 +269,7 @@ END_TEST
 /* Asked for at any time, by several: nothing is disturbed, and it is exact again at the end. */
 static _Atomic bool stop;
 
-static void *
-collect_all_the_time(void *arg)
+static void *collect_all_the_time(void *arg)
 {
 	struct hz3_stats *mine = arg;
 
@@ -315,8 +307,7 @@ END_TEST
 /* Whole pages of a parked heap change hands while they are looked at. */
 #define BIG_PAGES 300
 
-static void *
-alloc_big(void *arg)
+static void *alloc_big(void *arg)
 {
 	void **blocks = arg;
 
@@ -351,8 +342,7 @@ START_TEST(collected_during_handover)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	Suite *suite = suite_create("stats");
 	TCase *tc = tcase_create("one thread");

@@ -13,21 +13,18 @@
 
 static char text[1024];
 
-static void
-set_up(void)
+static void set_up(void)
 {
 	/* No thread of ours comes between; what it does is tested in check_decay.c. */
 	hz3_options.background_thread = false;
 }
 
-static uint32_t
-owner_of(const void *p)
+static uint32_t owner_of(const void *p)
 {
 	return hz3_route_owner(hz3_route_of(hz3_slice_of(p)));
 }
 
-static uint32_t
-parked(void)
+static uint32_t parked(void)
 {
 	hz3_lock(&hz3_abandon_lock);
 	uint32_t n = hz3_abandon_parked_locked();
@@ -96,8 +93,7 @@ END_TEST
 
 /* ---- Exit and adoption ---- */
 
-static void *
-alloc_100(void *arg)
+static void *alloc_100(void *arg)
 {
 	void **blocks = arg;
 
@@ -108,8 +104,7 @@ alloc_100(void *arg)
 	return (void *)(uintptr_t)hz3_thread_heap->owner->id;
 }
 
-static uint32_t
-run(void *(*f)(void *), void *arg)
+static uint32_t run(void *(*f)(void *), void *arg)
 {
 	void *result;
 
@@ -160,8 +155,7 @@ START_TEST(a_thousand_threads_in_sequence)
 }
 END_TEST
 
-static void *
-free_and_alloc_100(void *arg)
+static void *free_and_alloc_100(void *arg)
 {
 	void **blocks = arg;
 
@@ -190,8 +184,7 @@ END_TEST
 
 static pthread_barrier_t barrier;
 
-static void *
-alloc_and_wait(void *arg)
+static void *alloc_and_wait(void *arg)
 {
 	void *p = hz3_alloc(64);
 
@@ -222,8 +215,7 @@ START_TEST(as_many_heaps_as_threads)
 END_TEST
 
 /* A thread that only frees sends what it holds when it ends, if not before; and gives its budget back. */
-static void *
-free_100(void *arg)
+static void *free_100(void *arg)
 {
 	void **blocks = arg;
 
@@ -280,8 +272,7 @@ static void *late_block;
 static uint32_t late_owner;
 
 /* Runs after hz3's own handler, whose key is older. */
-static void
-late_destructor(void *arg)
+static void late_destructor(void *arg)
 {
 	void *p = hz3_alloc(100), *huge = hz3_alloc(100000);
 
@@ -302,8 +293,7 @@ late_destructor(void *arg)
 	late_block = p;
 }
 
-static void *
-with_late_destructor(void *arg)
+static void *with_late_destructor(void *arg)
 {
 	static _Thread_local void *blocks[2];
 
@@ -313,8 +303,7 @@ with_late_destructor(void *arg)
 	return NULL;
 }
 
-static void *
-free_in_thread(void *p)
+static void *free_in_thread(void *p)
 {
 	hz3_alloc_free(p);
 	return NULL;
@@ -363,14 +352,12 @@ END_TEST
 
 /* ---- Mistakes of threads without a heap ---- */
 
-static void
-free_it(void *p)
+static void free_it(void *p)
 {
 	hz3_alloc_free(p);
 }
 
-static void *
-large_block(void *arg)
+static void *large_block(void *arg)
 {
 	(void)arg;
 	return hz3_alloc(300000);
@@ -391,8 +378,7 @@ START_TEST(bad_pointers_without_a_heap)
 }
 END_TEST
 
-static void
-free_twice(void *p)
+static void free_twice(void *p)
 {
 	hz3_alloc_free(p);
 	hz3_alloc_free(p);
@@ -421,8 +407,7 @@ END_TEST
 static _Atomic bool stop;
 static _Atomic unsigned hammers;	/* that have started, which a sanitizer does under locks: a fork then would leave them locked in the child */
 
-static void *
-hammer(void *arg)
+static void *hammer(void *arg)
 {
 	unsigned long seed = (unsigned long)(uintptr_t)arg;
 	void *p[50] = { NULL };
@@ -441,8 +426,7 @@ hammer(void *arg)
 }
 
 /* All that malloc does, in a child; its children too.  Returns the exit status of the last one that was not 0. */
-static int
-live(void **inherited, int n, int generations)
+static int live(void **inherited, int n, int generations)
 {
 	void *p[200];
 
@@ -528,8 +512,7 @@ END_TEST
 /* Of the heaps of threads that vanish, the child takes over those that were at rest and leaves the others alone. */
 static struct hz3_heap *resting, *working;
 
-static void *
-rest(void *arg)
+static void *rest(void *arg)
 {
 	(void)arg;
 	hz3_alloc(64);
@@ -539,8 +522,7 @@ rest(void *arg)
 	return NULL;
 }
 
-static void *
-work(void *arg)
+static void *work(void *arg)
 {
 	(void)arg;
 	hz3_alloc(64);
@@ -627,8 +609,7 @@ START_TEST(queued_by_a_vanished_thread)
 END_TEST
 
 /* As another thread's fork: it has the locks before that of guarded blocks, and waits for that. */
-static void *
-take_flow_then_guard(void *arg)
+static void *take_flow_then_guard(void *arg)
 {
 	hz3_lock(&hz3_flow_lock);
 	pthread_barrier_wait(&barrier);
@@ -663,8 +644,7 @@ START_TEST(fork_with_a_lock_that_is_waited_for)
 }
 END_TEST
 
-int
-main(void)
+int main(void)
 {
 	Suite *suite = suite_create("thread");
 	TCase *tc = tcase_create("first use");

@@ -22,15 +22,13 @@
 static struct hz3_top_snapshot snapshot;
 static struct top_model model;
 
-static void
-set_up(void)
+static void set_up(void)
 {
 	hz3_options.background_thread = false;
 }
 
 /* A heap that seems to have a thread. */
-static struct hz3_heap *
-heap_of(const char *name, uint32_t tid)
+static struct hz3_heap *heap_of(const char *name, uint32_t tid)
 {
 	struct hz3_heap *heap = hz3_heap_new();
 
@@ -40,8 +38,7 @@ heap_of(const char *name, uint32_t tid)
 	return heap;
 }
 
-static const struct hz3_top_thread *
-thread_of(const struct hz3_heap *heap)
+static const struct hz3_top_thread *thread_of(const struct hz3_heap *heap)
 {
 	for (unsigned i = 0; i < snapshot.thread_rows; i++) {
 		if (snapshot.thread[i].heap == heap->owner->id)
@@ -52,8 +49,7 @@ thread_of(const struct hz3_heap *heap)
 }
 
 /* The owner allocates, the other frees so many. */
-static void
-send_blocks(struct hz3_heap *owner, struct hz3_heap *freer, unsigned n)
+static void send_blocks(struct hz3_heap *owner, struct hz3_heap *freer, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		core_free(freer, core_alloc(owner, CLASS));
@@ -246,8 +242,7 @@ END_TEST
 static _Atomic uint64_t number, words[LOCK_WORDS];
 
 /* All words of a write are the same. */
-static void *
-write_rounds(void *arg)
+static void *write_rounds(void *arg)
 {
 	static uint64_t from[LOCK_WORDS];
 
@@ -261,8 +256,7 @@ write_rounds(void *arg)
 	return arg;
 }
 
-static void *
-read_rounds(void *arg)
+static void *read_rounds(void *arg)
 {
 	uint64_t copy[LOCK_WORDS], last = 0, good = 0;
 
@@ -301,8 +295,7 @@ END_TEST
 
 static struct hz3_top_file file;
 
-static void
-fill_head(void)
+static void fill_head(void)
 {
 	memset((void *)&file, 0, sizeof(file));
 	file.head.format = HZ3_TOP_FORMAT;
@@ -360,8 +353,7 @@ static const struct top_process process = {.pid = 77, .name = "program", .comman
 static unsigned lines_put, width_max;
 static char picture[1 << 20];
 
-static void
-put_line(void *arg, const char *text, enum top_style style)
+static void put_line(void *arg, const char *text, enum top_style style)
 {
 	(void)arg, (void)style;
 	wchar_t wide[2048];
@@ -375,8 +367,7 @@ put_line(void *arg, const char *text, enum top_style style)
 	lines_put++;
 }
 
-static void
-draw(unsigned width, unsigned height, unsigned scroll)
+static void draw(unsigned width, unsigned height, unsigned scroll)
 {
 	struct top_view view = {.width = width, .height = height, .scroll = scroll, .keys = height != 0, .state = scroll % 2 ? "PAUSED" : NULL};
 
@@ -420,8 +411,7 @@ START_TEST(garbage_makes_a_picture)
 }
 END_TEST
 
-static void
-set_thread(unsigned i, const char *name, uint32_t heap, uint64_t allocated, uint64_t out)
+static void set_thread(unsigned i, const char *name, uint32_t heap, uint64_t allocated, uint64_t out)
 {
 	struct hz3_top_thread *thread = &snapshot.thread[i];
 
@@ -433,8 +423,7 @@ set_thread(unsigned i, const char *name, uint32_t heap, uint64_t allocated, uint
 	snapshot.thread_rows = i + 1;
 }
 
-static void
-begin_snapshot(uint64_t n, uint64_t seconds)
+static void begin_snapshot(uint64_t n, uint64_t seconds)
 {
 	memset(&snapshot, 0, sizeof(snapshot));
 	snapshot.number = n;
@@ -551,8 +540,7 @@ START_TEST(lines_fit)
 }
 END_TEST
 
-static Suite *
-top_suite(void)
+static Suite *top_suite(void)
 {
 	Suite *suite = suite_create("top");
 	TCase *tcase = tcase_create("top");
@@ -578,8 +566,7 @@ top_suite(void)
 	return suite;
 }
 
-int
-main(void)
+int main(void)
 {
 	return unit_run(top_suite());
 }

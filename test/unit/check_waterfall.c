@@ -17,23 +17,20 @@ static void **blocks;
 static struct hz3_view view;
 static struct hz3_waterfall before, now;
 
-static void
-take(struct hz3_waterfall *out)
+static void take(struct hz3_waterfall *out)
 {
 	hz3_view_take(&view);
 	*out = view.memory;
 	hz3_view_release(&view);
 }
 
-static void
-check_near(const char *what, uint64_t value, uint64_t expected, uint64_t slack)
+static void check_near(const char *what, uint64_t value, uint64_t expected, uint64_t slack)
 {
 	ck_assert_msg(value + slack >= expected && value <= expected + slack, "%s is %lu, not %lu +- %lu", what,
 		      (unsigned long)value, (unsigned long)expected, (unsigned long)slack);
 }
 
-static void
-check_sum(void)
+static void check_sum(void)
 {
 	int64_t off = (int64_t)now.unaccounted;
 	uint64_t sum = now.requested + now.rounding + now.held + now.waiting + now.free_in_pages + now.kept + now.dirty +
@@ -45,8 +42,7 @@ check_sum(void)
 	check_near("resident", now.resident, hz3_os_resident(), now.resident / 100 + MIB / 2);
 }
 
-static void
-set_up(void)
+static void set_up(void)
 {
 	hz3_options.background_thread = false;
 	hz3_options.dirty_decay_ms = -1;
@@ -59,8 +55,7 @@ set_up(void)
 	check_sum();
 }
 
-static void
-fill(void)
+static void fill(void)
 {
 	for (int i = 0; i < N; i++) {
 		ck_assert_ptr_nonnull(blocks[i] = hz3_alloc(100));
@@ -155,8 +150,7 @@ END_TEST
 
 static _Atomic int stage;
 
-static void *
-owner(void *arg)
+static void *owner(void *arg)
 {
 	fill();
 	stage = 1;
@@ -194,8 +188,7 @@ START_TEST(waiting)
 }
 END_TEST
 
-static Suite *
-waterfall_suite(void)
+static Suite *waterfall_suite(void)
 {
 	Suite *suite = suite_create("waterfall");
 	TCase *tcase = tcase_create("waterfall");
@@ -215,8 +208,7 @@ waterfall_suite(void)
 	return suite;
 }
 
-int
-main(void)
+int main(void)
 {
 	return unit_run(waterfall_suite());
 }

@@ -25,8 +25,7 @@
 
 static _Atomic uint64_t core_now = 1000000;
 
-static inline uint64_t
-core_clock(void)
+static inline uint64_t core_clock(void)
 {
 	return atomic_load(&core_now);
 }
@@ -45,8 +44,7 @@ static struct {
 } core_os;
 
 /* Counts one request for memory. */
-static inline bool
-core_refused(void)
+static inline bool core_refused(void)
 {
 	int n = ++core_os.mmaps;
 
@@ -54,8 +52,7 @@ core_refused(void)
 	return n == core_os.fail_mmap_at || (core_os.fail_mmap_from && n >= core_os.fail_mmap_from);
 }
 
-static inline void *
-core_mmap(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
+static inline void *core_mmap(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
 {
 	if (core_refused() || (core_os.fail_fixed && hint != NULL))
 		return MAP_FAILED;
@@ -63,16 +60,14 @@ core_mmap(void *hint, size_t bytes, int prot, int flags, int fd, off_t offset)
 }
 
 /* Where the window is a reservation, this is how memory is got. */
-static inline int
-core_mprotect(void *p, size_t bytes, int prot)
+static inline int core_mprotect(void *p, size_t bytes, int prot)
 {
 	if (prot != PROT_NONE && core_refused())
 		return -1;
 	return core_os.real.mprotect(p, bytes, prot);
 }
 
-static inline int
-core_munmap(void *p, size_t bytes)
+static inline int core_munmap(void *p, size_t bytes)
 {
 	core_os.munmaps++;
 	if (core_os.fail_munmap) {
@@ -82,8 +77,7 @@ core_munmap(void *p, size_t bytes)
 	return core_os.real.munmap(p, bytes);
 }
 
-static inline int
-core_madvise(void *p, size_t bytes, int advice)
+static inline int core_madvise(void *p, size_t bytes, int advice)
 {
 	core_os.madvises++;
 	if (advice == MADV_HUGEPAGE) {
@@ -99,8 +93,7 @@ core_madvise(void *p, size_t bytes, int advice)
 	return core_os.real.madvise(p, bytes, advice);
 }
 
-static inline void *
-core_mremap(void *p, size_t old_bytes, size_t new_bytes, int flags)
+static inline void *core_mremap(void *p, size_t old_bytes, size_t new_bytes, int flags)
 {
 	core_os.mremaps++;
 	if (core_os.fail_mremap) {
@@ -110,8 +103,7 @@ core_mremap(void *p, size_t old_bytes, size_t new_bytes, int flags)
 	return core_os.real.mremap(p, old_bytes, new_bytes, flags);
 }
 
-static inline void
-core_fake_os(void)
+static inline void core_fake_os(void)
 {
 	core_os.real = hz3_os_calls;
 	hz3_os_calls.mmap = core_mmap;
@@ -123,8 +115,7 @@ core_fake_os(void)
 }
 
 /* The nth request for memory from now fails, alone or with all that follow; 0 heals the system. */
-static inline void
-core_refuse_mmap(int nth, bool and_later)
+static inline void core_refuse_mmap(int nth, bool and_later)
 {
 	core_os.fail_mmap_at = nth && !and_later ? core_os.mmaps + nth : 0;
 	core_os.fail_mmap_from = nth && and_later ? core_os.mmaps + nth : 0;
@@ -133,8 +124,7 @@ core_refuse_mmap(int nth, bool and_later)
 /* ---- Seeds ---- */
 
 /* From HZ3_TEST_SEED, else the default; printed, since Check shows the output of failed tests only in the log. */
-static inline unsigned long
-core_seed(unsigned long initial)
+static inline unsigned long core_seed(unsigned long initial)
 {
 	const char *text = getenv("HZ3_TEST_SEED");
 	unsigned long seed = text ? strtoul(text, NULL, 0) : initial;
@@ -144,16 +134,14 @@ core_seed(unsigned long initial)
 }
 
 /* Of 0 .. n - 1. */
-static inline size_t
-core_pick(unsigned long *seed, size_t n)
+static inline size_t core_pick(unsigned long *seed, size_t n)
 {
 	return (unit_random(seed) >> 16) % n;
 }
 
 /* ---- The core, for programs that don't link thread.c (which sets itself up) ---- */
 
-static inline void
-core_set_up(unsigned arenas)
+static inline void core_set_up(unsigned arenas)
 {
 	hz3_os_init();
 	core_fake_os();
@@ -166,8 +154,7 @@ core_set_up(unsigned arenas)
 
 /* ---- malloc and free of one heap, as alloc.c does it, without the thread ---- */
 
-static inline void *
-core_alloc(struct hz3_heap *heap, unsigned class)
+static inline void *core_alloc(struct hz3_heap *heap, unsigned class)
 {
 	struct hz3_page *page = heap->page[class];
 	struct hz3_block *block = page->free;
@@ -180,8 +167,7 @@ core_alloc(struct hz3_heap *heap, unsigned class)
 	return block ? block : hz3_heap_refill_fresh(heap, class);
 }
 
-static inline struct hz3_page *
-core_page_of(const void *p)
+static inline struct hz3_page *core_page_of(const void *p)
 {
 	size_t slice = hz3_slice_of(p);
 
@@ -189,8 +175,7 @@ core_page_of(const void *p)
 }
 
 /* True: something was sent to a parked heap. */
-static inline bool
-core_free(struct hz3_heap *heap, void *p)
+static inline bool core_free(struct hz3_heap *heap, void *p)
 {
 	uint64_t route = hz3_route_of(hz3_slice_of(p));
 	struct hz3_page *page = core_page_of(p);
@@ -207,8 +192,7 @@ core_free(struct hz3_heap *heap, void *p)
 
 /* ---- The audit ---- */
 
-static inline int
-core_by_address(const void *a, const void *b)
+static inline int core_by_address(const void *a, const void *b)
 {
 	uintptr_t x = *(const uintptr_t *)a, y = *(const uintptr_t *)b;
 
@@ -220,8 +204,7 @@ core_by_address(const void *a, const void *b)
  * too).  No block is held twice or lies in a page's free list as well; no page has more free and live blocks than it
  * was carved into.  Returns the blocks that are neither free nor live: those in flight, 0 when all is settled.
  */
-static inline size_t
-core_audit(void *const *blocks, size_t n)
+static inline size_t core_audit(void *const *blocks, size_t n)
 {
 	size_t slices = hz3_page_map_slices(), in_flight = 0, held = 0;
 	unsigned *live = calloc(slices + 1, sizeof(*live));
@@ -262,8 +245,7 @@ core_audit(void *const *blocks, size_t n)
  * Blocks that wait in the words of their pages, after everything that was queued has been drained: too few to be queued, or
  * somebody has lost a queue entry.
  */
-static inline size_t
-core_in_words(void)
+static inline size_t core_in_words(void)
 {
 	size_t slices = hz3_page_map_slices(), blocks = 0;
 
@@ -282,8 +264,7 @@ core_in_words(void)
  * What the counters of these heaps say is live in the class: popped minus delivered.  Pages that they own are asked for
  * what the counters don't know yet.
  */
-static inline uint64_t
-core_counted_live(struct hz3_heap *const *heaps, unsigned n, unsigned class)
+static inline uint64_t core_counted_live(struct hz3_heap *const *heaps, unsigned n, unsigned class)
 {
 	struct hz3_class_counters sum = { 0 };
 	uint64_t waiting = 0;
@@ -306,8 +287,7 @@ core_counted_live(struct hz3_heap *const *heaps, unsigned n, unsigned class)
 }
 
 /* What the heap's thread has freed of the class itself, pages asked for what the counters don't know yet. */
-static inline uint64_t
-core_freed_local(const struct hz3_heap *heap, unsigned class)
+static inline uint64_t core_freed_local(const struct hz3_heap *heap, unsigned class)
 {
 	struct hz3_class_counters sum = { .freed_local = heap->counters.class[class].freed_local };
 	size_t slices = hz3_page_map_slices();
@@ -322,8 +302,7 @@ core_freed_local(const struct hz3_heap *heap, unsigned class)
 
 /* ---- Threads ---- */
 
-static inline pthread_t
-core_start(void *(*f)(void *), void *arg)
+static inline pthread_t core_start(void *(*f)(void *), void *arg)
 {
 	pthread_t thread;
 
@@ -331,8 +310,7 @@ core_start(void *(*f)(void *), void *arg)
 	return thread;
 }
 
-static inline void
-core_run(void *(*f)(void *), void *arg)
+static inline void core_run(void *(*f)(void *), void *arg)
 {
 	pthread_join(core_start(f, arg), NULL);
 }

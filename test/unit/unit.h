@@ -22,8 +22,7 @@
 #include <unistd.h>
 
 /* Runs a suite; the exit status of the program. */
-static inline int
-unit_run(Suite *suite)
+static inline int unit_run(Suite *suite)
 {
 	SRunner *runner = srunner_create(suite);
 	int failed;
@@ -40,8 +39,7 @@ struct unit_capture {
 	int socket;
 };
 
-static inline struct unit_capture
-unit_capture_begin(void)
+static inline struct unit_capture unit_capture_begin(void)
 {
 	struct unit_capture c;
 	int pair[2];
@@ -57,8 +55,7 @@ unit_capture_begin(void)
 }
 
 /* Restores standard error.  The text is terminated; returns the number of writes it came in. */
-static inline int
-unit_capture_end(struct unit_capture c, char *text, size_t cap)
+static inline int unit_capture_end(struct unit_capture c, char *text, size_t cap)
 {
 	size_t length = 0;
 	ssize_t n;
@@ -80,8 +77,7 @@ unit_capture_end(struct unit_capture c, char *text, size_t cap)
  * Calls f(arg) in a child.  True if that ended in abort(); the text is what it wrote to standard error.
  * For use where the message matters; otherwise tcase_add_test_raise_signal() does.
  */
-static inline bool
-unit_dies(void (*f)(void *), void *arg, char *text, size_t cap)
+static inline bool unit_dies(void (*f)(void *), void *arg, char *text, size_t cap)
 {
 	struct unit_capture c = unit_capture_begin();
 	int status = 0;
@@ -104,8 +100,7 @@ unit_dies(void (*f)(void *), void *arg, char *text, size_t cap)
 }
 
 /* A seeded generator, so that a failure can be repeated. */
-static inline unsigned long
-unit_random(unsigned long *state)
+static inline unsigned long unit_random(unsigned long *state)
 {
 	*state ^= *state << 13;
 	*state ^= *state >> 7;
