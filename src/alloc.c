@@ -276,22 +276,23 @@ void *hz3_alloc_miss(size_t size)
 	return hz3_unlikely(hz3_profile_on) ? miss_counted(size) : miss_unsampled(size);
 }
 
+/* All that malloc_usable_size() tells of: there are programs that take it for zeroes, as it is elsewhere. */
 void *hz3_alloc_zero(size_t size)
 {
 	HZ3_FRAMED();
 	bool zero = false;
 	void *p;
 
-	if (size <= HZ3_CLASS_SIZE_MAX) {
-		p = hz3_alloc(size);
-	} else if (size > PTRDIFF_MAX) {
+	if (size > PTRDIFF_MAX)
 		return no_memory();
-	} else {
+	if (size > HZ3_CLASS_SIZE_MAX) {
 		p = alloc_large_block(size, HZ3_GRANULE, &zero);
+		return p && !zero ? memset(p, 0, hz3_large_usable_size(p)) : p;
 	}
-	if (p && !zero)
-		memset(p, 0, size);
-	return p;
+	p = hz3_alloc(size);
+	if (hz3_unlikely(!p))
+		return NULL;
+	return memset(p, 0, hz3_unlikely(hz3_guard_owns(p)) ? size : hz3_class_size(hz3_size_class(size)));
 }
 
 void *hz3_alloc_to_grow(size_t size)

@@ -25,7 +25,7 @@ void *hz3_arena_calloc(hz3_arena_t *arena, size_t count, size_t size)
 		return hz3_api_no_memory();
 	void *p = hz3_safety_pool_alloc(arena, 1, bytes);
 	if (p != NULL)
-		memset(p, 0, bytes);
+		memset(p, 0, hz3_safety_usable_size(p));
 	return p;
 }
 

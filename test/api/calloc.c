@@ -1,4 +1,4 @@
-/* calloc gives zeroes, also from memory that was used, freed and maybe purged before. */
+/* calloc gives zeroes, also from memory that was used, freed and maybe purged before, and as many as malloc_usable_size tells of. */
 #define _GNU_SOURCE
 #include "api_test.h"
 #include "../glibc_family.h"
@@ -19,7 +19,7 @@ static void check_zero(size_t count, size_t size)
 	unsigned char *p = opaque(calloc(count, size));
 
 	CHECK(p != NULL, "calloc(%zu, %zu)", count, size);
-	CHECK(p == NULL || all_zero(p, count * size), "calloc(%zu, %zu) is not zero", count, size);
+	CHECK(p == NULL || all_zero(p, malloc_usable_size(p)), "calloc(%zu, %zu) is not zero", count, size);
 	if (p != NULL)
 		memset(p, 0xee, malloc_usable_size(p));
 	free(p);
@@ -80,8 +80,8 @@ static void test_many_live(void)
 		make_dirty(size);
 		for (int i = 0; i < N; i++) {
 			p[i] = opaque(calloc(1, size));
-			CHECK(p[i] != NULL && all_zero(p[i], size), "block %d of %zu bytes", i, size);
-			memset(p[i], 0xcc, size);
+			CHECK(p[i] != NULL && all_zero(p[i], malloc_usable_size(p[i])), "block %d of %zu bytes", i, size);
+			memset(p[i], 0xcc, malloc_usable_size(p[i]));
 		}
 		for (int i = 0; i < N; i++)
 			free(p[i]);

@@ -138,12 +138,12 @@ static void check_zero_range(const struct held *h, size_t from, size_t to)
 			   h->p[from]);
 }
 
-/* What was asked for, all of it up to a MiB. */
+/* What is usable, all of it up to a MiB. */
 static void check_zero(const struct held *h)
 {
-	check_zero_range(h, 0, h->size < MIB ? h->size : MIB);
-	if (h->size > MIB)
-		each_range(h, h->size, h->size, check_zero_range);
+	check_zero_range(h, 0, h->usable < MIB ? h->usable : MIB);
+	if (h->usable > MIB)
+		each_range(h, h->usable, h->usable, check_zero_range);
 }
 
 /* ---- Blocks ---- */
