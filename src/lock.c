@@ -7,6 +7,7 @@
 #include "lock.h"
 
 #include "os_clock.h"
+#include "os_process.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -30,6 +31,7 @@
 
 /* How long threads wait for a fork; and how long a thread sleeps at a time. */
 #define FORK_PATIENCE_US 1000000
+#define HANDLER_PATIENCE_US 20000	/* of a fork in a handler, for a lock whose holder may wait for one that was interrupted */
 #define SLEEP_NS 100000000
 
 void (*hz3_lock_meet_process)(void);
@@ -42,7 +44,11 @@ static _Thread_local __attribute__((tls_model("initial-exec"))) unsigned forking
 
 static _Thread_local __attribute__((tls_model("initial-exec"))) bool forking_in_handler;	/* so it may not have all locks */
 
-static _Atomic uint64_t fork_began_us;	/* relaxed, for patience only; 0: nobody is forking.  If two do, the time of one of them */
+/* Then, the highest rank of the locks that it has interrupted: who has one of that rank or a higher doesn't wait for these. */
+static _Thread_local __attribute__((tls_model("initial-exec"))) enum hz3_lock_rank interrupted_rank;
+
+static _Atomic uint64_t fork_began_us;	/* relaxed, for patience only, as the next: of the forks under way, when the first began */
+static _Atomic unsigned forks;		/* under way: two, if a signal handler that has interrupted a holder of locks forks as well */
 
 static _Atomic unsigned process_number = 1;	/* relaxed: written while a new process has nothing else to do */
 
@@ -136,7 +142,7 @@ static bool take_over_from_fork(struct hz3_lock *lock, uintptr_t word)
 	uint64_t began_us = hz3_atomic_load(&fork_began_us, relaxed);
 
 	/* acquire: pairs with the releases that say IDLE. */
-	return (word & IDLE) && began_us != 0 && hz3_os_now_us() >= began_us + FORK_PATIENCE_US &&
+	return (word & IDLE) && hz3_atomic_load(&forks, relaxed) != 0 && hz3_os_now_us() >= began_us + FORK_PATIENCE_US &&
 	       hz3_atomic_cas_strong(&lock->word, &word, my_identity() | WAITERS, acquire, relaxed);
 }
 
@@ -265,11 +271,28 @@ void hz3_lock_init(struct hz3_lock *lock, enum hz3_lock_rank rank, const char *n
 	*lock = (struct hz3_lock)HZ3_LOCK_INIT(rank, name, mend);
 }
 
+/*
+ * Somebody has taken it over, or it could not be had.  In a handler it is taken for the fork, or it would look like one that was interrupted; and
+ * if its holder may be waiting for one of those, this thread goes on without it after all.
+ */
+static void take_in_fork(struct hz3_lock *lock)
+{
+	if (!forking_in_handler) {
+		take(lock);
+		return;
+	}
+	uint64_t until_us = lock->rank >= interrupted_rank ? HZ3_LOCK_FOR_EVER : hz3_os_now_us() + HANDLER_PATIENCE_US;
+	/* It may be taken over again before it is in use. */
+	do
+		hz3_lock_fork_prepare(lock, until_us);
+	while (!use_in_fork(lock) && until_us == HZ3_LOCK_FOR_EVER);
+}
+
 void hz3_lock(struct hz3_lock *lock)
 {
 	if (hz3_lock_is_forking()) {
-		if (!use_in_fork(lock) && !forking_in_handler)
-			take(lock);
+		if (!use_in_fork(lock))
+			take_in_fork(lock);
 		return;
 	}
 	if (hz3_lock_meet_process)
@@ -320,8 +343,11 @@ void hz3_lock_pass_wake(void)
 
 void hz3_lock_fork_prepare(struct hz3_lock *lock, uint64_t until_us)
 {
-	if (is_mine(lock))
+	if (is_mine(lock)) {
+		if (!(hz3_atomic_load(&lock->word, relaxed) & FOR_FORK))
+			interrupted_rank = lock->rank;
 		return;
+	}
 	if (until_us == HZ3_LOCK_FOR_EVER)
 		take(lock);
 	else
@@ -350,6 +376,14 @@ void hz3_lock_fork_parent(struct hz3_lock *lock)
 	owes_wake = owed;
 }
 
+/* Of one who is not there not even the name: a new thread may get it.  (If this is not the first thread, the holder may be that one.) */
+static void call_torn(struct hz3_lock *lock, uintptr_t word)
+{
+	if (!names_me(word) && hz3_os_thread_id() == hz3_os_process_id())
+		hz3_atomic_store(&lock->word, WAITERS, relaxed);
+	hz3_atomic_store(&lock->torn, true, relaxed);
+}
+
 void hz3_lock_fork_child(struct hz3_lock *lock)
 {
 	uintptr_t word = hz3_atomic_load(&lock->word, relaxed);
@@ -358,7 +392,7 @@ void hz3_lock_fork_child(struct hz3_lock *lock)
 	if (names_me(word) && (word & (FOR_FORK | IDLE)) == (FOR_FORK | idle_mark(lock)))
 		hz3_atomic_store(&lock->word, 0, relaxed);
 	else if (word != 0)
-		hz3_atomic_store(&lock->torn, true, relaxed);
+		call_torn(lock, word);
 	held[lock->rank] = 0;
 }
 
@@ -367,24 +401,31 @@ void hz3_lock_fork_miss(struct hz3_lock *lock)
 	uintptr_t word = hz3_atomic_load(&lock->word, relaxed);
 
 	if (word != 0 && !names_me(word))
-		hz3_atomic_store(&lock->torn, true, relaxed);
+		call_torn(lock, word);
 }
 
 void hz3_lock_fork_begin(bool in_handler)
 {
 	forking_in_handler = in_handler;
-	hz3_atomic_store(&fork_began_us, hz3_os_now_us(), relaxed);
+	if (hz3_atomic_load(&forks, relaxed) == 0)
+		hz3_atomic_store(&fork_began_us, hz3_os_now_us(), relaxed);
+	(void)hz3_atomic_fetch_add(&forks, 1, relaxed);
 	forking_in = hz3_atomic_load(&process_number, relaxed);
 }
 
 void hz3_lock_fork_end(void)
 {
-	hz3_atomic_store(&fork_began_us, 0, relaxed);
+	/* Not so in the child of a fork inside of one. */
+	if (hz3_lock_is_forking())
+		(void)hz3_atomic_fetch_add(&forks, -1u, relaxed);
 	forking_in = 0;
+	interrupted_rank = 0;
 }
 
 void hz3_lock_new_process(void)
 {
 	hz3_atomic_store(&process_number, hz3_atomic_load(&process_number, relaxed) + 1, relaxed);
-	hz3_lock_fork_end();
+	hz3_atomic_store(&forks, 0, relaxed);
+	forking_in = 0;
+	interrupted_rank = 0;
 }

@@ -623,6 +623,102 @@ START_TEST(taken_over_and_vanished)
 }
 END_TEST
 
+static void *hold_arena_for_a_moment(void *arg)
+{
+	const struct timespec moment = {0, 100000000};
+
+	(void)arg;
+	hz3_lock(&arena);
+	atomic_store(&progress, 2);
+	nanosleep(&moment, NULL);
+	atomic_store(&progress, 3);
+	hz3_unlock(&arena);
+	return NULL;
+}
+
+/* A fork in a handler does not go on without a lock whose holder doesn't wait for one that the handler has interrupted. */
+START_TEST(waited_for_in_a_handler)
+{
+	pthread_t thread;
+
+	hz3_lock(&heap);
+	for (int i = 0; i < 5; i++)
+		hz3_lock_fork_prepare(all[i], HZ3_LOCK_FOR_EVER);
+	hz3_lock_fork_begin(true);
+	ck_assert_int_eq(pthread_create(&thread, NULL, hold_arena_for_a_moment, NULL), 0);
+	wait_for_progress(2);
+	hz3_lock(&arena);
+	ck_assert_int_eq(atomic_load(&progress), 3);
+	hz3_unlock(&arena);
+	pthread_join(thread, NULL);
+	hz3_lock_fork_end();
+	unlock_all();
+	/* What was interrupted goes on. */
+	ck_assert(hz3_lock_held(&heap));
+	ck_assert(!hz3_lock_held(&arena));
+	hz3_unlock(&heap);
+	ck_assert(others_can_take());
+}
+END_TEST
+
+static void *begin_and_end_fork(void *arg)
+{
+	hz3_lock_fork_begin(true);
+	hz3_lock_fork_end();
+	return arg;
+}
+
+/* The end of a fork that began later, in a handler of another thread, is not the end of the first one. */
+START_TEST(taken_over_from_the_first_of_two)
+{
+	pthread_t thread;
+
+	lock_all();
+	hz3_lock_fork_begin(false);
+	run_thread(begin_and_end_fork, NULL);
+	ck_assert_int_eq(pthread_create(&thread, NULL, take_heap_over, NULL), 0);
+	wait_for_progress(2);
+	atomic_store(&let_go, true);
+	pthread_join(thread, NULL);
+	hz3_lock_fork_end();
+	unlock_all();
+}
+END_TEST
+
+static void *lock_torn_heap(void *arg)
+{
+	bool *good = arg;
+
+	*good = !hz3_lock_held(&heap);
+	hz3_lock(&heap);
+	*good = *good && mended == 1;
+	hz3_unlock(&heap);
+	return NULL;
+}
+
+/* A new thread of the child may get the stack, and so the identity, of the holder that is not there. */
+START_TEST(identity_of_who_vanished)
+{
+	pthread_t thread = begin_fork_and_wait(2);
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		bool good = false;
+		alarm(20);
+		hz3_lock_new_process();
+		for (int i = 4; i >= 0; i--)
+			hz3_lock_fork_child(all[i]);
+		run_thread(lock_torn_heap, &good);
+		_exit(good ? 0 : 1);
+	}
+	expect_success(pid);
+	hz3_lock_fork_end();
+	unlock_all();
+	atomic_store(&let_go, true);
+	pthread_join(thread, NULL);
+}
+END_TEST
+
 static volatile sig_atomic_t slept_in = -1;	/* what the handler's fork returned */
 
 static void fork_of_a_sleeper(int signal)
@@ -714,6 +810,9 @@ int main(void)
 	tcase_add_test(tc, kept_by_who_took_it_over);
 	tcase_add_test(tc, not_taken_over_while_in_use);
 	tcase_add_test(tc, taken_over_and_vanished);
+	tcase_add_test(tc, waited_for_in_a_handler);
+	tcase_add_test(tc, taken_over_from_the_first_of_two);
+	tcase_add_test(tc, identity_of_who_vanished);
 #if !defined(__SANITIZE_THREAD__)
 	/* That sanitizer keeps a signal back until a call of libc's, and a sleeper makes none. */
 	tcase_add_test(tc, holder_of_a_sleeper_vanishes);
