@@ -1,5 +1,5 @@
 /* Arenas: address ranges from which pages and large runs are cut. */
-#include "arena.h"
+#include "arena_private.h"
 
 #include <errno.h>
 #include <string.h>
@@ -11,44 +11,17 @@
 #include "os_kept.h"
 #include "os_memory.h"
 #include "os_process.h"
-#include "runs.h"
 #include "thp.h"
-#include "usdt.h"
 
 #define COMMIT_SLICES ((size_t)16)	/* memory is mapped 1 MiB at a time */
 #define GROW_SLICES ((size_t)64)
 #define LONG_SLICES ((size_t)512)	/* so much is asked for on trial before the window grows */
-#define WAIT_MS_MAX 100u
 #define ARENAS_BY_CPU_MAX 16
 
 /* Chunks of the window and the arena that each belongs to. */
 #define CHUNK_SLICES_SHIFT 6
 
-struct hz3_arena {
-	struct hz3_lock lock;			/* first: mend() */
-	unsigned index;
-	struct hz3_runs runs;
-	struct hz3_run *purged;			/* that are with the system now: in use, for everybody else */
-	struct hz3_arena_counters counters HZ3_ALIGNED(HZ3_CACHE_LINE);
-} HZ3_ALIGNED(HZ3_CACHE_LINE);
-
-/* Shorter runs stay mapped even when address space is scarce: mappings are limited as well. */
-#define DECOMMIT_SLICES_MIN ((size_t)16)
-
-/*
- * A run that is unmapped is a hole between mappings, and so a mapping more.  A process has 65530 as a rule, and needs them for
- * other things as well: so many holes in all, and so many if memory has run out.
- */
-#define HOLES_MAX 128u
-#define HOLES_MAX_URGENT 8192u
-
-/* What is being purged can't be allocated: not more at a time than this. */
-#define PURGE_SLICES_MAX ((size_t)64)
-#define PURGE_FAILURES_MAX 16u /* of the system, until a purge gives up */
-
 static struct hz3_arena *arenas;
-static _Atomic bool scarce;		/* relaxed: a policy */
-static _Atomic unsigned purging;	/* relaxed: runs that are with the system now; a hint, changed under the arena's lock */
 static unsigned arena_count, page_arena_count;
 
 /*
@@ -70,49 +43,36 @@ static bool has_locked(const struct hz3_arena *arena, size_t slice)
 	return hz3_atomic_load(&chunk_arena[slice >> CHUNK_SLICES_SHIFT], relaxed) == arena->index + 1;
 }
 
-/* Counters have one writer at a time (the lock's holder), so a plain addition in two steps loses nothing. */
-static void count(_Atomic size_t *counter, ptrdiff_t n)
-{
-	hz3_atomic_store(counter, hz3_atomic_load(counter, relaxed) + (size_t)n, relaxed);
-}
-
-/* Take a free run out of every list; its slices have route 0 afterwards. */
-static void unlink_locked(struct hz3_arena *arena, struct hz3_run *run)
+void hz3_arena_unlink_locked(struct hz3_arena *arena, struct hz3_run *run)
 {
 	if (run->kind == HZ3_RUN_DIRTY)
-		count(&arena->counters.dirty, -(ptrdiff_t)run->slices);
+		hz3_arena_counter_add(&arena->counters.dirty, -(ptrdiff_t)run->slices);
 	hz3_runs_remove(&arena->runs, run);
 }
 
-/* A free run that has no neighbours to merge with; of no slices: none. */
-static void link_locked(struct hz3_arena *arena, size_t slice, size_t n, unsigned kind, uint64_t stamp_ms, struct hz3_run *age_after)
+void hz3_arena_link_locked(struct hz3_arena *arena, size_t slice, size_t n, unsigned kind, uint64_t stamp_ms, struct hz3_run *age_after)
 {
 	if (n == 0)
 		return;
 	if (kind == HZ3_RUN_DIRTY)
-		count(&arena->counters.dirty, (ptrdiff_t)n);
+		hz3_arena_counter_add(&arena->counters.dirty, (ptrdiff_t)n);
 	hz3_runs_add(&arena->runs, slice, n, kind, stamp_ms, age_after);
 }
 
-/* The arena's free run of the given kind that ends just before slice, or starts at it; NULL if there is none. */
-static struct hz3_run *run_before(struct hz3_arena *arena, size_t slice, unsigned kind)
+struct hz3_run *hz3_arena_run_before_locked(struct hz3_arena *arena, size_t slice, unsigned kind)
 {
 	return slice > 1 && has_locked(arena, slice - 1) ? hz3_run_to(slice - 1, kind) : NULL;
 }
 
-static struct hz3_run *run_from(struct hz3_arena *arena, size_t slice, unsigned kind)
+struct hz3_run *hz3_arena_run_from_locked(struct hz3_arena *arena, size_t slice, unsigned kind)
 {
 	return slice < hz3_page_map_slices() && has_locked(arena, slice) ? hz3_run_from(slice, kind) : NULL;
 }
 
-/*
- * Make [slice, slice + n) a free run of its kind, merged with its neighbours.  The age is that of the largest part: traffic at
- * the edge of a large run must not keep it young for ever.
- */
-static void insert_locked(struct hz3_arena *arena, size_t slice, size_t n, unsigned kind, uint64_t now)
+void hz3_arena_insert_locked(struct hz3_arena *arena, size_t slice, size_t n, unsigned kind, uint64_t now)
 {
-	struct hz3_run *left = run_before(arena, slice, kind);
-	struct hz3_run *right = run_from(arena, slice + n, kind);
+	struct hz3_run *left = hz3_arena_run_before_locked(arena, slice, kind);
+	struct hz3_run *right = hz3_arena_run_from_locked(arena, slice + n, kind);
 	struct hz3_run *largest = left && (!right || left->slices >= right->slices) ? left : right;
 	struct hz3_run *age_after = arena->runs.newest;
 
@@ -127,15 +87,15 @@ static void insert_locked(struct hz3_arena *arena, size_t slice, size_t n, unsig
 	}
 
 	if (left) {
-		unlink_locked(arena, left);
+		hz3_arena_unlink_locked(arena, left);
 		slice -= left->slices;
 		n += left->slices;
 	}
 	if (right) {
-		unlink_locked(arena, right);
+		hz3_arena_unlink_locked(arena, right);
 		n += right->slices;
 	}
-	link_locked(arena, slice, n, kind, now, age_after);
+	hz3_arena_link_locked(arena, slice, n, kind, now, age_after);
 }
 
 /* How much of a run to commit, from first on, when n slices of it are wanted: to the end of a huge page if those are. */
@@ -151,7 +111,7 @@ static size_t commit_amount(size_t first, size_t n, size_t available)
 static void give_up_if_taken_locked(struct hz3_arena *arena, struct hz3_run *run)
 {
 	if (errno == EEXIST)
-		unlink_locked(arena, run);
+		hz3_arena_unlink_locked(arena, run);
 }
 
 /*
@@ -177,17 +137,17 @@ static size_t use_locked(struct hz3_arena *arena, struct hz3_run *run, size_t n,
 				return 0;
 			}
 		}
-		count(&arena->counters.committed, (ptrdiff_t)amount);
+		hz3_arena_counter_add(&arena->counters.committed, (ptrdiff_t)amount);
 		extra = amount - n;
 	}
-	unlink_locked(arena, run);
-	link_locked(arena, start, skip, kind, stamp, age_after);
+	hz3_arena_unlink_locked(arena, run);
+	hz3_arena_link_locked(arena, start, skip, kind, stamp, age_after);
 	if (skip && kind == HZ3_RUN_DIRTY)
 		age_after = hz3_run_at(start);
 	if (extra)
-		insert_locked(arena, first + n, extra, HZ3_RUN_CLEAN, 0);
-	link_locked(arena, first + n + extra, rest - extra, kind, stamp, age_after);
-	count(&arena->counters.active, (ptrdiff_t)n);
+		hz3_arena_insert_locked(arena, first + n, extra, HZ3_RUN_CLEAN, 0);
+	hz3_arena_link_locked(arena, first + n + extra, rest - extra, kind, stamp, age_after);
+	hz3_arena_counter_add(&arena->counters.active, (ptrdiff_t)n);
 	return first;
 }
 
@@ -211,7 +171,7 @@ static bool grow_locked(struct hz3_arena *arena, size_t n, size_t align)
 		return false;
 	for (size_t chunk = first >> CHUNK_SLICES_SHIFT; chunk <= (first + got - 1) >> CHUNK_SLICES_SHIFT; chunk++)
 		hz3_atomic_store(&chunk_arena[chunk], (uint8_t)(arena->index + 1), relaxed);
-	insert_locked(arena, first, got, HZ3_RUN_UNCOMMITTED, 0);
+	hz3_arena_insert_locked(arena, first, got, HZ3_RUN_UNCOMMITTED, 0);
 	return true;
 }
 
@@ -303,8 +263,8 @@ static void free_as(size_t slice, size_t n, unsigned kind, uint64_t now)
 	struct hz3_arena *arena = arena_of(slice);
 
 	hz3_lock(&arena->lock);
-	count(&arena->counters.active, -(ptrdiff_t)n);
-	insert_locked(arena, slice, n, kind, now);
+	hz3_arena_counter_add(&arena->counters.active, -(ptrdiff_t)n);
+	hz3_arena_insert_locked(arena, slice, n, kind, now);
 	hz3_unlock(&arena->lock);
 }
 
@@ -322,7 +282,7 @@ void hz3_arena_free_clean(size_t slice, size_t n)
 static bool extend_locked(struct hz3_arena *arena, size_t slice, size_t n, size_t want)
 {
 	for (unsigned kind = 0; kind < HZ3_RUN_KINDS; kind++) {
-		struct hz3_run *run = run_from(arena, slice + n, kind);
+		struct hz3_run *run = hz3_arena_run_from_locked(arena, slice + n, kind);
 		if (run == NULL || run->slices < want - n)
 			continue;
 		size_t bytes = kind == HZ3_RUN_DIRTY ? 0 : (want - n) << HZ3_SLICE_SHIFT;
@@ -344,228 +304,6 @@ bool hz3_arena_extend(size_t slice, size_t n, size_t want)
 	bool done = extend_locked(arena, slice, n, want);
 	hz3_unlock(&arena->lock);
 	return done;
-}
-
-static void list_purged_locked(struct hz3_arena *arena, size_t slice, size_t n)
-{
-	struct hz3_run *run = hz3_run_at(slice);
-
-	run->slices = (uint32_t)n;
-	run->kind = HZ3_RUN_PURGED;
-	run->next = arena->purged;
-	arena->purged = run;
-}
-
-/*
- * False: in the child of a fork that this thread's signal handler has done, somebody else was faster.  Only the list tells, since the run may be
- * anything by now.
- */
-static bool unlist_purged_locked(struct hz3_arena *arena, size_t slice)
-{
-	struct hz3_run *run = hz3_run_at(slice), **link = &arena->purged;
-
-	while (*link && *link != run)
-		link = &(*link)->next;
-	if (*link == NULL)
-		return false;
-	*link = run->next;
-	return true;
-}
-
-/* The oldest dirty run, or the start of it, taken out as if it were in use; 0 if none is older than before_ms. */
-static size_t purge_begin_locked(struct hz3_arena *arena, uint64_t before_ms, size_t *n)
-{
-	struct hz3_run *run = arena->runs.oldest;
-
-	if (run == NULL || run->stamp_ms > before_ms)
-		return 0;
-	size_t slice = hz3_run_slice(run), total = run->slices;
-	uint64_t stamp = run->stamp_ms;
-	*n = hz3_min(total, PURGE_SLICES_MAX);
-	unlink_locked(arena, run);
-	link_locked(arena, slice + *n, total - *n, HZ3_RUN_DIRTY, stamp, NULL);
-	list_purged_locked(arena, slice, *n);
-	return slice;
-}
-
-/* May these slices, which are in no list, become a hole?  A part of one that is there is none more. */
-static bool may_unmap_locked(struct hz3_arena *arena, size_t slice, size_t n, unsigned holes_max)
-{
-	return arena->runs.bins[HZ3_RUN_UNCOMMITTED].runs < hz3_max(holes_max / arena_count, 1) ||
-	       run_before(arena, slice, HZ3_RUN_UNCOMMITTED) || run_from(arena, slice + n, HZ3_RUN_UNCOMMITTED);
-}
-
-/* Give the memory of a run back, and what it is then.  HZ3_RUN_DIRTY: the system would not have it. */
-static unsigned purge_run(size_t slice, size_t n, bool unmap)
-{
-	if (unmap && hz3_page_map_decommit(slice, n) == 0)
-		return HZ3_RUN_UNCOMMITTED;
-	return hz3_os_purge(hz3_slice_address(slice), n << HZ3_SLICE_SHIFT) == 0 ? HZ3_RUN_CLEAN : HZ3_RUN_DIRTY;
-}
-
-static void purge_end_locked(struct hz3_arena *arena, size_t slice, size_t n, unsigned kind)
-{
-	if (!unlist_purged_locked(arena, slice))
-		return;
-	hz3_atomic_fetch_sub(&purging, 1, relaxed);
-	if (kind == HZ3_RUN_UNCOMMITTED)
-		count(&arena->counters.committed, -(ptrdiff_t)n);
-	if (kind != HZ3_RUN_DIRTY) {
-		hz3_limit_give(n << HZ3_SLICE_SHIFT);
-		hz3_atomic_fetch_add(&arena->counters.purges, 1, relaxed);
-		hz3_atomic_fetch_add(&arena->counters.purged_slices, n, relaxed);
-		insert_locked(arena, slice, n, kind, 0);
-		return;
-	}
-	/* Locked memory, or a system that refuses: still dirty, and, if its neighbours are not, not to be tried again before it has aged. */
-	hz3_atomic_fetch_add(&arena->counters.purge_failures, 1, relaxed);
-	insert_locked(arena, slice, n, HZ3_RUN_DIRTY, hz3_os_now_ms());
-}
-
-/*
- * Turn free runs of one kind, of at least min slices (up to 32), into address space: the longest first, while there are no more than so many
- * holes.  Those that the system won't unmap stay as they are.
- */
-static size_t decommit_kind_locked(struct hz3_arena *arena, unsigned kind, size_t min, unsigned holes_max)
-{
-	size_t bytes = 0;
-	struct hz3_run *next;
-
-	for (struct hz3_run *run = hz3_runs_next(&arena->runs, kind, NULL); run && run->slices >= min; run = next) {
-		size_t slice = hz3_run_slice(run), n = run->slices;
-		next = hz3_runs_next(&arena->runs, kind, run);
-		if (!may_unmap_locked(arena, slice, n, holes_max) || hz3_page_map_decommit(slice, n) != 0)
-			continue;
-		unlink_locked(arena, run);
-		count(&arena->counters.committed, -(ptrdiff_t)n);
-		if (kind == HZ3_RUN_DIRTY)
-			hz3_limit_give(n << HZ3_SLICE_SHIFT);
-		insert_locked(arena, slice, n, HZ3_RUN_UNCOMMITTED, 0);
-		bytes += n << HZ3_SLICE_SHIFT;
-	}
-	return bytes;
-}
-
-/*
- * Purge the oldest dirty runs that were freed at before_ms or earlier, while more than keep slices are dirty.  The run
- * being purged counts as in use, so the lock need not be held while the system works.  What the system would not have counts so until the
- * end: what is behind it has its turn, and neither is kept dirty by the other.
- */
-static size_t purge(struct hz3_arena *arena, uint64_t before_ms, size_t keep)
-{
-	struct { size_t slice, n; } failed[PURGE_FAILURES_MAX];
-	size_t bytes = 0, apart = 0, slice, n = 0;
-	unsigned failures = 0;
-
-	hz3_lock(&arena->lock);
-	while (failures < PURGE_FAILURES_MAX && hz3_atomic_load(&arena->counters.dirty, relaxed) + apart > keep) {
-		slice = purge_begin_locked(arena, before_ms, &n);
-		if (slice == 0)
-			break;
-		bool unmap = hz3_arenas_scarce() && n >= DECOMMIT_SLICES_MIN &&
-			     may_unmap_locked(arena, slice, n, HOLES_MAX);
-		hz3_atomic_fetch_add(&purging, 1, relaxed);
-		hz3_unlock(&arena->lock);
-		unsigned kind = purge_run(slice, n, unmap);
-		hz3_lock(&arena->lock);
-		if (kind == HZ3_RUN_DIRTY) {
-			failed[failures].slice = slice;
-			failed[failures++].n = n;
-			apart += n;
-			continue;
-		}
-		purge_end_locked(arena, slice, n, kind);
-		bytes += n << HZ3_SLICE_SHIFT;
-		HZ3_USDT2(hz3, purge, hz3_slice_address(slice), n << HZ3_SLICE_SHIFT);
-	}
-	while (failures-- > 0)
-		purge_end_locked(arena, failed[failures].slice, failed[failures].n, HZ3_RUN_DIRTY);
-	/* Clean runs that were too short before may have grown together. */
-	if (bytes && hz3_arenas_scarce())
-		decommit_kind_locked(arena, HZ3_RUN_CLEAN, DECOMMIT_SLICES_MIN, HOLES_MAX);
-	hz3_unlock(&arena->lock);
-	return bytes;
-}
-
-void hz3_arenas_wait_for_purges(void)
-{
-	for (unsigned i = 0; i < WAIT_MS_MAX && hz3_atomic_load(&purging, relaxed); i++)
-		hz3_os_sleep_ms(1);
-}
-
-size_t hz3_arena_purge(unsigned i, uint64_t age_ms)
-{
-	uint64_t now = hz3_os_now_ms();
-
-	if (age_ms > now)
-		return 0;
-	return purge(&arenas[i], now - age_ms, 0);
-}
-
-size_t hz3_arenas_purge(uint64_t age_ms)
-{
-	size_t bytes = 0;
-
-	for (unsigned i = 0; i < arena_count; i++)
-		bytes += hz3_arena_purge(i, age_ms);
-	return bytes;
-}
-
-size_t hz3_arena_purge_to(unsigned i, size_t keep)
-{
-	struct hz3_arena *arena = &arenas[i];
-
-	/* relaxed: a hint; purge looks again under the lock. */
-	if (hz3_atomic_load(&arena->counters.dirty, relaxed) <= keep >> HZ3_SLICE_SHIFT)
-		return 0;
-	/* Down to half, so that the next free does not have to purge again. */
-	return purge(arena, UINT64_MAX, keep >> (HZ3_SLICE_SHIFT + 1));
-}
-
-size_t hz3_arenas_purge_some(size_t want)
-{
-	size_t bytes = 0;
-
-	for (unsigned i = 0; i < arena_count && bytes < want; i++) {
-		/* relaxed: a hint. */
-		size_t dirty = hz3_atomic_load(&arenas[i].counters.dirty, relaxed);
-		size_t slices = hz3_align_up(want - bytes, HZ3_SLICE) >> HZ3_SLICE_SHIFT;
-		bytes += purge(&arenas[i], UINT64_MAX, dirty > slices ? dirty - slices : 0);
-	}
-	return bytes;
-}
-
-void hz3_arenas_set_scarce(void)
-{
-	hz3_atomic_store(&scarce, true, relaxed);
-}
-
-bool hz3_arenas_scarce(void)
-{
-	return hz3_atomic_load(&scarce, relaxed);
-}
-
-static size_t decommit(unsigned holes_max)
-{
-	size_t bytes = 0;
-
-	for (unsigned i = 0; i < arena_count; i++) {
-		hz3_lock(&arenas[i].lock);
-		bytes += decommit_kind_locked(&arenas[i], HZ3_RUN_DIRTY, 1, holes_max);
-		bytes += decommit_kind_locked(&arenas[i], HZ3_RUN_CLEAN, 1, holes_max);
-		hz3_unlock(&arenas[i].lock);
-	}
-	return bytes;
-}
-
-size_t hz3_arenas_decommit_longest(void)
-{
-	return decommit(HOLES_MAX);
-}
-
-size_t hz3_arenas_decommit(void)
-{
-	return decommit(HOLES_MAX_URGENT);
 }
 
 static size_t sum(size_t offset)
@@ -627,6 +365,11 @@ unsigned hz3_arenas_count(void)
 	return arena_count;
 }
 
+struct hz3_arena *hz3_arena_at(unsigned i)
+{
+	return &arenas[i];
+}
+
 struct hz3_arena *hz3_arena_for(unsigned i)
 {
 	return &arenas[i % arena_count];
@@ -650,33 +393,6 @@ const struct hz3_arena_counters *hz3_arena_counters(unsigned i)
 struct hz3_lock *hz3_arena_lock(unsigned i)
 {
 	return &arenas[i].lock;
-}
-
-/* Whoever purged it may have unmapped it or not: so it is unmapped, or has its old contents. */
-static void end_purge_locked(struct hz3_arena *arena, size_t slice, size_t n)
-{
-	bool unmapped = n >= DECOMMIT_SLICES_MIN;
-
-	if (unmapped && hz3_page_map_decommit(slice, n) != 0)
-		return;
-	if (unmapped)
-		count(&arena->counters.committed, -(ptrdiff_t)n);
-	insert_locked(arena, slice, n, unmapped ? HZ3_RUN_UNCOMMITTED : HZ3_RUN_DIRTY, hz3_os_now_ms());
-}
-
-void hz3_arenas_end_purges(void)
-{
-	for (unsigned i = 0; i < arena_count; i++) {
-		struct hz3_arena *arena = &arenas[i];
-		hz3_lock(&arena->lock);
-		for (struct hz3_run *run; (run = arena->purged) != NULL;) {
-			size_t slice = hz3_run_slice(run), n = run->slices;
-			unlist_purged_locked(arena, slice);
-			end_purge_locked(arena, slice, n);
-		}
-		hz3_unlock(&arena->lock);
-	}
-	hz3_atomic_store(&purging, 0, relaxed);
 }
 
 /*
