@@ -1,13 +1,10 @@
 /*
- * Fork: what thread.c and fork.c have of each other.  fork.c says how it goes.
+ * Fork: what thread.c has of it.  fork.c says how it goes.
  */
 #ifndef HZ3_FORK_H
 #define HZ3_FORK_H
 
-#include "lock.h"
 #include "thread.h"
-
-/* ---- fork.c ---- */
 
 /* Register the fork handlers, once; if that fails, a later call tries again.  May call malloc. */
 void hz3_fork_register(void);
@@ -32,22 +29,5 @@ void hz3_fork_mend(struct hz3_heap *heap);
 
 /* In the child: nobody acts as the owner of this heap any more. */
 void hz3_fork_lose(struct hz3_heap *heap);
-
-/* ---- thread.c ---- */
-
-/* Of the shared heap. */
-extern struct hz3_lock hz3_shared_lock;
-
-/* Send off the remote frees that the heap has collected. */
-void hz3_thread_flush_heap(struct hz3_heap *heap, enum hz3_flush_cause cause);
-
-/* Free what waits before it can be used again: the heap's thread will not come back for it. */
-void hz3_thread_give_up_delayed(struct hz3_heap *heap);
-
-/* In the child: the calling thread is the only one. */
-void hz3_thread_forget_others(void);
-
-/* What there is of memory, for the limits; while nobody takes or gives any. */
-void hz3_thread_count_memory(void);
 
 #endif

@@ -246,14 +246,14 @@ void hz3_stats_collect(struct hz3_stats *out)
 	/* The decay lock keeps scavengers away, which may take sleeping pages even while we hold them. */
 	hz3_lock(&hz3_decay_lock);
 	hz3_lock(&hz3_abandon_lock);
-	hz3_thread_shared_lock();
+	hz3_lock(&hz3_shared_lock);
 	add_heaps(out);
 	if (HZ3_STATS)
 		add_pages_at_rest(out, hz3_thread_heap);
 	hz3_pools_each(add_pool_heap, add_pool_page, out);
 	add_lost(out);
 	out->heaps_parked = hz3_abandon_parked_locked();
-	hz3_thread_shared_unlock();
+	hz3_unlock(&hz3_shared_lock);
 	hz3_unlock(&hz3_abandon_lock);
 	hz3_unlock(&hz3_decay_lock);
 	add_arenas(out);

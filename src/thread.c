@@ -413,16 +413,6 @@ struct hz3_heap *hz3_thread_shared_heap(void)
 	return shared_heap;
 }
 
-void hz3_thread_shared_lock(void)
-{
-	hz3_lock(&hz3_shared_lock);
-}
-
-void hz3_thread_shared_unlock(void)
-{
-	hz3_unlock(&hz3_shared_lock);
-}
-
 /* The holder is not there, and the heap may be half changed: another takes its place. */
 static void mend_shared(struct hz3_lock *lock)
 {

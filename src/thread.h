@@ -9,6 +9,7 @@
 #define HZ3_THREAD_H
 
 #include "heap.h"
+#include "lock.h"
 
 /* The only thread-local word.  Points to hz3_thread_absent or hz3_thread_ended when the thread has no heap. */
 extern __thread struct hz3_heap *hz3_thread_heap;
@@ -68,9 +69,22 @@ bool hz3_thread_set_arena(unsigned arena);
 /* Does the process have more than one thread, as far as we saw? */
 bool hz3_thread_is_multi(void);
 
-/* The shared heap of threads that are ending, for those who walk all heaps. */
+/* The shared heap of threads that are ending, for those who walk all heaps, and its lock. */
 struct hz3_heap *hz3_thread_shared_heap(void);
-void hz3_thread_shared_lock(void);
-void hz3_thread_shared_unlock(void);
+extern struct hz3_lock hz3_shared_lock;
+
+/* ---- For fork.c ---- */
+
+/* Send off the remote frees that the heap has collected. */
+void hz3_thread_flush_heap(struct hz3_heap *heap, enum hz3_flush_cause cause);
+
+/* Free what waits before it can be used again: the heap's thread will not come back for it. */
+void hz3_thread_give_up_delayed(struct hz3_heap *heap);
+
+/* In the child: the calling thread is the only one. */
+void hz3_thread_forget_others(void);
+
+/* What there is of memory, for the limits; while nobody takes or gives any. */
+void hz3_thread_count_memory(void);
 
 #endif
