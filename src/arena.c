@@ -306,30 +306,36 @@ bool hz3_arena_extend(size_t slice, size_t n, size_t want)
 	return done;
 }
 
-static size_t sum(size_t offset)
+size_t hz3_arenas_sum(unsigned first, unsigned end, size_t where)
 {
-	size_t slices = 0;
+	size_t sum = 0;
 
-	for (unsigned i = 0; i < arena_count; i++) {
-		const _Atomic size_t *counter = (const void *)((const char *)&arenas[i].counters + offset);
-		slices += hz3_atomic_load(counter, relaxed);
+	for (unsigned i = first; i < end; i++) {
+		const _Atomic size_t *counter = (const void *)((const char *)&arenas[i].counters + where);
+		/* relaxed: a statistic. */
+		sum += hz3_atomic_load(counter, relaxed);
 	}
-	return slices << HZ3_SLICE_SHIFT;
+	return sum;
+}
+
+static size_t bytes_of_all(size_t where)
+{
+	return hz3_arenas_sum(0, arena_count, where) << HZ3_SLICE_SHIFT;
 }
 
 size_t hz3_arenas_active(void)
 {
-	return sum(offsetof(struct hz3_arena_counters, active));
+	return bytes_of_all(offsetof(struct hz3_arena_counters, active));
 }
 
 size_t hz3_arenas_dirty(void)
 {
-	return sum(offsetof(struct hz3_arena_counters, dirty));
+	return bytes_of_all(offsetof(struct hz3_arena_counters, dirty));
 }
 
 size_t hz3_arenas_committed(void)
 {
-	return sum(offsetof(struct hz3_arena_counters, committed));
+	return bytes_of_all(offsetof(struct hz3_arena_counters, committed));
 }
 
 static void mend(struct hz3_lock *lock);

@@ -18,9 +18,9 @@ struct hz3_arena_counters {
 	_Atomic size_t active;
 	_Atomic size_t dirty;
 	_Atomic size_t committed;
-	_Atomic uint64_t purges;
-	_Atomic uint64_t purged_slices;
-	_Atomic uint64_t purge_failures;
+	_Atomic size_t purges;
+	_Atomic size_t purged_slices;
+	_Atomic size_t purge_failures;
 };
 
 struct hz3_arena;
@@ -88,6 +88,9 @@ size_t hz3_arenas_decommit(void);
  */
 void hz3_arenas_set_scarce(void);
 bool hz3_arenas_scarce(void);
+
+/* A counter of the arenas from first to before end, added up: where is its offset in struct hz3_arena_counters. */
+size_t hz3_arenas_sum(unsigned first, unsigned end, size_t where);
 
 /* Bytes over all arenas, as of now. */
 size_t hz3_arenas_active(void);

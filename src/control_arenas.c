@@ -146,17 +146,9 @@ static void get_nthreads(const struct hz3_control_row *row HZ3_UNUSED, size_t in
 	}
 }
 
-/* A counter of arenas: where is its offset in struct hz3_arena_counters. */
-static uint64_t sum_of_arenas(size_t index, size_t where)
+static size_t sum_of_arenas(size_t index, size_t where)
 {
-	uint64_t sum = 0;
-
-	for (unsigned i = first_arena(index); i < end_of_arenas(index); i++) {
-		const _Atomic size_t *counter = (const void *)((const char *)hz3_arena_counters(i) + where);
-		/* relaxed: a statistic. */
-		sum += hz3_atomic_load(counter, relaxed);
-	}
-	return sum;
+	return hz3_arenas_sum(first_arena(index), end_of_arenas(index), where);
 }
 
 static void get_arena_count(const struct hz3_control_row *row, size_t index, union hz3_control_value *value)
