@@ -2,7 +2,8 @@
  * Counters of what the allocator does.
  *
  * Every heap has one struct hz3_counters, and its thread is the only writer; the counts are raised per batch (a chain,
- * a flush, a drain, a page), never per block.  Readers add up the counters of all heaps with relaxed loads (stats.h).
+ * a flush, a drain, a page), never per block.  Others read them by hz3_read_once(): a sum over running threads is of no one moment
+ * anyway (stats.h).
  */
 #ifndef HZ3_COUNTERS_H
 #define HZ3_COUNTERS_H

@@ -152,27 +152,21 @@ bool hz3_flow_sums_full_locked(void)
 	return sums_full;
 }
 
-static uint64_t get(const uint64_t *counter)
-{
-	/* relaxed: each counter has one writer. */
-	return hz3_read_once(counter);
-}
-
 void hz3_flow_add_locked(struct hz3_flow_sum *sum, const struct hz3_flow_counts *counts, const struct hz3_flow_counts *folded)
 {
 	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
-		uint64_t blocks = get(&counts->blocks[class]) - folded->blocks[class];
+		uint64_t blocks = hz3_read_once(&counts->blocks[class]) - folded->blocks[class];
 		sum->blocks[hz3_flow_group(class)] += blocks;
 		sum->bytes[hz3_flow_group(class)] += blocks * hz3_class_size(class);
 	}
 	for (unsigned group = 0; group < HZ3_FLOW_GROUPS; group++)
-		sum->chains[group] += get(&counts->chains[group]) - folded->chains[group];
+		sum->chains[group] += hz3_read_once(&counts->chains[group]) - folded->chains[group];
 }
 
 static bool is_new_locked(const struct hz3_flow *flow)
 {
 	for (unsigned group = 0; group < HZ3_FLOW_GROUPS; group++)
-		if (get(&flow->counts.chains[group]) != flow->folded.chains[group])
+		if (hz3_read_once(&flow->counts.chains[group]) != flow->folded.chains[group])
 			return true;
 	return false;
 }
@@ -185,9 +179,9 @@ static void fold_row_locked(struct hz3_flow *flow, struct hz3_flow_name owner, s
 	if (!is_new_locked(flow))
 		return;
 	for (unsigned class = 0; class < HZ3_CLASSES; class++)
-		now.blocks[class] = get(&flow->counts.blocks[class]);
+		now.blocks[class] = hz3_read_once(&flow->counts.blocks[class]);
 	for (unsigned group = 0; group < HZ3_FLOW_GROUPS; group++)
-		now.chains[group] = get(&flow->counts.chains[group]);
+		now.chains[group] = hz3_read_once(&flow->counts.chains[group]);
 	hz3_flow_add_locked(sum_for_locked(owner, freer, false), &now, &flow->folded);
 	flow->folded = now;
 }
@@ -197,7 +191,7 @@ static void fold_local_locked(struct hz3_flows *flows, const struct hz3_counters
 	struct hz3_flow_sum *sum = NULL;
 
 	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
-		uint64_t now = get(&counters->class[class].freed_local), blocks = now - flows->local_folded[class];
+		uint64_t now = hz3_read_once(&counters->class[class].freed_local), blocks = now - flows->local_folded[class];
 		if (blocks == 0)
 			continue;
 		if (sum == NULL)
@@ -220,7 +214,7 @@ uint64_t hz3_flow_counts_bytes(const struct hz3_flow_counts *counts)
 	uint64_t bytes = 0;
 
 	for (unsigned class = 0; class < HZ3_CLASSES; class++)
-		bytes += get(&counts->blocks[class]) * hz3_class_size(class);
+		bytes += hz3_read_once(&counts->blocks[class]) * hz3_class_size(class);
 	return bytes;
 }
 

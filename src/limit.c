@@ -17,11 +17,6 @@ static _Atomic uint64_t next_ms;	/* or the clock */
 static _Atomic uint64_t soft_purges, hard_purges, refused;
 static _Thread_local bool is_lifted;
 
-static size_t limit(const size_t *option)
-{
-	return hz3_read_once(option);
-}
-
 /* What is to be free below the soft limit after a purge, and how much more may be taken where that can't be had. */
 static size_t step(size_t soft)
 {
@@ -36,7 +31,7 @@ static HZ3_NOINLINE void note_over(size_t now)
 
 bool hz3_limit_take(size_t bytes)
 {
-	size_t soft = limit(&hz3_options.memory_limit_soft), hard = limit(&hz3_options.memory_limit_hard);
+	size_t soft = hz3_read_once(&hz3_options.memory_limit_soft), hard = hz3_read_once(&hz3_options.memory_limit_hard);
 	size_t now = hz3_atomic_load(&used, relaxed);
 
 	do {
@@ -70,7 +65,7 @@ size_t hz3_limit_used(void)
 
 size_t hz3_limit_room(void)
 {
-	size_t hard = limit(&hz3_options.memory_limit_hard), now = hz3_limit_used();
+	size_t hard = hz3_read_once(&hz3_options.memory_limit_hard), now = hz3_limit_used();
 
 	return hard == 0 ? SIZE_MAX : hard > now ? hard - now : 0;
 }
@@ -92,7 +87,7 @@ void hz3_limit_lift(bool lifted)
 
 size_t hz3_limit_excess(void)
 {
-	size_t soft = limit(&hz3_options.memory_limit_soft), now = hz3_limit_used();
+	size_t soft = hz3_read_once(&hz3_options.memory_limit_soft), now = hz3_limit_used();
 
 	return soft && now > soft ? now - soft : 0;
 }
@@ -110,12 +105,12 @@ size_t hz3_limit_begin_purge(void)
 	if (!hz3_atomic_exchange(&hz3_limit_over, false, relaxed))
 		return 0;
 	excess = hz3_limit_excess();
-	return excess ? excess + step(limit(&hz3_options.memory_limit_soft)) : 0;
+	return excess ? excess + step(hz3_read_once(&hz3_options.memory_limit_soft)) : 0;
 }
 
 void hz3_limit_end_purge(void)
 {
-	size_t soft = limit(&hz3_options.memory_limit_soft), now = hz3_limit_used();
+	size_t soft = hz3_read_once(&hz3_options.memory_limit_soft), now = hz3_limit_used();
 	bool room = soft == 0 || (now < soft && soft - now >= step(soft));
 
 	hz3_atomic_fetch_add(&soft_purges, 1, relaxed);

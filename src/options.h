@@ -3,8 +3,8 @@
  * reads "name:value,name:value".
  *
  * Plain memory: written by hz3_options_init() and by the tests, before there are other threads, and only read from then
- * on.  Excepted are remote_budget, remote_cap, lg_prof_sample and the memory limits, which the control call sets: stored and
- * loaded relaxed.
+ * on.  Excepted are remote_budget, remote_cap, lg_prof_sample and the memory limits, which the control call sets: written and
+ * read by hz3_write_once() and hz3_read_once().
  * (What else can be switched in a running program lives with the module that switches it.)
  */
 #ifndef HZ3_OPTIONS_H

@@ -224,15 +224,9 @@ size_t hz3_buffer_bytes(const struct hz3_remote_buffer *buffer)
 	return bytes;
 }
 
-/* relaxed: these two may be set while we run (control.c). */
-static size_t option(const size_t *value)
-{
-	return hz3_read_once(value);
-}
-
 size_t hz3_buffer_cap(void)
 {
-	size_t fixed = option(&hz3_options.remote_cap), active;
+	size_t fixed = hz3_read_once(&hz3_options.remote_cap), active;
 
 	if (fixed)
 		return fixed;
@@ -283,9 +277,9 @@ bool hz3_buffer_raise_budget(struct hz3_remote_buffer *buffer)
 	}
 	/* None: in the child of a fork in a signal handler this one was taken off the account. */
 	size_t sharing = hz3_max(hz3_atomic_load(&sharers, relaxed), 1);
-	size_t share = hz3_min(option(&hz3_options.remote_budget), cap / sharing);
+	size_t share = hz3_min(hz3_read_once(&hz3_options.remote_budget), cap / sharing);
 	if (buffer->budget >= share) {
-		if (share < option(&hz3_options.remote_budget))
+		if (share < hz3_read_once(&hz3_options.remote_budget))
 			hz3_count(&buffer->refused, 1);
 		give_back(buffer, share);
 		return false;

@@ -14,7 +14,6 @@
 #include "pool.h"
 #include "thread.h"
 
-/* relaxed: each counter has one writer, and a sum over running threads is of no one moment anyway. */
 static void add(uint64_t *sum, const uint64_t *counter)
 {
 	*sum += hz3_read_once(counter);

@@ -36,18 +36,13 @@ static uint64_t row_score[HZ3_TOP_THREADS];
 
 /* ---- counts ---- */
 
-static uint64_t get(const uint64_t *counter)
-{
-	/* relaxed: each counter has one writer, and a sum over running threads is of no one moment anyway. */
-	return hz3_read_once(counter);
-}
-
 static void count_classes(struct hz3_top_counts *out, const struct hz3_counters *counters)
 {
 	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
 		const struct hz3_class_counters *from = &counters->class[class];
 		size_t size = hz3_class_size(class);
-		uint64_t local = get(&from->freed_local), in = get(&from->freed_remote), allocated = get(&from->allocated);
+		uint64_t local = hz3_read_once(&from->freed_local), in = hz3_read_once(&from->freed_remote);
+		uint64_t allocated = hz3_read_once(&from->allocated);
 		out->allocated_blocks += allocated;
 		out->allocated_bytes += allocated * size;
 		out->freed_local_blocks += local;
@@ -55,24 +50,24 @@ static void count_classes(struct hz3_top_counts *out, const struct hz3_counters 
 		out->in_blocks += in;
 		out->in_bytes += in * size;
 	}
-	out->allocated_blocks += get(&counters->large_allocs);
-	out->allocated_bytes += get(&counters->large_alloc_bytes);
-	out->freed_local_blocks += get(&counters->large_frees);
-	out->freed_local_bytes += get(&counters->large_free_bytes);
-	out->slow_paths = get(&counters->slow_allocs);
+	out->allocated_blocks += hz3_read_once(&counters->large_allocs);
+	out->allocated_bytes += hz3_read_once(&counters->large_alloc_bytes);
+	out->freed_local_blocks += hz3_read_once(&counters->large_frees);
+	out->freed_local_bytes += hz3_read_once(&counters->large_free_bytes);
+	out->slow_paths = hz3_read_once(&counters->slow_allocs);
 }
 
 /* Adds one flow to what goes out; what of it never went to its owner. */
 static uint64_t count_flow(struct hz3_top_counts *out, const struct hz3_flow *flow)
 {
 	for (unsigned class = 0; class < HZ3_CLASSES; class++) {
-		uint64_t blocks = get(&flow->counts.blocks[class]);
+		uint64_t blocks = hz3_read_once(&flow->counts.blocks[class]);
 		out->out_blocks += blocks;
 		out->out_bytes += blocks * hz3_class_size(class);
 	}
 	for (unsigned group = 0; group < HZ3_FLOW_GROUPS; group++)
-		out->out_chains += get(&flow->counts.chains[group]);
-	return get(&flow->handed_bytes);
+		out->out_chains += hz3_read_once(&flow->counts.chains[group]);
+	return hz3_read_once(&flow->handed_bytes);
 }
 
 /* Pages that it took over whole are counted as come home where they are taken, which is not what an owner wants to see. */
@@ -85,7 +80,7 @@ static void count_flows_locked(struct hz3_top_counts *out, const struct hz3_owne
 		if (flow)
 			handed += count_flow(out, flow);
 	}
-	out->taken_blocks = get(&owner->heap->counters.handover_blocks);
+	out->taken_blocks = hz3_read_once(&owner->heap->counters.handover_blocks);
 	out->in_blocks -= hz3_min(out->in_blocks, out->taken_blocks);
 	out->in_bytes -= hz3_min(out->in_bytes, handed);
 }
