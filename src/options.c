@@ -6,6 +6,7 @@
 #include "options.h"
 
 #include "atomic.h"
+#include "os_process.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -388,7 +389,7 @@ bool hz3_option_expand_path(char *out, size_t cap, const char *path)
 {
 	char pid[24];
 	size_t used = 0;
-	size_t length = hz3_format(pid, sizeof(pid), "%ld", (long)getpid());
+	size_t length = hz3_format(pid, sizeof(pid), "%u", hz3_os_process_id());
 
 	for (; *path != '\0'; path++) {
 		bool is_pid = path[0] == '%' && path[1] == 'p';

@@ -9,10 +9,10 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "atomic.h"
 #include "os_file.h"
+#include "os_process.h"
 
 static bool is_special(const char *path)
 {
@@ -38,7 +38,7 @@ int hz3_os_output_begin(struct hz3_os_output *output, const char *path)
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	hz3_format(output->temporary, sizeof(output->temporary), "%s.%ld.%u.tmp", path, (long)getpid(),
+	hz3_format(output->temporary, sizeof(output->temporary), "%s.%u.%u.tmp", path, hz3_os_process_id(),
 		   hz3_atomic_fetch_add(&files, 1, relaxed));
 	/* What another process with this number has left; and never what somebody else has put there meanwhile. */
 	(void)hz3_os_remove(output->temporary);

@@ -6,11 +6,10 @@
 #include "hz3/hz3.h"
 #include "options.h"
 #include "os_clock.h"
+#include "os_process.h"
 #include "report_flows.h"
 #include "sink.h"
 #include "view.h"
-
-#include <unistd.h>
 
 static void json_sink_counters(struct hz3_out *o, const struct hz3_sink_counters *sink)
 {
@@ -83,7 +82,7 @@ static void json_build(struct hz3_out *o)
 {
 	hz3_json_string(o, "version", HZ3_VERSION);
 	hz3_json_string(o, "library", hz3_report_library_path());
-	hz3_json_count(o, "pid", (uint64_t)getpid());
+	hz3_json_count(o, "pid", hz3_os_process_id());
 	hz3_json_count(o, "time_ms", hz3_os_wall_ns() / 1000000);
 	hz3_json_open(o, "config", '{');
 	hz3_json_string(o, "default_sink", hz3_report_sink_name(HZ3_DEFAULT_SINK));

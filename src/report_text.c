@@ -4,11 +4,10 @@
 #include "report.h"
 
 #include "hz3/hz3.h"
+#include "os_process.h"
 #include "report_flows.h"
 #include "sink.h"
 #include "view.h"
-
-#include <unistd.h>
 
 static void text_line(struct hz3_out *o, const char *label, struct hz3_number value, const char *what)
 {
@@ -181,7 +180,7 @@ void hz3_report_text(hz3_report_write *write, void *arg, struct hz3_view *view)
 	struct hz3_out o;
 
 	hz3_out_begin(&o, write, arg);
-	hz3_out_put(&o, "---- hz3 %s, process %ld ----\n", HZ3_VERSION, (long)getpid());
+	hz3_out_put(&o, "---- hz3 %s, process %u ----\n", HZ3_VERSION, hz3_os_process_id());
 	hz3_out_put(&o, "%s; default sink %s%s%s%s\n", hz3_report_library_path(), hz3_report_sink_name(HZ3_DEFAULT_SINK),
 	    HZ3_DEBUG ? "; debug build" : "", HZ3_CHAOS ? "; chaos build" : "", HZ3_SAFETY ? "; safety checks" : "");
 	text_memory(&o, stats);
