@@ -101,7 +101,7 @@ size_t hz3_arenas_committed(void);
 struct hz3_lock *hz3_arena_lock(unsigned i);
 void hz3_arenas_end_purges(void);
 
-/* Debug and tests: walks every free list of every arena, checks it against the routes, dies on a difference. */
+/* Walks every free list of every arena, checks it against the routes, dies on a difference.  For tests, and for purges of all in debug builds. */
 void hz3_arenas_validate(void);
 
 #endif

@@ -187,6 +187,8 @@ size_t hz3_arenas_purge(uint64_t age_ms)
 
 	for (unsigned i = 0; i < hz3_arenas_count(); i++)
 		bytes += hz3_arena_purge(i, age_ms);
+	if (HZ3_DEBUG)
+		hz3_arenas_validate();
 	return bytes;
 }
 

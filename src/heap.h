@@ -246,7 +246,7 @@ static HZ3_INLINE bool hz3_heap_samples(struct hz3_heap *heap, size_t size)
 /* The counters' view of a page that has local frees which they don't know yet, for statistics of heaps at rest. */
 void hz3_heap_count_page(const struct hz3_page *page, struct hz3_class_counters *sum);
 
-/* Dies unless every list of the heap is consistent. */
+/* Dies unless every list of the heap is consistent.  For tests, and for threads that end or fall idle in debug builds. */
 void hz3_heap_validate(struct hz3_heap *heap);
 
 #endif

@@ -119,9 +119,11 @@ bool hz3_buffer_raise_budget(struct hz3_remote_buffer *buffer);
 /* Give the grant back, at thread exit and when idle.  The buffer must be empty. */
 void hz3_buffer_return_budget(struct hz3_remote_buffer *buffer);
 
-/* The process-wide cap now, what is granted of it, and the most that ever was. */
+/* The process-wide cap now, and the most that was ever granted of it. */
 size_t hz3_buffer_cap(void);
-size_t hz3_buffer_granted(void);
 size_t hz3_buffer_granted_peak(void);
+
+/* What is granted now, for tests. */
+size_t hz3_buffer_granted(void);
 
 #endif

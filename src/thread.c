@@ -363,6 +363,8 @@ static void put_away(bool current_pages)
 	else
 		hz3_stock_trim(&heap->stock);
 	hz3_buffer_return_budget(&heap->buffer);
+	if (HZ3_DEBUG)
+		hz3_heap_validate(heap);
 	hz3_thread_end(heap);
 }
 
