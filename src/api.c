@@ -131,7 +131,7 @@ void *hz3_api_aligned_alloc(size_t alignment, size_t size)
 /* The manual page asks for a power of two; glibc has always rounded up to one, and programs rely on it. */
 void *hz3_api_memalign(size_t alignment, size_t size)
 {
-	if (alignment <= 16)
+	if (alignment <= HZ3_GRANULE)
 		return hz3_safety_alloc(size);
 	if (alignment > SIZE_MAX / 2 + 1)
 		return invalid();

@@ -28,7 +28,7 @@ static unsigned arena_count, page_arena_count;
  * Arena by chunk, its index and 1: written when the window has grown, before any run of the chunk exists.  Until then a chunk is nobody's: 0.
  * A byte for each 4 MiB of 1 TiB; untouched parts have no memory.
  */
-static _Atomic uint8_t chunk_arena[(1u << 24) >> CHUNK_SLICES_SHIFT];
+static _Atomic uint8_t chunk_arena[HZ3_WINDOW_SLICES_MAX >> CHUNK_SLICES_SHIFT];
 _Static_assert(HZ3_ARENAS_MAX < UINT8_MAX, "an index and 1 is one byte");
 
 /* Of a slice that somebody has.  relaxed: it was handed over after the write. */
@@ -223,9 +223,10 @@ static size_t alloc_fresh(struct hz3_arena *arena, size_t n, size_t align, bool 
 	return slice;
 }
 
+/* With what the alignment may cost it has to be in the window. */
 static bool is_possible(size_t n, size_t align)
 {
-	return n <= (size_t)1 << 23 && align <= (size_t)1 << 23;
+	return n <= HZ3_WINDOW_SLICES_MAX / 2 && align <= HZ3_WINDOW_SLICES_MAX / 2;
 }
 
 size_t hz3_arena_alloc(struct hz3_arena *arena, size_t n, size_t align, bool *zero)

@@ -17,7 +17,7 @@ static void get_sink(const struct hz3_control_row *row HZ3_UNUSED, size_t index 
 
 static int set_sink(const struct hz3_control_row *row HZ3_UNUSED, size_t index HZ3_UNUSED, const union hz3_control_value *value)
 {
-	for (int sink = 0; sink < 3; sink++) {
+	for (int sink = 0; sink <= HZ3_SINK_AUTO; sink++) {
 		if (value->string != NULL && strcmp(value->string, hz3_report_sink_name(sink)) == 0) {
 			hz3_sink_set_mode(sink);
 			return 0;

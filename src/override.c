@@ -258,7 +258,7 @@ static _Noreturn void throw_bad_alloc(size_t size)
 
 static void *new_attempt(size_t alignment, size_t size)
 {
-	return alignment <= 16 ? hz3_safety_alloc(size) : hz3_safety_alloc_aligned(alignment, size);
+	return alignment <= HZ3_GRANULE ? hz3_safety_alloc(size) : hz3_safety_alloc_aligned(alignment, size);
 }
 
 /* The first attempt has failed.  A handler may throw through us. */

@@ -10,7 +10,6 @@
 
 /* 64 slices: 4 MiB of blocks, for which the arrays grow by 512 bytes, 4 KiB and 4 KiB. */
 #define GROWTH_SLICES ((size_t)64)
-#define WINDOW_SLICES_MAX ((size_t)1 << 24)	/* 1 TiB */
 #define WINDOW_SLICES_MIN ((size_t)1 << 12)
 #define PLACES_TRIED 16
 
@@ -152,7 +151,7 @@ static void release_place(void)
 static bool reserve_window(void)
 {
 	reserved = true;
-	for (size_t slices = WINDOW_SLICES_MAX / 16; slices >= WINDOW_SLICES_MIN; slices /= 2) {
+	for (size_t slices = HZ3_WINDOW_SLICES_MAX / 16; slices >= WINDOW_SLICES_MIN; slices /= 2) {
 		void *p = hz3_os_reserve(window_bytes(slices), HZ3_SLICE);
 		if (p) {
 			lay_out((uintptr_t)p, slices);
@@ -171,7 +170,7 @@ bool hz3_page_map_init(void)
 		return true;
 	reserved = false;
 	for (unsigned i = 0; i < PLACES_TRIED && !HZ3_THREAD_SANITIZER; i++) {
-		if (place_is_free(random_place(), WINDOW_SLICES_MAX)) {
+		if (place_is_free(random_place(), HZ3_WINDOW_SLICES_MAX)) {
 			used_slices = 1;	/* slice 0 stays unused, so that 0 can mean "none" */
 			return true;
 		}

@@ -25,6 +25,7 @@
 #include "page_remote.h"
 
 #define HZ3_SLICE_GRANULES_SHIFT (HZ3_SLICE_SHIFT - HZ3_GRANULE_SHIFT)
+#define HZ3_WINDOW_SLICES_MAX ((size_t)1 << 24)	/* 1 TiB */
 
 /* The line of one slice.  Its two uses are defined in page.h and arena.h. */
 struct hz3_slice {

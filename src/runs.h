@@ -64,6 +64,7 @@ static HZ3_INLINE size_t hz3_run_slice(const struct hz3_run *run)
 
 /* The length of a free run, in the routes of its first and last slice. */
 #define HZ3_RUN_LENGTH_MASK ((uint64_t)0xffffff)
+_Static_assert(HZ3_WINDOW_SLICES_MAX - 1 <= HZ3_RUN_LENGTH_MASK, "slice 0 is in no run");
 
 static HZ3_INLINE size_t hz3_run_length(uint64_t route)
 {
