@@ -388,8 +388,8 @@ void hz3_lock_fork_child(struct hz3_lock *lock)
 {
 	uintptr_t word = hz3_atomic_load(&lock->word, relaxed);
 
-	/* Nobody can wait here. */
-	if (names_me(word) && (word & (FOR_FORK | IDLE)) == (FOR_FORK | idle_mark(lock)))
+	/* Nobody can wait here.  What it protects is whole also if another thread was forking, and this one's handler forked meanwhile. */
+	if ((word & IDLE) || (names_me(word) && (word & FOR_FORK) && idle_mark(lock) == 0))
 		hz3_atomic_store(&lock->word, 0, relaxed);
 	else if (word != 0)
 		call_torn(lock, word);

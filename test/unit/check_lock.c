@@ -719,6 +719,41 @@ START_TEST(identity_of_who_vanished)
 }
 END_TEST
 
+static void *fork_for_long(void *arg)
+{
+	lock_all();
+	hz3_lock_fork_begin(false);
+	atomic_store(&progress, 1);
+	while (!atomic_load(&let_go))
+		usleep(1000);
+	hz3_lock_fork_end();
+	unlock_all();
+	return arg;
+}
+
+/* A handler's fork in the midst of another thread's: that one has all locks, and uses none. */
+START_TEST(whole_within_anothers_fork)
+{
+	pthread_t thread;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, fork_for_long, NULL), 0);
+	wait_for_progress(1);
+	pid_t pid = fork_in_handler();
+	if (pid == 0) {
+		alarm(20);
+		for (int i = 0; i < 5; i++) {
+			hz3_lock(all[i]);
+			hz3_unlock(all[i]);
+		}
+		_exit(mended == 0 ? 0 : 1);
+	}
+	expect_success(pid);
+	atomic_store(&let_go, true);
+	pthread_join(thread, NULL);
+	ck_assert(others_can_take());
+}
+END_TEST
+
 static volatile sig_atomic_t slept_in = -1;	/* what the handler's fork returned */
 
 static void fork_of_a_sleeper(int signal)
@@ -813,6 +848,7 @@ int main(void)
 	tcase_add_test(tc, waited_for_in_a_handler);
 	tcase_add_test(tc, taken_over_from_the_first_of_two);
 	tcase_add_test(tc, identity_of_who_vanished);
+	tcase_add_test(tc, whole_within_anothers_fork);
 #if !defined(__SANITIZE_THREAD__)
 	/* That sanitizer keeps a signal back until a call of libc's, and a sleeper makes none. */
 	tcase_add_test(tc, holder_of_a_sleeper_vanishes);
