@@ -2,7 +2,7 @@
  * Locks with ranks, that know their holders, and what becomes of them around fork.
  *
  * Any thread may call this.  The word of a lock says all; debug builds count, per thread, the locks of each rank, to
- * check the order.  The fork thread is one global word, written by a thread that holds every lock.
+ * check the order.  Whether it is forking a thread knows by itself; others know only how many forks there are, and since when.
  */
 #include "lock.h"
 
@@ -281,6 +281,9 @@ static void take_in_fork(struct hz3_lock *lock)
 		take(lock);
 		return;
 	}
+	/* In the child, before our handler: who has taken it over is not there. */
+	if (hz3_lock_meet_process)
+		hz3_lock_meet_process();
 	uint64_t until_us = lock->rank >= interrupted_rank ? HZ3_LOCK_FOR_EVER : hz3_os_now_us() + HANDLER_PATIENCE_US;
 	/* It may be taken over again before it is in use. */
 	do
@@ -400,7 +403,12 @@ void hz3_lock_fork_miss(struct hz3_lock *lock)
 {
 	uintptr_t word = hz3_atomic_load(&lock->word, relaxed);
 
-	if (word != 0 && !names_me(word))
+	if (names_me(word))
+		return;
+	/* As in hz3_lock_fork_child(). */
+	if (word & IDLE)
+		hz3_atomic_store(&lock->word, 0, relaxed);
+	else if (word != 0)
 		call_torn(lock, word);
 }
 

@@ -82,8 +82,8 @@ void hz3_lock_pass_wake(void);
  * The steps of a fork, for each lock.  Prepare takes it, unless the thread has it already (a signal handler is forking); a thread
  * that already has a lock of a higher rank, and could be waited for, only if it is free by until_us (hz3_os_now_us()).
  * Parent releases what prepare took, but for what was taken over since.  Child frees what a fork took and nobody was using, and calls torn
- * what else is held, by somebody who is not there or by this thread since before.  Miss is for the child before that, in other people's handlers: it calls torn what somebody else
- * holds.
+ * what else is held, by somebody who is not there or by this thread since before.  Miss is for the child before that, in other people's
+ * handlers: it does the same with what somebody else holds.
  */
 #define HZ3_LOCK_FOR_EVER UINT64_MAX
 void hz3_lock_fork_prepare(struct hz3_lock *lock, uint64_t until_us);

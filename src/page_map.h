@@ -27,7 +27,7 @@
 #define HZ3_SLICE_GRANULES_SHIFT (HZ3_SLICE_SHIFT - HZ3_GRANULE_SHIFT)
 #define HZ3_WINDOW_SLICES_MAX ((size_t)1 << 24)	/* 1 TiB */
 
-/* The line of one slice.  Its two uses are defined in page.h and arena.h. */
+/* The line of one slice.  Its uses are defined in page.h, runs.h and large.c. */
 struct hz3_slice {
 	uint64_t words[8];
 };
@@ -75,7 +75,7 @@ extern struct hz3_lock hz3_window_lock;
 enum hz3_route_kind {
 	HZ3_ROUTE_NONE = 0,		/* owner 0: not allocated */
 	HZ3_ROUTE_LARGE = 1,		/* first slice of a large run */
-	HZ3_ROUTE_FREE = 2,		/* end of a free run: this plus its kind (arena.h); length in the low 24 bits */
+	HZ3_ROUTE_FREE = 2,		/* end of a free run: this plus its kind (runs.h); length in the low 24 bits */
 };
 
 /* tag: of the owner's heap; the owner's id, and for a pool HZ3_TAG_POOL. */

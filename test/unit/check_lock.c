@@ -317,8 +317,11 @@ START_TEST(blocks_other_threads)
 		hz3_cpu_relax();
 	hz3_lock(&heap);
 	hz3_unlock(&heap);
+	/* In use, so that it isn't taken over however slow the machine is. */
+	hz3_lock(&heap);
 	nanosleep(&moment, NULL);
 	ck_assert_int_eq(atomic_load(&progress), 1);
+	hz3_unlock(&heap);
 	hz3_lock_fork_end();
 	nanosleep(&moment, NULL);
 	ck_assert_int_eq(atomic_load(&progress), 1);
@@ -354,6 +357,9 @@ static int fork_and_use(int generations)
 	lock_all();
 	hz3_lock_fork_begin(false);
 	pid = fork();
+	/* On a machine so slow that somebody has taken a lock over, he is not in the child. */
+	for (int i = 0; i < 5 && pid == 0; i++)
+		hz3_lock_fork_miss(all[i]);
 	hz3_lock(&heap);
 	hz3_unlock(&heap);
 	hz3_lock_fork_end();
@@ -847,14 +853,12 @@ int main(void)
 	tcase_add_test(tc, taken_over_and_vanished);
 	tcase_add_test(tc, waited_for_in_a_handler);
 	tcase_add_test(tc, taken_over_from_the_first_of_two);
-	tcase_add_test(tc, identity_of_who_vanished);
 	tcase_add_test(tc, whole_within_anothers_fork);
-#if !defined(__SANITIZE_THREAD__)
-	/* That sanitizer keeps a signal back until a call of libc's, and a sleeper makes none. */
-	tcase_add_test(tc, holder_of_a_sleeper_vanishes);
-#else
-	(void)holder_of_a_sleeper_vanishes;
-#endif
+	/* That sanitizer ends a child of several threads that starts one, and keeps a signal back until a call of libc's: a sleeper makes none. */
+	if (!HZ3_THREAD_SANITIZER) {
+		tcase_add_test(tc, identity_of_who_vanished);
+		tcase_add_test(tc, holder_of_a_sleeper_vanishes);
+	}
 	tcase_set_timeout(tc, 60);
 	suite_add_tcase(suite, tc);
 	return unit_run(suite);
