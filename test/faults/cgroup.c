@@ -2,6 +2,8 @@
  * A process in a memory cgroup of 128 MiB, as in a container: with 64 MiB live at most, in blocks of ever other sizes that
  * threads free for each other, it is not killed; and when it falls idle, its memory goes back by itself.
  *
+ * The long form is fifteen times as long, and then needs to be told of the limit: without memory_limit_soft it is killed after 4 s.
+ *
  * Makes a cgroup (version 1 or 2) of its own, and removes it.  Skipped where that is not allowed.
  */
 #include "../stress/stress.h"
@@ -146,6 +148,15 @@ static void live_in_group(void)
 	CHECK(now <= before + 16 * MIB, "%zu MiB stay in use by an idle process, of %zu MiB at first", now / MIB, before / MIB);
 }
 
+static void tell_of_limit(void)
+{
+	const char *conf = getenv("HZ3_CONF");
+	char longer[512];
+
+	snprintf(longer, sizeof(longer), "%s%smemory_limit_soft:112m", conf != NULL ? conf : "", conf != NULL ? "," : "");
+	setenv("HZ3_CONF", longer, 1);
+}
+
 static void body(void)
 {
 	int status;
@@ -162,6 +173,8 @@ static void body(void)
 		signal(SIGINT, SIG_DFL);
 		if (!write_to("cgroup.procs", "0"))
 			_exit(SKIPPED);
+		if (stress_long)
+			tell_of_limit();
 		setenv("HZ3_FAULT_CASE", group, 1);
 		setenv("HZ3_FAULT_SYSTEM", version_2 ? "2" : "1", 1);
 		execl("/proc/self/exe", "cgroup", (char *)NULL);
