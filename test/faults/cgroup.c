@@ -148,15 +148,6 @@ static void live_in_group(void)
 	CHECK(now <= before + 16 * MIB, "%zu MiB stay in use by an idle process, of %zu MiB at first", now / MIB, before / MIB);
 }
 
-static void tell_of_limit(void)
-{
-	const char *conf = getenv("HZ3_CONF");
-	char longer[512];
-
-	snprintf(longer, sizeof(longer), "%s%smemory_limit_soft:112m", conf != NULL ? conf : "", conf != NULL ? "," : "");
-	setenv("HZ3_CONF", longer, 1);
-}
-
 static void body(void)
 {
 	int status;
@@ -174,7 +165,7 @@ static void body(void)
 		if (!write_to("cgroup.procs", "0"))
 			_exit(SKIPPED);
 		if (stress_long)
-			tell_of_limit();
+			stress_add_conf("memory_limit_soft:112m");
 		setenv("HZ3_FAULT_CASE", group, 1);
 		setenv("HZ3_FAULT_SYSTEM", version_2 ? "2" : "1", 1);
 		execl("/proc/self/exe", "cgroup", (char *)NULL);

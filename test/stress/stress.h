@@ -513,20 +513,26 @@ static _Noreturn void UNUSED stress_exec_self(char *argument)
 /* Both sinks, the choice between them, and no batching. */
 #define STRESS_SINKS "sink:central", "sink:page", "sink:auto", "remote_batch:0"
 
+/* One more setting for hz3, in what this process becomes. */
+static void UNUSED stress_add_conf(const char *setting)
+{
+	const char *conf = getenv("HZ3_CONF");
+	char both[512];
+
+	snprintf(both, sizeof(both), "%s%s%s", conf != NULL ? conf : "", conf != NULL && *conf != '\0' ? "," : "", setting);
+	setenv("HZ3_CONF", both, 1);
+}
+
 static int UNUSED stress_run_variant(const char *variant, unsigned i)
 {
 	char seed[32];
-	const char *conf = getenv("HZ3_CONF");
-	char both[512];
 	int status;
 
 	snprintf(seed, sizeof(seed), "%llu", (unsigned long long)stress_seed + i);
-	snprintf(both, sizeof(both), "%s%s%s", conf != NULL ? conf : "", conf != NULL && *conf != '\0' ? "," : "",
-		 variant);
 	pid_t pid = fork();
 	CHECK(pid >= 0, "fork: %s", strerror(errno));
 	if (pid == 0) {
-		setenv("HZ3_CONF", both, 1);
+		stress_add_conf(variant);
 		setenv("HZ3_STRESS_VARIANT", variant, 1);
 		setenv("HZ3_STRESS_SEED", seed, 1);
 		stress_exec_self(NULL);
