@@ -34,12 +34,6 @@ static struct hz3_lock *const first_locks[] = { &fork_lock, &hz3_decay_lock, &hz
 static struct hz3_lock *const last_locks[] = { &hz3_window_lock, &hz3_flow_lock, &hz3_profile_lock, &hz3_meta_lock,
 					    &hz3_guard_lock };
 
-/*
- * A fork in a signal handler that has interrupted a holder of locks waits so long, for all of those that come before them together:
- * their holders may wait for it.  In time, since on a busy machine to yield takes long.
- */
-#define PATIENCE_US 20000
-
 #define FIRST_LOCKS (sizeof(first_locks) / sizeof(first_locks[0]))
 #define LAST_LOCKS (sizeof(last_locks) / sizeof(last_locks[0]))
 
@@ -102,7 +96,7 @@ static void fork_prepare(void)
 		hz3_heap_leave(heap);
 	}
 	/* Always: another thread may be inside its very first malloc, and nothing tells of it. */
-	uint64_t until_us = interrupted ? hz3_os_now_us() + PATIENCE_US : HZ3_LOCK_FOR_EVER;
+	uint64_t until_us = interrupted ? hz3_os_now_us() + HZ3_LOCK_PATIENCE_US : HZ3_LOCK_FOR_EVER;
 	hz3_lock_fork_prepare(&fork_lock, until_us);
 	if (hz3_lock_held(&fork_lock))
 		hz3_backtrace_fork_prepare(!interrupted && !heap->profile.busy);
@@ -112,7 +106,7 @@ static void fork_prepare(void)
 		if (lock == interrupted)
 			until_us = HZ3_LOCK_FOR_EVER;
 	}
-	hz3_lock_fork_begin(interrupted != NULL);
+	hz3_lock_fork_begin(interrupted);
 }
 
 static void fork_parent(void)

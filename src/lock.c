@@ -31,10 +31,15 @@
 
 /* How long threads wait for a fork; and how long a thread sleeps at a time. */
 #define FORK_PATIENCE_US 1000000
-#define HANDLER_PATIENCE_US 20000	/* of a fork in a handler, for a lock whose holder may wait for one that was interrupted */
 #define SLEEP_NS 100000000
 
 void (*hz3_lock_meet_process)(void);
+
+static void meet_process(void)
+{
+	if (hz3_lock_meet_process)
+		hz3_lock_meet_process();
+}
 
 /*
  * The process in which the calling thread is forking, by its number; 0: it is not.  A child of which no handler has told gets another number
@@ -42,10 +47,11 @@ void (*hz3_lock_meet_process)(void);
  */
 static _Thread_local __attribute__((tls_model("initial-exec"))) unsigned forking_in;
 
-static _Thread_local __attribute__((tls_model("initial-exec"))) bool forking_in_handler;	/* so it may not have all locks */
-
-/* Then, the highest rank of the locks that it has interrupted: who has one of that rank or a higher doesn't wait for these. */
-static _Thread_local __attribute__((tls_model("initial-exec"))) enum hz3_lock_rank interrupted_rank;
+/*
+ * The last lock that this fork has interrupted; NULL: it is in no handler that did, and has all locks, but for those that were taken over.  Who
+ * has one of its rank or a higher doesn't wait for it, or for others that were interrupted.
+ */
+static _Thread_local __attribute__((tls_model("initial-exec"))) const struct hz3_lock *interrupted;
 
 static _Atomic uint64_t fork_began_us;	/* relaxed, for patience only, as the next: of the forks under way, when the first began */
 static _Atomic unsigned forks;		/* under way: two, if a signal handler that has interrupted a holder of locks forks as well */
@@ -128,8 +134,7 @@ static HZ3_NOINLINE bool take_if_torn(struct hz3_lock *lock)
 /* A signal handler may have run, and called _Fork: this may be the child, where the holder is not. */
 static bool take_if_holder_is_gone(struct hz3_lock *lock)
 {
-	if (hz3_lock_meet_process)
-		hz3_lock_meet_process();
+	meet_process();
 	return take_if_torn(lock);
 }
 
@@ -209,8 +214,7 @@ static void take(struct hz3_lock *lock)
 		return;
 	if (!is_mine(lock) && try_some_time(lock))
 		return;
-	if (hz3_lock_meet_process)
-		hz3_lock_meet_process();
+	meet_process();
 	if (try_once(lock))
 		return;
 	hz3_check(!is_mine(lock), "malloc or free was called by a signal handler that had interrupted malloc or free (lock %s)",
@@ -256,7 +260,7 @@ static void leave_in_fork(struct hz3_lock *lock)
 	if (word & FOR_FORK)
 		/* release: pairs with the acquire of who takes it over. */
 		(void)hz3_atomic_fetch_or(&lock->word, idle_mark(lock), release);
-	else if (!forking_in_handler)
+	else if (!interrupted)
 		release(lock);
 }
 
@@ -277,14 +281,13 @@ void hz3_lock_init(struct hz3_lock *lock, enum hz3_lock_rank rank, const char *n
  */
 static void take_in_fork(struct hz3_lock *lock)
 {
-	if (!forking_in_handler) {
+	if (!interrupted) {
 		take(lock);
 		return;
 	}
 	/* In the child, before our handler: who has taken it over is not there. */
-	if (hz3_lock_meet_process)
-		hz3_lock_meet_process();
-	uint64_t until_us = lock->rank >= interrupted_rank ? HZ3_LOCK_FOR_EVER : hz3_os_now_us() + HANDLER_PATIENCE_US;
+	meet_process();
+	uint64_t until_us = lock->rank >= interrupted->rank ? HZ3_LOCK_FOR_EVER : hz3_os_now_us() + HZ3_LOCK_PATIENCE_US;
 	/* It may be taken over again before it is in use. */
 	do
 		hz3_lock_fork_prepare(lock, until_us);
@@ -298,8 +301,7 @@ void hz3_lock(struct hz3_lock *lock)
 			take_in_fork(lock);
 		return;
 	}
-	if (hz3_lock_meet_process)
-		hz3_lock_meet_process();
+	meet_process();
 	if (HZ3_DEBUG && !is_mine(lock))
 		check_order(lock);
 	take(lock);
@@ -310,8 +312,7 @@ bool hz3_trylock(struct hz3_lock *lock)
 {
 	if (hz3_lock_is_forking())
 		return use_in_fork(lock);
-	if (hz3_lock_meet_process)
-		hz3_lock_meet_process();
+	meet_process();
 	if (!try_once(lock))
 		return false;
 	record(lock);
@@ -346,11 +347,8 @@ void hz3_lock_pass_wake(void)
 
 void hz3_lock_fork_prepare(struct hz3_lock *lock, uint64_t until_us)
 {
-	if (is_mine(lock)) {
-		if (!(hz3_atomic_load(&lock->word, relaxed) & FOR_FORK))
-			interrupted_rank = lock->rank;
+	if (is_mine(lock))
 		return;
-	}
 	if (until_us == HZ3_LOCK_FOR_EVER)
 		take(lock);
 	else
@@ -387,15 +385,21 @@ static void call_torn(struct hz3_lock *lock, uintptr_t word)
 	hz3_atomic_store(&lock->torn, true, relaxed);
 }
 
+/* Nobody can wait here. */
+static void sort_out(struct hz3_lock *lock, uintptr_t word, bool whole)
+{
+	if (whole)
+		hz3_atomic_store(&lock->word, 0, relaxed);
+	else if (word != 0)
+		call_torn(lock, word);
+}
+
 void hz3_lock_fork_child(struct hz3_lock *lock)
 {
 	uintptr_t word = hz3_atomic_load(&lock->word, relaxed);
 
-	/* Nobody can wait here.  What it protects is whole also if another thread was forking, and this one's handler forked meanwhile. */
-	if ((word & IDLE) || (names_me(word) && (word & FOR_FORK) && idle_mark(lock) == 0))
-		hz3_atomic_store(&lock->word, 0, relaxed);
-	else if (word != 0)
-		call_torn(lock, word);
+	/* What it protects is whole also if another thread was forking, and this one's handler forked meanwhile. */
+	sort_out(lock, word, (word & IDLE) || (names_me(word) && (word & FOR_FORK) && idle_mark(lock) == 0));
 	held[lock->rank] = 0;
 }
 
@@ -403,18 +407,13 @@ void hz3_lock_fork_miss(struct hz3_lock *lock)
 {
 	uintptr_t word = hz3_atomic_load(&lock->word, relaxed);
 
-	if (names_me(word))
-		return;
-	/* As in hz3_lock_fork_child(). */
-	if (word & IDLE)
-		hz3_atomic_store(&lock->word, 0, relaxed);
-	else if (word != 0)
-		call_torn(lock, word);
+	if (!names_me(word))
+		sort_out(lock, word, word & IDLE);
 }
 
-void hz3_lock_fork_begin(bool in_handler)
+void hz3_lock_fork_begin(const struct hz3_lock *last_interrupted)
 {
-	forking_in_handler = in_handler;
+	interrupted = last_interrupted;
 	if (hz3_atomic_load(&forks, relaxed) == 0)
 		hz3_atomic_store(&fork_began_us, hz3_os_now_us(), relaxed);
 	(void)hz3_atomic_fetch_add(&forks, 1, relaxed);
@@ -427,7 +426,6 @@ void hz3_lock_fork_end(void)
 	if (hz3_lock_is_forking())
 		(void)hz3_atomic_fetch_add(&forks, -1u, relaxed);
 	forking_in = 0;
-	interrupted_rank = 0;
 }
 
 void hz3_lock_new_process(void)
@@ -435,5 +433,4 @@ void hz3_lock_new_process(void)
 	hz3_atomic_store(&process_number, hz3_atomic_load(&process_number, relaxed) + 1, relaxed);
 	hz3_atomic_store(&forks, 0, relaxed);
 	forking_in = 0;
-	interrupted_rank = 0;
 }

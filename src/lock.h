@@ -86,17 +86,22 @@ void hz3_lock_pass_wake(void);
  * handlers: it does the same with what somebody else holds.
  */
 #define HZ3_LOCK_FOR_EVER UINT64_MAX
+/*
+ * A fork in a signal handler that has interrupted a holder of locks waits so long, for all of those that come before them together:
+ * their holders may wait for it.  In time, since on a busy machine to yield takes long.
+ */
+#define HZ3_LOCK_PATIENCE_US 20000
 void hz3_lock_fork_prepare(struct hz3_lock *lock, uint64_t until_us);
 void hz3_lock_fork_parent(struct hz3_lock *lock);
 void hz3_lock_fork_child(struct hz3_lock *lock);
 void hz3_lock_fork_miss(struct hz3_lock *lock);
 
 /*
- * Around fork: begin after every lock has been taken (in a handler that has interrupted a holder: of which the fork may not have all),
- * end before the first is released in the parent.  The lock of rank FORK, held all the time, makes sure that there is one forking thread
- * that has them all.  New process stands for end in the child, whichever of its threads finds out that it is one.
+ * Around fork: begin after every lock has been taken, end before the first is released in the parent.  The lock of rank FORK, held all the time, makes sure that there is one forking thread
+ * that has them all.  In a handler that has interrupted a holder of locks, of which last_interrupted is the last (else NULL), the fork may
+ * not have all.  New process stands for end in the child, whichever of its threads finds out that it is one.
  */
-void hz3_lock_fork_begin(bool in_handler);
+void hz3_lock_fork_begin(const struct hz3_lock *last_interrupted);
 void hz3_lock_fork_end(void);
 void hz3_lock_new_process(void);
 bool hz3_lock_is_forking(void);

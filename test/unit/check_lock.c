@@ -267,10 +267,33 @@ static void unlock_all(void)
 		hz3_lock_fork_parent(all[i]);
 }
 
-START_TEST(passes_the_forking_thread)
+static void begin_fork(void)
 {
 	lock_all();
-	hz3_lock_fork_begin(false);
+	hz3_lock_fork_begin(NULL);
+}
+
+static void end_fork(void)
+{
+	hz3_lock_fork_end();
+	unlock_all();
+}
+
+static void sort_out_all(void)
+{
+	for (int i = 4; i >= 0; i--)
+		hz3_lock_fork_child(all[i]);
+}
+
+static void miss_all(void)
+{
+	for (int i = 0; i < 5; i++)
+		hz3_lock_fork_miss(all[i]);
+}
+
+START_TEST(passes_the_forking_thread)
+{
+	begin_fork();
 	for (int i = 0; i < 3; i++) {
 		/* In no order at all, and held already. */
 		hz3_lock(&meta);
@@ -310,8 +333,7 @@ START_TEST(blocks_other_threads)
 	const struct timespec moment = {0, 50000000};
 	pthread_t thread;
 
-	lock_all();
-	hz3_lock_fork_begin(false);
+	begin_fork();
 	ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_heap, NULL), 0);
 	while (atomic_load(&progress) == 0)
 		hz3_cpu_relax();
@@ -354,20 +376,18 @@ static int fork_and_use(int generations)
 	int status = 0;
 	pid_t pid;
 
-	lock_all();
-	hz3_lock_fork_begin(false);
+	begin_fork();
 	pid = fork();
 	/* On a machine so slow that somebody has taken a lock over, he is not in the child. */
-	for (int i = 0; i < 5 && pid == 0; i++)
-		hz3_lock_fork_miss(all[i]);
+	if (pid == 0)
+		miss_all();
 	hz3_lock(&heap);
 	hz3_unlock(&heap);
 	hz3_lock_fork_end();
 	if (pid != 0)
 		unlock_all();
 	else
-		for (int i = 4; i >= 0; i--)
-			hz3_lock_fork_child(all[i]);
+		sort_out_all();
 	for (int i = 0; i < 10; i++) {
 		lock_all();
 		unlock_all();
@@ -415,15 +435,13 @@ static pid_t fork_in_handler(void)
 
 	for (int i = 0; i < 5; i++)
 		hz3_lock_fork_prepare(all[i], hz3_os_now_us() + 1000);
-	hz3_lock_fork_begin(true);
+	hz3_lock_fork_begin(&heap);
 	pid = fork();
 	hz3_lock_fork_end();
-	for (int i = 4; i >= 0; i--) {
-		if (pid != 0)
-			hz3_lock_fork_parent(all[i]);
-		else
-			hz3_lock_fork_child(all[i]);
-	}
+	if (pid != 0)
+		unlock_all();
+	else
+		sort_out_all();
 	return pid;
 }
 
@@ -531,21 +549,31 @@ static void wait_for_progress(int wanted)
 		usleep(1000);
 }
 
-/* The locks are all taken, and another thread waits for one of them, or has it by now. */
-static pthread_t begin_fork_and_wait(int wanted)
+/* Another thread waits for a lock (progress 1), or has it by now (2). */
+static pthread_t start_taker(int wanted)
 {
 	pthread_t thread;
 
-	lock_all();
-	hz3_lock_fork_begin(false);
 	ck_assert_int_eq(pthread_create(&thread, NULL, take_heap_over, NULL), 0);
 	wait_for_progress(wanted);
 	return thread;
 }
 
+static void end_taker(pthread_t thread)
+{
+	atomic_store(&let_go, true);
+	pthread_join(thread, NULL);
+}
+
+static pthread_t begin_fork_and_lose_heap(void)
+{
+	begin_fork();
+	return start_taker(2);
+}
+
 START_TEST(taken_over_from_a_fork)
 {
-	pthread_t thread = begin_fork_and_wait(2);
+	pthread_t thread = begin_fork_and_lose_heap();
 
 	/* The forking thread no longer has this one, and waits for it as everybody does. */
 	ck_assert(!hz3_trylock(&heap));
@@ -555,8 +583,7 @@ START_TEST(taken_over_from_a_fork)
 	hz3_lock(&heap);
 	hz3_unlock(&heap);
 	pthread_join(thread, NULL);
-	hz3_lock_fork_end();
-	unlock_all();
+	end_fork();
 	ck_assert(others_can_take());
 	ck_assert_uint_eq(mended, 0);
 }
@@ -565,15 +592,13 @@ END_TEST
 /* The end of the fork, in the parent, leaves the lock to who has it. */
 START_TEST(kept_by_who_took_it_over)
 {
-	pthread_t thread = begin_fork_and_wait(2);
+	pthread_t thread = begin_fork_and_lose_heap();
 
-	hz3_lock_fork_end();
-	unlock_all();
+	end_fork();
 	ck_assert(!hz3_trylock(&heap));
 	ck_assert(hz3_trylock(&arena));
 	hz3_unlock(&arena);
-	atomic_store(&let_go, true);
-	pthread_join(thread, NULL);
+	end_taker(thread);
 	ck_assert(others_can_take());
 }
 END_TEST
@@ -582,39 +607,32 @@ START_TEST(not_taken_over_while_in_use)
 {
 	const struct timespec long_time = {1, 500000000};
 
-	lock_all();
-	hz3_lock_fork_begin(false);
+	begin_fork();
 	hz3_lock(&heap);
-	pthread_t thread;
-	ck_assert_int_eq(pthread_create(&thread, NULL, take_heap_over, NULL), 0);
-	wait_for_progress(1);
+	pthread_t thread = start_taker(1);
 	nanosleep(&long_time, NULL);
 	ck_assert_int_eq(atomic_load(&progress), 1);
 	hz3_unlock(&heap);
 	wait_for_progress(2);
-	atomic_store(&let_go, true);
-	pthread_join(thread, NULL);
-	hz3_lock_fork_end();
-	unlock_all();
+	end_taker(thread);
+	end_fork();
 }
 END_TEST
 
 /* In the child, to other people's handlers before ours, and afterwards: who took it over is not there. */
 START_TEST(taken_over_and_vanished)
 {
-	pthread_t thread = begin_fork_and_wait(2);
+	pthread_t thread = begin_fork_and_lose_heap();
 	pid_t pid = fork();
 
 	if (pid == 0) {
 		alarm(20);
-		for (int i = 0; i < 5; i++)
-			hz3_lock_fork_miss(all[i]);
+		miss_all();
 		hz3_lock(&heap);
 		bool good = mended == 1;
 		hz3_unlock(&heap);
 		hz3_lock_new_process();
-		for (int i = 4; i >= 0; i--)
-			hz3_lock_fork_child(all[i]);
+		sort_out_all();
 		for (int i = 0; i < 5; i++) {
 			good = good && hz3_trylock(all[i]);
 			hz3_unlock(all[i]);
@@ -622,10 +640,8 @@ START_TEST(taken_over_and_vanished)
 		_exit(good && mended == 1 ? 0 : 1);
 	}
 	expect_success(pid);
-	hz3_lock_fork_end();
-	unlock_all();
-	atomic_store(&let_go, true);
-	pthread_join(thread, NULL);
+	end_fork();
+	end_taker(thread);
 }
 END_TEST
 
@@ -648,17 +664,15 @@ START_TEST(waited_for_in_a_handler)
 	pthread_t thread;
 
 	hz3_lock(&heap);
-	for (int i = 0; i < 5; i++)
-		hz3_lock_fork_prepare(all[i], HZ3_LOCK_FOR_EVER);
-	hz3_lock_fork_begin(true);
+	lock_all();
+	hz3_lock_fork_begin(&heap);
 	ck_assert_int_eq(pthread_create(&thread, NULL, hold_arena_for_a_moment, NULL), 0);
 	wait_for_progress(2);
 	hz3_lock(&arena);
 	ck_assert_int_eq(atomic_load(&progress), 3);
 	hz3_unlock(&arena);
 	pthread_join(thread, NULL);
-	hz3_lock_fork_end();
-	unlock_all();
+	end_fork();
 	/* What was interrupted goes on. */
 	ck_assert(hz3_lock_held(&heap));
 	ck_assert(!hz3_lock_held(&arena));
@@ -669,7 +683,7 @@ END_TEST
 
 static void *begin_and_end_fork(void *arg)
 {
-	hz3_lock_fork_begin(true);
+	hz3_lock_fork_begin(&meta);
 	hz3_lock_fork_end();
 	return arg;
 }
@@ -677,17 +691,10 @@ static void *begin_and_end_fork(void *arg)
 /* The end of a fork that began later, in a handler of another thread, is not the end of the first one. */
 START_TEST(taken_over_from_the_first_of_two)
 {
-	pthread_t thread;
-
-	lock_all();
-	hz3_lock_fork_begin(false);
+	begin_fork();
 	run_thread(begin_and_end_fork, NULL);
-	ck_assert_int_eq(pthread_create(&thread, NULL, take_heap_over, NULL), 0);
-	wait_for_progress(2);
-	atomic_store(&let_go, true);
-	pthread_join(thread, NULL);
-	hz3_lock_fork_end();
-	unlock_all();
+	end_taker(start_taker(2));
+	end_fork();
 }
 END_TEST
 
@@ -705,35 +712,30 @@ static void *lock_torn_heap(void *arg)
 /* A new thread of the child may get the stack, and so the identity, of the holder that is not there. */
 START_TEST(identity_of_who_vanished)
 {
-	pthread_t thread = begin_fork_and_wait(2);
+	pthread_t thread = begin_fork_and_lose_heap();
 	pid_t pid = fork();
 
 	if (pid == 0) {
 		bool good = false;
 		alarm(20);
 		hz3_lock_new_process();
-		for (int i = 4; i >= 0; i--)
-			hz3_lock_fork_child(all[i]);
+		sort_out_all();
 		run_thread(lock_torn_heap, &good);
 		_exit(good ? 0 : 1);
 	}
 	expect_success(pid);
-	hz3_lock_fork_end();
-	unlock_all();
-	atomic_store(&let_go, true);
-	pthread_join(thread, NULL);
+	end_fork();
+	end_taker(thread);
 }
 END_TEST
 
 static void *fork_for_long(void *arg)
 {
-	lock_all();
-	hz3_lock_fork_begin(false);
+	begin_fork();
 	atomic_store(&progress, 1);
 	while (!atomic_load(&let_go))
 		usleep(1000);
-	hz3_lock_fork_end();
-	unlock_all();
+	end_fork();
 	return arg;
 }
 
@@ -754,8 +756,7 @@ START_TEST(whole_within_anothers_fork)
 		_exit(mended == 0 ? 0 : 1);
 	}
 	expect_success(pid);
-	atomic_store(&let_go, true);
-	pthread_join(thread, NULL);
+	end_taker(thread);
 	ck_assert(others_can_take());
 }
 END_TEST
